@@ -1,0 +1,147 @@
+"""What relayd counts: plain integers that the code which knows adds to, read by the admin listener when it is asked.
+
+One object for the hub, one per upstream, one for the listeners. A field says in its metadata what it is (a counter only
+grows, a gauge goes both ways) and what it means, so that `/metrics` is derived from the objects and nothing is counted
+twice. Fields are never labelled by topic or address: those are chosen by clients, and their number is not ours.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal
+
+from relayd.core.closecode import CLOSE_CODES
+
+Kind = Literal["counter", "gauge"]
+
+
+def _number(kind: Kind, meaning: str) -> Any:
+    return field(default=0, metadata={"kind": kind, "meaning": meaning})
+
+
+def _by_label(label: str, values: tuple[str, ...], meaning: str) -> Any:
+    """A family of counters, one per value of a label that relayd itself chose: the set is closed and starts at zero."""
+    return field(
+        default_factory=lambda: dict.fromkeys(values, 0),
+        metadata={"kind": "counter", "meaning": meaning, "label": label},
+    )
+
+
+class Histogram:
+    """How often a value in seconds fell at or below each of `bounds_s` (ascending), and the sum of all."""
+
+    __slots__ = ("bounds_s", "counts", "sum_s")
+
+    def __init__(self, bounds_s: tuple[float, ...]) -> None:
+        self.bounds_s = bounds_s
+        self.counts = [0] * (len(bounds_s) + 1)
+        self.sum_s = 0.0
+
+    def observe(self, value_s: float) -> None:
+        """Count one value; what is above the last bound falls into the overflow bucket."""
+        self.counts[bisect_left(self.bounds_s, value_s)] += 1
+        self.sum_s += value_s
+
+    @property
+    def count(self) -> int:
+        """How many values were counted."""
+        return sum(self.counts)
+
+
+#: From a loopback to a mobile connection that has just woken up; above 10 s the pong is late anyway.
+RTT_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+def _rtt() -> Any:
+    return field(
+        default_factory=lambda: Histogram(RTT_BOUNDS_S),
+        metadata={"kind": "histogram", "meaning": "round-trip times of pings to clients, in seconds"},
+    )
+
+
+#: How a connection can end that no close code of ours ended.
+CLOSED_BY_CLIENT: Final = "client"
+CLOSED_BY_LOSS: Final = "loss"
+CLOSE_CAUSES: Final = (*(close.name for close in CLOSE_CODES), CLOSED_BY_CLIENT, CLOSED_BY_LOSS)
+
+
+@dataclass(slots=True)
+class ListenerCounters:
+    """The connections of browsers, over all listeners."""
+
+    accepted: int = _number("counter", "connections accepted")
+    refused: int = _number("counter", "requests refused before they became a WebSocket or an answer")
+    opened: int = _number("counter", "WebSockets opened")
+    open: int = _number("gauge", "WebSockets open now")
+    closed: dict[str, int] = _by_label("cause", CLOSE_CAUSES, "WebSockets closed, by what closed them")
+    aborted: int = _number("counter", "connections aborted because a close was not answered in time")
+    received_messages: int = _number("counter", "messages received from clients")
+    received_bytes: int = _number("counter", "bytes of messages received from clients")
+    errors: int = _number("counter", "exceptions in callbacks, each closed one connection with 1011")
+    http_requests: int = _number("counter", "HTTP requests answered")
+    pings: int = _number("counter", "pings sent, repeats not counted")
+    pings_repeated: int = _number("counter", "pings sent again because the first had no answer")
+    pongs: int = _number("counter", "pongs that answered a ping of ours")
+    rtt: Histogram = _rtt()
+
+
+@dataclass(slots=True)
+class HubCounters:
+    """Topics, publications and their delivery."""
+
+    topics: int = _number("gauge", "topics that exist now")
+    subscribers: int = _number("gauge", "clients subscribed to at least one topic now")
+    subscriptions: int = _number("gauge", "pairs of client and topic now")
+    lagging: int = _number("gauge", "clients whose socket did not take all, now")
+    published: int = _number("counter", "publications")
+    published_bytes: int = _number("counter", "bytes of payload published")
+    gaps: int = _number("counter", "gaps announced by upstreams, one offset each")
+    flushes: int = _number("counter", "writes of a cohort's pending bytes")
+    delivered: int = _number("counter", "publications handed to a client's socket")
+    delivered_bytes: int = _number("counter", "bytes handed to clients' sockets")
+    lagged: int = _number("counter", "times a client became lagging")
+    lost: int = _number("counter", "publications that a subscriber did not get and was told of")
+    conflated: int = _number("counter", "publications replaced by a newer one before delivery")
+    refused: int = _number("counter", "topics refused")
+
+
+@dataclass(slots=True)
+class UpstreamCounters:
+    """One upstream over all its connections."""
+
+    connected: int = _number("gauge", "1 while the connection is open")
+    topics: int = _number("gauge", "topics wanted now")
+    dials: int = _number("counter", "connection attempts")
+    connects: int = _number("counter", "connections that opened")
+    losses: int = _number("counter", "connections lost or given up")
+    received: int = _number("counter", "messages received")
+    received_bytes: int = _number("counter", "bytes of messages received")
+    sent: int = _number("counter", "messages sent")
+    published: int = _number("counter", "messages that became publications")
+    acks: int = _number("counter", "confirmed subscriptions")
+    fails: int = _number("counter", "subscriptions that the upstream refused")
+    beats: int = _number("counter", "heartbeats received")
+    gaps: int = _number("counter", "gaps found in the upstream's numbering")
+    held: int = _number("counter", "messages held for an acknowledgement")
+    unrouted: int = _number("counter", "messages of topics that nobody wants")
+    unknown: int = _number("counter", "messages that no rule of the configuration knows")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One field as the admin listener shows it: `value` is a number, a number per label value, or a Histogram."""
+
+    name: str
+    kind: str
+    meaning: str
+    value: int | dict[str, int] | Histogram
+    label: str | None
+
+
+def samples(counters: ListenerCounters | HubCounters | UpstreamCounters) -> Iterator[Sample]:
+    """Every field of a counters object, in the order in which it is written down."""
+    for entry in fields(counters):
+        meta = entry.metadata
+        yield Sample(entry.name, meta["kind"], meta["meaning"], getattr(counters, entry.name), meta.get("label"))
