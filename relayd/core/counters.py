@@ -21,14 +21,6 @@ def _number(kind: Kind, meaning: str) -> Any:
     return field(default=0, metadata={"kind": kind, "meaning": meaning})
 
 
-def _by_label(label: str, values: tuple[str, ...], meaning: str) -> Any:
-    """A family of counters, one per value of a label that relayd itself chose: the set is closed and starts at zero."""
-    return field(
-        default_factory=lambda: dict.fromkeys(values, 0),
-        metadata={"kind": "counter", "meaning": meaning, "label": label},
-    )
-
-
 class Histogram:
     """How often a value in seconds fell at or below each of `bounds_s` (ascending), and the sum of all."""
 
@@ -54,13 +46,6 @@ class Histogram:
 RTT_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-def _rtt() -> Any:
-    return field(
-        default_factory=lambda: Histogram(RTT_BOUNDS_S),
-        metadata={"kind": "histogram", "meaning": "round-trip times of pings to clients, in seconds"},
-    )
-
-
 #: How a connection can end that no close code of ours ended.
 CLOSED_BY_CLIENT: Final = "client"
 CLOSED_BY_LOSS: Final = "loss"
@@ -75,7 +60,10 @@ class ListenerCounters:
     refused: int = _number("counter", "requests refused before they became a WebSocket or an answer")
     opened: int = _number("counter", "WebSockets opened")
     open: int = _number("gauge", "WebSockets open now")
-    closed: dict[str, int] = _by_label("cause", CLOSE_CAUSES, "WebSockets closed, by what closed them")
+    closed: dict[str, int] = field(  # by a label that relayd itself chose: the set is closed and starts at zero
+        default_factory=lambda: dict.fromkeys(CLOSE_CAUSES, 0),
+        metadata={"kind": "counter", "meaning": "WebSockets closed, by what closed them", "label": "cause"},
+    )
     aborted: int = _number("counter", "connections aborted because a close was not answered in time")
     received_messages: int = _number("counter", "messages received from clients")
     received_bytes: int = _number("counter", "bytes of messages received from clients")
@@ -84,7 +72,10 @@ class ListenerCounters:
     pings: int = _number("counter", "pings sent, repeats not counted")
     pings_repeated: int = _number("counter", "pings sent again because the first had no answer")
     pongs: int = _number("counter", "pongs that answered a ping of ours")
-    rtt: Histogram = _rtt()
+    rtt: Histogram = field(
+        default_factory=lambda: Histogram(RTT_BOUNDS_S),
+        metadata={"kind": "histogram", "meaning": "round-trip times of pings to clients, in seconds"},
+    )
 
 
 @dataclass(slots=True)
