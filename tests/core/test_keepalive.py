@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from relayd.core.counters import ListenerCounters
+from relayd.core.keepalive import (
+    ANSWER_WITHIN_S,
+    BUCKETS,
+    INTERVAL_S,
+    PINGS_PER_STEP,
+    STALL_COUNTS_S,
+    Beat,
+    PingSweep,
+    Pulse,
+)
+
+STEP_S = 0.1
+
+
+class Bench:
+    """A sweep and its time, advanced step by step; `start` is any monotonic reading."""
+
+    def __init__(self, start: float = 1000.0) -> None:
+        self.counters = ListenerCounters()
+        self.start = start
+        self.steps = 0
+        self.sweep: PingSweep[str] = PingSweep(self.counters, start)
+
+    @property
+    def now(self) -> float:
+        return self.start + self.steps * STEP_S
+
+    def step(self) -> Beat[str]:
+        self.steps += 1
+        return self.sweep.tick(self.now)
+
+    def run(self, seconds: float) -> tuple[list[tuple[float, str, bytes]], list[tuple[float, str]]]:
+        """All pings (when, who, payload) and all deaths (when, who) of the time that passes."""
+        pings, deaths = [], []
+        for _ in range(round(seconds / STEP_S)):
+            beat = self.step()
+            pings += [(self.now - self.start, who, beat.payload) for who in beat.ping]
+            deaths += [(self.now - self.start, who) for who in beat.dead]
+        return pings, deaths
+
+
+class PingTests:
+    """When members are pinged."""
+
+    def test_each_member_once_an_interval(self) -> None:
+        """Members that answer get one ping in each 25 s, at the same place in the revolution."""
+        bench = Bench()
+        pulses = {name: bench.sweep.join(name) for name in "abc"}
+        seen: list[tuple[float, str]] = []
+        for _ in range(BUCKETS * 2):
+            beat = bench.step()
+            for who in beat.ping:
+                seen.append((round(bench.now - bench.start, 3), who))
+                bench.sweep.pong(pulses[who], beat.payload, bench.now)
+        assert Counter(who for _, who in seen) == {"a": 2, "b": 2, "c": 2}
+        first, second = seen[:3], seen[3:]
+        assert [(round(at + INTERVAL_S, 3), who) for at, who in first] == second
+        assert bench.counters.pings == 6
+        assert bench.counters.pongs == 6
+
+    def test_a_crowd_is_spread(self) -> None:
+        """10,000 members that join at one instant are pinged 40 at a step, not all at once."""
+        bench = Bench()
+        for number in range(10_000):
+            bench.sweep.join(str(number))
+        sizes = [len(bench.step().ping) for _ in range(99)]  # before the first answer is due
+        assert set(sizes) == {40}
+
+    def test_never_more_than_the_cap(self) -> None:
+        """30,000 members are more than 100 a step; each is still pinged once before any is pinged twice."""
+        bench = Bench()
+        pulses = {str(number): bench.sweep.join(str(number)) for number in range(30_000)}
+        seen: Counter[str] = Counter()
+        for _ in range(300):
+            beat = bench.step()
+            assert len(beat.ping) <= PINGS_PER_STEP
+            seen.update(beat.ping)
+            for who in beat.ping:
+                bench.sweep.heard(pulses[who])
+        assert len(seen) == 30_000
+        assert set(seen.values()) == {1}
+
+    def test_a_backlog_is_not_kept(self) -> None:
+        """After a time with too many members the rest are not pinged faster than once an interval for long."""
+        bench = Bench()
+        pulses = [bench.sweep.join(str(number)) for number in range(60_000)]
+        for _ in range(BUCKETS * 3):  # a backlog of nearly two revolutions arises
+            for who in bench.step().ping:
+                bench.sweep.heard(pulses[int(who)])
+        for pulse in pulses[250:]:
+            bench.sweep.leave(pulse)
+        bench.run(1.0)
+        for pulse in pulses[:250]:
+            bench.sweep.heard(pulse)
+        seen = Counter(who for _, who, _ in bench.run(ANSWER_WITHIN_S - 2)[0])
+        assert len(seen) == round((ANSWER_WITHIN_S - 2) / STEP_S)
+        assert set(seen.values()) == {1}
+
+    def test_one_payload_a_step(self) -> None:
+        """All pings of a step share four bytes, so that their frame is made once; the next step has others."""
+        bench = Bench()
+        beats = [bench.step() for _ in range(3)]
+        assert len({beat.payload for beat in beats}) == 3
+        assert {len(beat.payload) for beat in beats} == {4}
+
+
+class AnswerTests:
+    """What silence and answers do."""
+
+    def test_silence_ends_in_death(self) -> None:
+        """Ping, repeat 10 s later, dead another 10 s later, exactly once."""
+        bench = Bench()
+        bench.sweep.join("a")
+        pings, deaths = bench.run(34)
+        (first, _, _), (repeat, _, _) = pings[:2]
+        assert round(repeat - first, 3) == ANSWER_WITHIN_S
+        assert [who for _, who in deaths] == ["a"]
+        assert round(deaths[0][0] - repeat, 3) == ANSWER_WITHIN_S
+        assert (bench.counters.pings, bench.counters.pings_repeated) == (1, 1)
+
+    def test_worst_case_is_fifty_seconds(self) -> None:
+        """A member that falls silent right after its answer is dead 50 s later at the latest, in a full process too."""
+        bench = Bench()
+        for number in range(24_999):
+            bench.sweep.join(f"silent {number}")
+        pulse = bench.sweep.join("a")
+        while "a" not in (beat := bench.step()).ping:
+            pass
+        bench.sweep.pong(pulse, beat.payload, bench.now)
+        silent_since = bench.now
+        while "a" not in bench.step().dead:
+            assert bench.now - silent_since <= 50
+        assert bench.now - silent_since > 40
+
+    def test_any_frame_is_an_answer(self) -> None:
+        """A member that sends anything after a ping is alive; nothing is repeated."""
+        bench = Bench()
+        pulse = bench.sweep.join("a")
+        while not bench.step().ping:
+            pass
+        bench.sweep.heard(pulse)
+        pings, deaths = bench.run(20)
+        assert not deaths
+        assert bench.counters.pings_repeated == 0
+        assert bench.counters.pongs == 0
+        assert len(pings) <= 1
+
+    def test_answer_to_the_repeat(self) -> None:
+        """The repeated ping gives a second chance and its own round-trip time."""
+        bench = Bench()
+        pulse = bench.sweep.join("a")
+        beats = []
+        while len(beats) < 2:
+            beat = bench.step()
+            if beat.ping:
+                beats.append((bench.now, beat))
+        bench.sweep.pong(pulse, beats[1][1].payload, bench.now + 0.2)
+        assert not bench.run(ANSWER_WITHIN_S)[1]
+        assert round(bench.counters.rtt.sum_s, 6) == 0.2
+
+    def test_round_trip_time(self) -> None:
+        """The pong that carries the ping's bytes is timed, on the caller's clock."""
+        bench = Bench()
+        pulse = bench.sweep.join("a")
+        while not (beat := bench.step()).ping:
+            pass
+        bench.sweep.pong(pulse, beat.payload, bench.now + 0.03)
+        assert bench.counters.rtt.count == 1
+        assert round(bench.counters.rtt.sum_s, 6) == 0.03
+
+    def test_unasked_pongs_are_not_timed(self) -> None:
+        """A pong nobody asked for, or with other bytes, says only that the client lives."""
+        bench = Bench()
+        pulse = bench.sweep.join("a")
+        bench.sweep.pong(pulse, b"\0\0\0\0", bench.now)
+        while not bench.step().ping:
+            pass
+        bench.sweep.pong(pulse, b"nonsense", bench.now)
+        assert bench.counters.rtt.count == 0
+        assert not bench.run(20)[1]
+
+
+class LeaveTests:
+    """Members that go."""
+
+    def test_who_left_is_not_pinged(self) -> None:
+        """Also when it leaves while its answer is awaited, or twice."""
+        bench = Bench()
+        pulses = [bench.sweep.join(name) for name in "ab"]
+        while not bench.step().ping:
+            pass
+        for pulse in [*pulses, *pulses]:
+            bench.sweep.leave(pulse)
+        assert bench.run(60) == ([], [])
+
+    def test_who_leaves_during_a_step_that_is_full(self) -> None:
+        """The rest of a bucket that waits for the next step may shrink meanwhile."""
+        bench = Bench()
+        pulses = [bench.sweep.join(str(number)) for number in range(BUCKETS * (PINGS_PER_STEP + 1))]
+        asked = set(bench.step().ping)
+        for pulse in pulses:
+            bench.sweep.leave(pulse)
+        assert len(asked) == PINGS_PER_STEP
+        assert bench.run(60) == ([], [])
+
+
+class TimeTests:
+    """Clocks that jump and processes that stall."""
+
+    def test_a_stall_kills_nobody(self) -> None:
+        """A pause of an hour between two ticks counts as a second: the pongs wait unread in the kernel."""
+        bench = Bench()
+        pulse = bench.sweep.join("a")
+        while not (beat := bench.step()).ping:
+            pass
+        bench.start += 3600
+        after = bench.step()
+        assert after.dead == []
+        bench.sweep.pong(pulse, beat.payload, bench.now)
+        assert not bench.run(20)[1]
+
+    def test_a_stall_counts_as_a_second(self) -> None:
+        """Ten buckets are due after a pause, not the whole revolution."""
+        bench = Bench()
+        for number in range(BUCKETS):
+            bench.sweep.join(str(number))
+        bench.start += 100
+        assert len(bench.step().ping) == round(STALL_COUNTS_S / STEP_S)
+
+    def test_a_clock_that_goes_back(self) -> None:
+        """Time that goes backwards moves nothing."""
+        bench = Bench()
+        bench.sweep.join("a")
+        bench.start -= 3600
+        assert bench.step() == Beat((1).to_bytes(4, "big"), [], [])
+        assert len(bench.run(INTERVAL_S)[0]) >= 1
+
+
+class SweepMachine(RuleBasedStateMachine):
+    """Random joins, leaves, answers and time: nobody dies who answered, nobody silent lives on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bench = Bench()
+        self.pulses: dict[str, Pulse[str]] = {}
+        self.silent_since: dict[str, float] = {}
+        self.asked: dict[str, bytes] = {}
+        self.names = 0
+
+    @rule(count=st.integers(1, 20))
+    def join(self, count: int) -> None:
+        for _ in range(count):
+            self.names += 1
+            name = str(self.names)
+            self.pulses[name] = self.bench.sweep.join(name)
+            self.silent_since[name] = self.bench.now
+
+    @precondition(lambda self: self.pulses)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.pulses)))
+        self.forget(name)
+
+    def forget(self, name: str) -> None:
+        self.bench.sweep.leave(self.pulses.pop(name))
+        del self.silent_since[name]
+        self.asked.pop(name, None)
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data(), frame=st.booleans())
+    def answer(self, data: st.DataObject, frame: bool) -> None:
+        name = data.draw(st.sampled_from(sorted(self.asked)))
+        payload = self.asked.pop(name)
+        if frame:
+            self.bench.sweep.heard(self.pulses[name])
+        else:
+            self.bench.sweep.pong(self.pulses[name], payload, self.bench.now)
+        self.silent_since[name] = self.bench.now
+
+    @rule(steps=st.integers(1, 120))
+    def time_passes(self, steps: int) -> None:
+        for _ in range(steps):
+            beat = self.bench.step()
+            assert len(beat.ping) == len(set(beat.ping))
+            for name in beat.ping:
+                self.asked[name] = beat.payload
+            for name in beat.dead:
+                assert name in self.asked, "dead without having been asked"
+                assert self.bench.now - self.silent_since[name] >= 2 * ANSWER_WITHIN_S - 1e-6
+                self.forget(name)
+
+    @invariant()
+    def nobody_is_silent_for_ever(self) -> None:
+        assert all(self.bench.now - since <= 50 + 1e-6 for since in self.silent_since.values())
+
+
+SweepMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+SweepMachineTests = SweepMachine.TestCase
