@@ -1,0 +1,135 @@
+"""relayd under twistd: its options, and the service that twistd runs. Thin: `app.build` puts the program together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.logger import ILogObserver
+from twisted.python import usage
+from twisted.python.logfile import LogFile
+
+from relayd.config.load import ConfigErrors, load
+from relayd.config.model import Config
+from relayd.io import logs
+
+# twistd's own log file is rotated at 1 MB and kept for ever. Guess: 100 MiB hold weeks of one line at open, one at close.
+LOG_FILE_BYTES = 10 * 1024 * 1024
+LOG_FILES_KEPT = 9
+
+
+class Options(usage.Options):
+    """What may stand behind `twistd relayd`. An error ends the program here, before it becomes a daemon."""
+
+    synopsis = "[options]"
+    longdesc = "Bridges upstream feeds to many browsers, as relay.yaml says. To try it without a file: relayd demo"
+    optParameters = (("config", "c", None, "The configuration file."),)
+    optFlags = (("check", None, "Check the configuration and exit."),)
+
+    config: Config
+
+    def postOptions(self) -> None:
+        """Reads the configuration and tries the files that twistd will write.
+
+        Raises:
+            UsageError: no configuration is named.
+            SystemExit: the configuration, the pidfile or the log file is no good; its text is what a person reads.
+                (A UsageError would drown it: twistd prints sixty lines of its own options first.)
+        """
+        if not self["config"]:
+            raise usage.UsageError("which configuration? Name it: twistd relayd -c relay.yaml")
+        try:
+            self.config = load(self["config"], os.environ)
+        except ConfigErrors as errors:
+            raise SystemExit(str(errors)) from None
+        if self["check"]:
+            print(f"{self['config']}: no errors")
+            raise SystemExit(0)
+        if not self.parent.get("chroot"):  # inside a chroot the paths mean something else
+            _require_writable("pidfile", self.parent["pidfile"], "name another with --pidfile=FILE, or none: --pidfile=")
+            _require_writable("log file", _log_path(self.parent), "name another with --logfile=FILE, or use -n")
+
+
+def makeService(options: Options) -> MultiService:
+    """All of relayd, ready to start, from options that were parsed."""
+    from twisted.internet import reactor
+
+    from relayd.app import build
+
+    # Twisted's timers follow the wall clock: set forward by an hour, it would fire every timeout at once.
+    reactor.seconds = time.monotonic  # type: ignore[attr-defined]
+    daemon = _Daemon(options)
+    build(options.config, reactor, time.monotonic).setServiceParent(daemon)
+    return daemon
+
+
+class _Daemon(MultiService):
+    """Everything relayd runs, and the log that twistd writes while it does."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self._options = options
+        self._observer: logs.Floodgate | None = None
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Joins twistd's application, which asks it for a log before it makes one of its own."""
+        twistd = self._options.parent
+        if not (twistd["logger"] or twistd.get("syslog")):  # whoever asks for another log gets it
+            log = self._options.config.log
+            stream = _log_stream(_log_path(twistd))
+            self._observer = logs.observer(stream, time.monotonic, format=log.format, level=log.level)
+            parent.setComponent(ILogObserver, self._observer)
+        super().setServiceParent(parent)
+
+    def stopService(self) -> Any:
+        """Stops everything; what the log held back is written last."""
+        stopped = super().stopService()
+        if self._observer is not None:
+            stopped.addBoth(self._flush_log, self._observer)
+        return stopped
+
+    @staticmethod
+    def _flush_log(result: object, observer: logs.Floodgate) -> object:
+        observer.flush()
+        return result
+
+
+def _log_path(twistd: usage.Options) -> str | None:
+    """The log of these options of twistd: a path, `-` for stdout, None for stderr."""
+    if twistd["logfile"]:
+        return str(twistd["logfile"])
+    return None if twistd["nodaemon"] or twistd["debug"] else "twistd.log"
+
+
+def _log_stream(path: str | None) -> Any:
+    if path is None:
+        return sys.stderr
+    if path == "-":
+        return sys.stdout
+    file = LogFile.fromFullPath(path, rotateLength=LOG_FILE_BYTES, maxRotatedFiles=LOG_FILES_KEPT)
+    # As twistd does with its own; on the reactor's turn there is no write under way.
+    from twisted.internet import reactor
+
+    signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(file.rotate))  # type: ignore[attr-defined]
+    return file
+
+
+def _require_writable(what: str, path: str | None, remedy: str) -> None:
+    """Raises SystemExit unless the file can be written; leaves no new file behind."""
+    if not path or path == "-":
+        return
+    path = os.path.abspath(path)
+    existed = os.path.exists(path)
+    try:
+        with open(path, "ab"):
+            pass
+    except OSError as error:
+        raise SystemExit(f"relayd: the {what} {path} cannot be written: {error.strerror}; {remedy}") from None
+    if not existed:
+        with suppress(OSError):
+            os.unlink(path)
