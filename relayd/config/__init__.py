@@ -1,0 +1,1 @@
+"""relay.yaml: read strictly (`load`), typed (`model`), checked as a whole (`check`), documented (`reference`)."""

@@ -1,0 +1,279 @@
+"""The small languages inside an upstream block: paths, matches, templates, close codes, market hours.
+
+They are checked for shape here and compiled elsewhere; placeholders such as `${env.X}` stay as they are written, so that
+the model never holds a secret.
+"""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
+
+from relayd.config.scalars import OFF, Seq, parse_duration, refuse
+
+Scalar = str | int | float | bool | None
+"""What a match compares with: a JSON scalar."""
+
+FIELD_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
+_CODES: Final = re.compile(r"([0-9]{3,4})(?:-([0-9]{3,4}))?", re.ASCII)
+_HOURS: Final = re.compile(r"([0-9:,-]+) ([A-Za-z0-9_+/-]+) ([a-z,-]+)", re.ASCII)
+_SPAN: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])", re.ASCII)
+_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+RECONNECT_WORDS: Final = ("stop", "retry", "wait", "forget-cursor")
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRange:
+    """Close codes or HTTP statuses from `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """When a market is open.
+
+    `spans` are minutes after local midnight (one whose end is not after its start runs over it), `zone` is the time zone's
+    name, `days` (0 = Monday) are those on which a span starts.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    zone: str
+    days: tuple[int, ...]
+
+
+def parse_path(value: Any) -> str:
+    """A path as text: dotted (`data.0.symbol`), `.` (the whole value), a JSON Pointer (`/a~1b`), or a position (`-1`)."""
+    expected = "a path such as data.0.symbol, a position such as 0 or -1, or a JSON Pointer such as /a/b"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float):
+        raise refuse("a number where a path is meant: put it in quotes", expected)
+    if not isinstance(value, str):
+        raise refuse("not a path", expected)
+    if value == "." or value.startswith("/"):
+        return value
+    if "" in value.split("."):
+        raise refuse("a path has no empty part", expected)
+    if "$" in value:
+        raise refuse("a path holds no placeholder", expected)
+    return value
+
+
+def parse_paths(value: Any) -> tuple[str, ...]:
+    """One path or a list of paths, the first that exists counts."""
+    if isinstance(value, list | tuple):
+        if not value:
+            raise refuse("an empty list of paths", "one path or more")
+        return tuple(parse_path(one) for one in value)
+    return (parse_path(value),)
+
+
+def parse_at(value: Any) -> Any:
+    """Where names stand: a path, a list of paths, or a table field -> path."""
+    if not isinstance(value, Mapping):
+        return parse_paths(value)
+    if not value:
+        raise refuse("an empty table of fields", "field: path, such as {symbol: product_id}")
+    return {parse_field(field): parse_paths(paths) for field, paths in value.items()}
+
+
+def parse_field(value: Any) -> str:
+    """A field's name."""
+    if not isinstance(value, str) or FIELD_NAME.fullmatch(value) is None:
+        raise refuse(f"{value!r} is not a field name", "lower-case letters, digits and _, such as symbol")
+    return value
+
+
+def parse_match(value: Any) -> Any:
+    """A whole text frame (`pong`), or path -> value or list of values; the values come out as a tuple."""
+    expected = "path: value, such as {type: snapshot}, or the whole text of a frame"
+    if isinstance(value, str) and value:
+        return value
+    if not isinstance(value, Mapping) or not value:
+        raise refuse("not a match", expected)
+    return {parse_path(path): _scalars(path, one) for path, one in value.items()}
+
+
+def _scalars(path: Any, value: Any) -> tuple[Scalar, ...]:
+    values = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not values:
+        raise refuse(f"an empty list at {path!r} matches nothing", "a value or a list of values")
+    if any(one is OFF for one in values):
+        raise refuse("`off` is a switch in YAML 1.1 and a text in 1.2", 'quotes: "off"')
+    if any(isinstance(one, Mapping | list | tuple) for one in values):
+        raise refuse(f"{path!r} is compared with a table or a list in a list", "a text, a number, true, false or null")
+    return values
+
+
+def parse_fields_match(value: Any) -> Mapping[str, tuple[str, ...]]:
+    """`for:` field -> glob or list of globs; the globs come out as a tuple."""
+    if not isinstance(value, Mapping) or not value:
+        raise refuse("not a table of fields", "field: value, such as {channel: book}")
+    found: dict[str, tuple[str, ...]] = {}
+    for field, one in value.items():
+        globs = tuple(one) if isinstance(one, list | tuple) else (one,)
+        if not globs or not all(isinstance(glob, str) and glob for glob in globs):
+            raise refuse(f"{field!r} is compared as text", 'a text in quotes, such as "1", or a list of them')
+        found[parse_field(field)] = globs
+    return found
+
+
+def parse_template(value: Any) -> Any:
+    """A JSON value whose texts and keys may hold placeholders; kept as it stands."""
+    if value is OFF:
+        raise refuse("`off` is a switch in YAML 1.1 and a text in 1.2", 'quotes: "off"')
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise refuse(f"the key {key!r} is a number where text is meant", f'quotes: "{key}"')
+        return {key: parse_template(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [parse_template(one) for one in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        raise refuse("JSON has no such number", "a finite number")
+    return value
+
+
+def parse_codes(value: Any) -> CodeRange:
+    """`1008` or `4400-4499`."""
+    expected = "a code such as 1008 or 429, or a range such as 4400-4499"
+    hit = _CODES.fullmatch(str(value)) if isinstance(value, int | str) and not isinstance(value, bool) else None
+    if hit is None:
+        raise refuse("not a code", expected)
+    first, last = int(hit[1]), int(hit[2] or hit[1])
+    if last < first:
+        raise refuse("a range that ends before it starts", expected)
+    return CodeRange(first, last)
+
+
+def parse_reconnect(value: Any) -> str | float:
+    """`stop`, `retry`, `wait`, `forget-cursor`, or a duration in seconds."""
+    if isinstance(value, str) and value in RECONNECT_WORDS:
+        return value
+    expected = f"{', '.join(RECONNECT_WORDS)} or a duration such as 2m"
+    if isinstance(value, str) and value[:1].isdigit():
+        return parse_duration(value)
+    raise refuse("not something to do after a close", expected)
+
+
+def parse_every(value: Any) -> str | float:
+    """A duration in seconds, or a template that becomes one when the connection is open (`${ping_ms}ms`)."""
+    return value if isinstance(value, str) and "$" in value else parse_duration(value)
+
+
+def parse_hours(value: Any) -> Hours:
+    """`09:00-15:30 Asia/Tokyo mon-fri`; spans and days may be lists with commas."""
+    expected = 'spans, zone and days, such as "09:00-15:30 Asia/Tokyo mon-fri"'
+    hit = _HOURS.fullmatch(value) if isinstance(value, str) else None
+    if hit is None:
+        raise refuse("not market hours", expected)
+    spans = tuple(_span(one, expected) for one in hit[1].split(","))
+    if hit[2] not in zoneinfo.available_timezones():
+        raise refuse(f"no time zone is called {hit[2]}", expected)
+    return Hours(spans, hit[2], _days(hit[3], expected))
+
+
+def _span(text: str, expected: str) -> tuple[int, int]:
+    hit = _SPAN.fullmatch(text)
+    if hit is None or (hit[3] == "24" and hit[4] != "00"):
+        raise refuse(f"{text} is not a span of hours", expected)
+    return int(hit[1]) * 60 + int(hit[2]), int(hit[3]) * 60 + int(hit[4])
+
+
+def _days(text: str, expected: str) -> tuple[int, ...]:
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if first not in _DAYS or (dash and last not in _DAYS):
+            raise refuse(f"{part} is not a day or a range of days", expected)
+        start, end = _DAYS.index(first), _DAYS.index(last if dash else first)
+        # `sat-tue` runs over the end of the week.
+        found.update(day % 7 for day in range(start, end + (7 if end < start else 0) + 1))
+    return tuple(sorted(found))
+
+
+_PATH_SCHEMA: Final[dict[str, Any]] = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer"}]}
+_PATHS_SCHEMA: Final[dict[str, Any]] = {
+    "anyOf": [*_PATH_SCHEMA["anyOf"], {"type": "array", "items": _PATH_SCHEMA, "minItems": 1}]
+}
+_AT_SCHEMA: Final[dict[str, Any]] = {
+    "anyOf": [*_PATHS_SCHEMA["anyOf"], {"type": "object", "additionalProperties": _PATHS_SCHEMA, "minProperties": 1}]
+}
+_SCALAR_SCHEMA: Final[dict[str, Any]] = {"type": ["string", "number", "boolean", "null"]}
+_SCALARS_SCHEMA: Final[dict[str, Any]] = {"type": "array", "items": _SCALAR_SCHEMA, "minItems": 1}
+_TEXT_SCHEMA: Final[dict[str, Any]] = {"type": "string", "minLength": 1}
+_MATCH_SCHEMA: Final[dict[str, Any]] = {
+    "anyOf": [
+        _TEXT_SCHEMA,
+        {"type": "object", "minProperties": 1, "additionalProperties": {"anyOf": [_SCALAR_SCHEMA, _SCALARS_SCHEMA]}},
+    ]
+}
+_GLOBS_SCHEMA: Final[dict[str, Any]] = {
+    "anyOf": [_TEXT_SCHEMA, {"type": "array", "items": _TEXT_SCHEMA, "minItems": 1}]
+}
+_FOR_SCHEMA: Final[dict[str, Any]] = {"type": "object", "additionalProperties": _GLOBS_SCHEMA, "minProperties": 1}
+_EVERY_SCHEMA: Final[dict[str, Any]] = {"type": "string", "examples": ["20s", "${ping_ms}ms"]}
+_DO_SCHEMA: Final[dict[str, Any]] = {"type": "string", "examples": [*RECONNECT_WORDS, "2m"]}
+_HOURS_SCHEMA: Final[dict[str, Any]] = {"type": "string", "examples": ["09:00-15:30 Asia/Tokyo mon-fri"]}
+
+Path = Annotated[str, PlainValidator(parse_path), WithJsonSchema(_PATH_SCHEMA)]
+"""Where a value stands in a message."""
+Paths = Annotated[tuple[str, ...], PlainValidator(parse_paths), WithJsonSchema(_PATHS_SCHEMA)]
+"""Where a value stands: the first of these paths that exists."""
+At = Annotated[tuple[str, ...] | Mapping[str, tuple[str, ...]], PlainValidator(parse_at), WithJsonSchema(_AT_SCHEMA)]
+"""Where a feed name (tuple of paths) or fields (table field -> tuple of paths) stand."""
+Match = Annotated[str | Mapping[str, tuple[Scalar, ...]], PlainValidator(parse_match), WithJsonSchema(_MATCH_SCHEMA)]
+"""What a message must be: the whole text of a frame, or path -> any of these values (`*` in a text is a glob)."""
+For = Annotated[Mapping[str, tuple[str, ...]], PlainValidator(parse_fields_match), WithJsonSchema(_FOR_SCHEMA)]
+"""To which fields a variant applies: field -> any of these globs."""
+Field_ = Annotated[str, PlainValidator(parse_field), WithJsonSchema({"type": "string", "pattern": f"^{FIELD_NAME.pattern}$"})]
+"""A field's name."""
+Template = Annotated[Any, PlainValidator(parse_template), WithJsonSchema({})]
+"""A JSON value with placeholders (`$name`, `${env.X}`), rendered when it is sent."""
+Codes = Annotated[
+    CodeRange,
+    PlainValidator(parse_codes),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{3,4}(-[0-9]{3,4})?$"}),
+]
+"""Close codes or statuses."""
+AfterClose = Annotated[str | float, PlainValidator(parse_reconnect), WithJsonSchema(_DO_SCHEMA)]
+"""`stop`, `retry`, `wait`, `forget-cursor`, or seconds."""
+Every = Annotated[str | float, PlainValidator(parse_every), WithJsonSchema(_EVERY_SCHEMA)]
+"""Seconds, or a template that becomes a duration."""
+MarketHours = Annotated[Hours, PlainValidator(parse_hours), WithJsonSchema(_HOURS_SCHEMA)]
+"""When a market is open."""
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, Mapping) else value
+
+
+AsList = BeforeValidator(_listed)
+"""Lets a block stand alone where a list of variants may stand."""
+__all__ = [
+    "RECONNECT_WORDS",
+    "AfterClose",
+    "AsList",
+    "At",
+    "CodeRange",
+    "Codes",
+    "Every",
+    "Field_",
+    "For",
+    "Hours",
+    "MarketHours",
+    "Match",
+    "Path",
+    "Paths",
+    "Scalar",
+    "Seq",
+    "Template",
+]

@@ -1,0 +1,34 @@
+"""The whole of relay.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from relayd.config.model.block import Block
+from relayd.config.model.limits import Limits
+from relayd.config.model.listener import Admin, Listener
+from relayd.config.model.log import Log
+from relayd.config.model.route import Route
+from relayd.config.model.upstream import Upstream
+from relayd.config.scalars import Given, Seq, Text
+
+DEFAULT_LISTENER = Listener(endpoint="tcp:8080")
+
+
+class Config(Block):
+    """relay.yaml, typed. The smallest file names one upstream and one route."""
+
+    listeners: Seq[Listener] = Field(default=(DEFAULT_LISTENER,), min_length=1)
+    """Where browsers come in; `tcp:8080` for pages of the same origin."""
+    upstreams: Mapping[Text, Upstream] = Field(min_length=1)
+    """The feeds, by name."""
+    routes: Seq[Route] = Field(min_length=1)
+    """The topics browsers may have."""
+    limits: Limits = Field(default_factory=Limits)
+    """Bounds of the process."""
+    admin: Given[Admin] = None
+    """The listener for operators; left out: there is none."""
+    log: Log = Field(default_factory=Log)
+    """What is logged."""

@@ -1,0 +1,32 @@
+"""What the whole process may hold and accept."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from relayd.config.model.block import Block
+from relayd.config.scalars import Count, OrOff, Rate, RateText, Size
+
+
+class Limits(Block):
+    """Bounds of the process; each names itself when it refuses somebody."""
+
+    connections: Count = 10_000
+    """Browsers at once; half of the 20,000 descriptors that common hosts allow, lowered audibly where the host allows
+    less than this plus 200."""
+    per_address: OrOff[Count] = None
+    """Browsers at once from one address (IPv6: one /64); off, since a whole office may share one."""
+    topics: Count = 10_000
+    """Topics at once; bounds the rings together with `ring_bytes`."""
+    topics_per_client: Count = 128
+    """Topics one browser may hold; a page shows fewer, a crawler wants more (the figure Centrifugo uses)"""
+    ring_bytes: Size = 512 << 20
+    """All rings together; the oldest publications of the largest rings go first (guess: 1/8 of 4 GiB)"""
+    payload_bytes: Size = Field(default=16 << 20, alias="payload")
+    """Largest message of an upstream; order book snapshots reach several MiB."""
+    message_bytes: Size = Field(default=64 << 10, alias="message")
+    """Largest message of a browser; 500 topics of 100 bytes fit."""
+    head_bytes: Size = Field(default=8 << 10, alias="head")
+    """Largest request head; what nginx and Apache allow, cookies included."""
+    handshakes: RateText = Rate(500, 1.0)
+    """New connections in any window; a handshake costs 30-200 us, so this leaves 9 tenths of a core."""

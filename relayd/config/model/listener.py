@@ -1,0 +1,48 @@
+"""Where browsers come in: listeners, and the admin listener."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from relayd.config.endpoints import Endpoint, Network, Origin, Prefix
+from relayd.config.model.block import Block
+from relayd.config.scalars import Given, Seq, Text
+
+
+class ListenerTls(Block):
+    """The certificate of a listener, read anew on SIGHUP."""
+
+    cert: Text
+    """PEM file with the certificate and its chain."""
+    key: Text
+    """PEM file with the private key."""
+    client_ca: Given[Text] = None
+    """PEM file with the authorities a client's certificate must come from; without it none is asked for."""
+
+
+class Listener(Block):
+    """One port or socket that browsers dial."""
+
+    endpoint: Endpoint
+    """`tcp:8080`, `tcp6:8080` (serves IPv4 too), `unix:/run/relayd.sock:mode=660` or `systemd:NAME`;
+    `:interface=127.0.0.1` keeps a port on this machine."""
+    tls: Given[ListenerTls] = None
+    """TLS is a key, not an endpoint type: its certificate can be reloaded."""
+    origins: Seq[Origin] = Field(default=("same",), min_length=1)
+    """Pages that may connect: `same` (the Origin's host and port are those of Host: safe without any thought),
+    `https://app.example.com`, `https://*.example.com`, `null`, or `any`."""
+    require_origin: bool = False
+    """Refuse requests without Origin; off, since programs that are no browsers send none."""
+    trusted_proxies: Seq[Network] = ()
+    """Networks whose X-Forwarded-For is believed, counted from the right; none, since anyone can send one."""
+    proxy_protocol: bool = False
+    """Expect a PROXY protocol header (v1 or v2); off, since a browser cannot send one."""
+    prefix: Prefix = ""
+    """Path before `/ws`, `/raw` and the rest, such as `/live`; none."""
+
+
+class Admin(Block):
+    """The listener for operators: metrics, health, JSON API, dashboard."""
+
+    endpoint: Endpoint
+    """As a listener's; it has no login, so keep it on this machine: `tcp:8081:interface=127.0.0.1`."""

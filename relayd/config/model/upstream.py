@@ -1,0 +1,92 @@
+"""One feed: where it is, what it says, what it must hear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from relayd.config.expressions import AsList, Path
+from relayd.config.model.block import Block
+from relayd.config.model.connect import Connect, LoginStep, Reconnect, Silence, UpstreamLimits
+from relayd.config.model.dialect import (
+    Control,
+    Cursor,
+    Decode,
+    FeedName,
+    Heartbeat,
+    Request,
+    Sequence,
+    Snapshot,
+    Subscribe,
+    Topic,
+)
+from relayd.config.scalars import Given, OrOff, Seq, Text, refuse
+
+
+def _feed_name(row: Any) -> Any:
+    """`as` is ours, every other key of a row is a value for a placeholder."""
+    if not isinstance(row, Mapping):
+        return row
+    renamed = {"as": row["as"]} if "as" in row else {}
+    return {**renamed, "values": {key: value for key, value in row.items() if key != "as"}}
+
+
+def _feed_names(topics: Any) -> Any:
+    """A list of feed names is a table without values."""
+    if not isinstance(topics, list | tuple):
+        return topics
+    if not all(isinstance(name, str) and name for name in topics):
+        raise refuse("a feed name is text", "texts, such as [ticker, trades]")
+    if len(set(topics)) != len(topics):
+        raise refuse("a feed name stands twice in the list", "each name once")
+    return {name: {} for name in topics}
+
+
+Row = Annotated[FeedName, BeforeValidator(_feed_name)]
+"""One feed name's row of the `topics` table."""
+
+
+class Upstream(Block):
+    """A feed that relayd dials."""
+
+    transport: Literal["websocket"] = "websocket"
+    """What the feed speaks."""
+    connect: Connect
+    """Where it is."""
+    login: Seq[LoginStep] = ()
+    """Steps before anything is subscribed."""
+    decode: Decode = Field(default_factory=Decode)
+    """How a frame becomes messages."""
+    topic: Topic
+    """How the fields of a message are found."""
+    topics: Annotated[Given[Mapping[Text, Row]], BeforeValidator(_feed_names)] = None
+    """The feed names there are: a list, or a table with the values each brings; left out: any."""
+    subscribe: Annotated[Seq[Subscribe], AsList] = ()
+    """How topics are asked for, one block or a list of variants; left out: the feed pushes unasked."""
+    unsubscribe: Annotated[Seq[Request], AsList] = ()
+    """Only where it differs from `subscribe` by more than `$verb`."""
+    payload: Given[Path] = None
+    """The part of a message that is published, as a slice of its bytes; left out: all."""
+    control: Annotated[Seq[Control], AsList] = ()
+    """Rules for messages that hold no data, tried in order."""
+    heartbeat: OrOff[Heartbeat] = Field(default_factory=Heartbeat)
+    """A WebSocket ping every 20 s where no message is given; `off` for feeds that forbid pings."""
+    silence: Silence = Field(default_factory=Silence)
+    """Watchdogs for a connection that says nothing."""
+    sequence: Annotated[Seq[Sequence], AsList] = ()
+    """The counter by which a loss is seen; one block or variants."""
+    snapshot: Annotated[Seq[Snapshot], AsList] = ()
+    """The message that holds the whole state; one block or variants."""
+    cursor: Given[Cursor] = None
+    """The point from which the upstream resumes."""
+    dedupe: Given[Path] = None
+    """Path of a message's identity: one that came before is dropped."""
+    limits: UpstreamLimits = Field(default_factory=UpstreamLimits)
+    """What the feed allows."""
+    reconnect: Reconnect = Field(default_factory=Reconnect)
+    """When to dial again."""
+    dial: Given[Literal["start", "demand"]] = None
+    """`start`: dialled at start and kept; `demand`: while a topic is wanted. Left out: `demand`, or `start` without
+    `subscribe`, since such a feed cannot be asked."""
