@@ -56,8 +56,6 @@ CLOSE_CAUSES: Final = (*(close.name for close in CLOSE_CODES), CLOSED_BY_CLIENT,
 class ListenerCounters:
     """The connections of browsers, over all listeners."""
 
-    accepted: int = _number("counter", "connections accepted")
-    refused: int = _number("counter", "requests refused before they became a WebSocket or an answer")
     opened: int = _number("counter", "WebSockets opened")
     open: int = _number("gauge", "WebSockets open now")
     closed: dict[str, int] = field(  # by a label that relayd itself chose: the set is closed and starts at zero
@@ -68,7 +66,6 @@ class ListenerCounters:
     received_messages: int = _number("counter", "messages received from clients")
     received_bytes: int = _number("counter", "bytes of messages received from clients")
     errors: int = _number("counter", "exceptions in callbacks, each closed one connection with 1011")
-    http_requests: int = _number("counter", "HTTP requests answered")
     pings: int = _number("counter", "pings sent, repeats not counted")
     pings_repeated: int = _number("counter", "pings sent again because the first had no answer")
     pongs: int = _number("counter", "pongs that answered a ping of ours")
@@ -82,20 +79,16 @@ class ListenerCounters:
 class HubCounters:
     """Topics, publications and their delivery."""
 
-    topics: int = _number("gauge", "topics that exist now")
-    subscribers: int = _number("gauge", "clients subscribed to at least one topic now")
-    subscriptions: int = _number("gauge", "pairs of client and topic now")
-    lagging: int = _number("gauge", "clients whose socket did not take all, now")
-    published: int = _number("counter", "publications")
-    published_bytes: int = _number("counter", "bytes of payload published")
+    publications: int = _number("counter", "publications")
+    payload_bytes: int = _number("counter", "bytes of payload published")
     gaps: int = _number("counter", "gaps announced by upstreams, one offset each")
-    flushes: int = _number("counter", "writes of a cohort's pending bytes")
-    delivered: int = _number("counter", "publications handed to a client's socket")
-    delivered_bytes: int = _number("counter", "bytes handed to clients' sockets")
-    lagged: int = _number("counter", "times a client became lagging")
-    lost: int = _number("counter", "publications that a subscriber did not get and was told of")
-    conflated: int = _number("counter", "publications replaced by a newer one before delivery")
-    refused: int = _number("counter", "topics refused")
+    lost_upstream: int = _number("counter", "messages that upstreams said and that never arrived, where that is known")
+    lost_slow: int = _number("counter", "publications that lagging clients did not get and were told of")
+    snapshots_refreshed: int = _number("counter", "fresh snapshots for clients that lost deltas")
+    closed_slow: int = _number("counter", "clients closed because their socket made no progress")
+    topics_refused: int = _number("counter", "topics refused because limits.topics was reached")
+    topics_dropped: int = _number("counter", "topics without readers that gave way to new ones")
+    rings_shrunk: int = _number("counter", "times a ring was halved because limits.ring_bytes was reached")
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 `transport.write` of Twisted buffers, registers the descriptor with epoll and sends on the next turn of the reactor.
 For a fan-out that costs three to five times the `send()` itself. `DirectServer` (TCP) and `DirectUnixServer` (unix)
 send at once while nothing is buffered and leave everything else to Twisted: the rest of a partial send, producers,
-half-close, loss. Plug one in with `port.transport = direct_transport(port)` on what `endpoint.listen` returned: a
+half-close, loss. Plug one in with `port.transport = transport_for(port)` on what `endpoint.listen` returned: a
 documented, replaceable attribute of Twisted's ports (24.3 to 26.10), which adopted ports have too.
 
 The rule: **bytes go straight to the socket only while Twisted has no work of its own for it.** `startWriting` is how
@@ -12,8 +12,8 @@ connection (`loseConnection`, `loseWriteConnection`, `abortConnection`, loss, `s
 A socket error while sending directly counts as "took nothing": the bytes then go through Twisted's buffer, so that
 the loss is found and reported on a reactor turn and never in the middle of a flush.
 
-Ask for the capability by `isinstance(transport, DirectServer)`, never by attribute: protocol wrappers (TLS) forward
-unknown attributes to the transport below them, and `send_now` found that way would send plain text.
+Ask for the capability by `find_direct(transport)`, never by attribute: protocol wrappers (TLS) forward unknown
+attributes to the transport below them, and a `send_now` found that way would send plain text.
 """
 
 from __future__ import annotations
@@ -44,11 +44,17 @@ else:
     _Base = object
 
 
-class _DirectMixin(_Base):
-    """The direct way, mixed in before one of Twisted's server transports."""
+class DirectTransport(_Base):
+    """The direct way, mixed in before one of Twisted's buffering transports."""
 
     # Twisted has work for this socket: bytes in its buffer, or a close that waits for them.
-    _buffered = False
+    _busy = False
+
+    #: Bytes that Twisted's buffer holds for this socket.
+    buffered_bytes = 0
+
+    #: Bytes that the kernel took from that buffer so far: while it grows the other end reads.
+    drained_bytes = 0
 
     def __init__(self, sock: socket.socket, *args: Any) -> None:
         super().__init__(sock, *args)
@@ -59,7 +65,7 @@ class _DirectMixin(_Base):
 
         Never raises, never calls back, never buffers: what was not taken is still the caller's.
         """
-        if self._buffered:
+        if self._busy:
             return 0
         try:
             return self._send(data)
@@ -67,9 +73,9 @@ class _DirectMixin(_Base):
             return 0
 
     @property
-    def buffered(self) -> bool:
-        """Whether Twisted holds something for this socket, so that nothing can be sent directly."""
-        return self._buffered
+    def busy(self) -> bool:
+        """Whether Twisted has something to send or to close, so that nothing can be sent directly."""
+        return self._busy
 
     def end_direct(self) -> None:
         """From here on `send_now` takes nothing and every `write` goes through Twisted's buffer."""
@@ -78,27 +84,34 @@ class _DirectMixin(_Base):
     def write(self, data: bytes) -> None:
         # A pull producer is asked again when the *buffer* has become empty, so its bytes must pass through the buffer.
         # What is not bytes is left to Twisted's own complaint.
-        if self._buffered or type(data) is not bytes or (self.producer is not None and not self.streamingProducer):
-            super().write(data)
+        if self._busy or type(data) is not bytes or (self.producer is not None and not self.streamingProducer):
+            self._buffer(data)
             return
         taken = self.send_now(data)
-        if taken == 0:
-            super().write(data)
-        elif taken < len(data):
-            super().write(data[taken:])
+        if taken < len(data):
+            self._buffer(data[taken:] if taken else data)
+
+    def _buffer(self, data: bytes) -> None:
+        super().write(data)
+        if self.connected:
+            self.buffered_bytes += len(data)
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        if self._buffered:
-            super().writeSequence(iovec)
-        else:
-            self.write(b"".join(iovec))
+        self.write(b"".join(iovec))
+
+    def writeSomeData(self, data: bytes) -> Any:
+        taken = super().writeSomeData(data)
+        if isinstance(taken, int):
+            self.buffered_bytes -= taken
+            self.drained_bytes += taken
+        return taken
 
     def startWriting(self) -> None:
-        self._buffered = True
+        self._busy = True
         super().startWriting()
 
     def stopWriting(self) -> None:
-        self._buffered = False
+        self._busy = False
         super().stopWriting()
 
     def loseConnection(self) -> None:
@@ -122,7 +135,7 @@ class _DirectMixin(_Base):
         super().startTLS(ctx, normal)
 
 
-class DirectServer(_DirectMixin, tcp.Server):
+class DirectServer(DirectTransport, tcp.Server):
     """A TCP connection that sends directly, without Nagle's delay and with little unsent data in the kernel."""
 
     def __init__(self, sock: socket.socket, *args: Any) -> None:
@@ -134,19 +147,28 @@ class DirectServer(_DirectMixin, tcp.Server):
                 sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
 
 
-class DirectUnixServer(_DirectMixin, unix.Server):
+class DirectUnixServer(DirectTransport, unix.Server):
     """A unix-socket connection that sends directly."""
 
     def sendFileDescriptor(self, fileno: int) -> None:
-        # A descriptor travels with the next buffered byte, so its bytes must be buffered.
+        # A descriptor travels with a buffered byte, so the bytes that follow must be buffered.
         self.end_direct()
         super().sendFileDescriptor(fileno)
 
 
-#: What `isinstance` is asked with.
-DIRECT_TRANSPORTS = (DirectServer, DirectUnixServer)
-
-
-def direct_transport(port: tcp.Port) -> type[DirectServer] | type[DirectUnixServer]:
-    """The transport class for connections that `port` (what `endpoint.listen` returned, TCP or unix) accepts."""
+def transport_for(port: Any) -> type[DirectServer] | type[DirectUnixServer]:
+    """The transport class for the connections of `port`, which is what `endpoint.listen` returned (TCP or unix)."""
     return DirectUnixServer if isinstance(port, unix.Port) else DirectServer
+
+
+def find_direct(transport: Any) -> DirectTransport:
+    """The direct transport that is `transport` or lies below it (wrappers such as TLS call it `transport`).
+
+    Raises TypeError where there is none: the listening port was not given its transport class.
+    """
+    below = transport
+    while not isinstance(below, DirectTransport):
+        below = vars(below).get("transport")
+        if below is None:
+            raise TypeError(f"{transport!r} does not send directly: set port.transport = transport_for(port)")
+    return below

@@ -63,10 +63,10 @@ class CountersTests:
     def test_samples_follow_the_numbers(self) -> None:
         """Samples show what the object holds at that moment."""
         counters = ListenerCounters()
-        counters.accepted += 3
+        counters.opened += 3
         counters.closed["slow"] += 1
         found = {sample.name: sample for sample in samples(counters)}
-        assert found["accepted"].value == 3
+        assert found["opened"].value == 3
         assert found["closed"].label == "cause"
         assert found["closed"].value == {cause: int(cause == "slow") for cause in CLOSE_CAUSES}
 
