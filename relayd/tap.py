@@ -14,11 +14,12 @@ from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.logfile import LogFile
 
-from relayd.config.load import ConfigErrors, load
+from relayd.config.load import load
 from relayd.config.model import Config
+from relayd.core.errors import ConfigErrors
 from relayd.io import logs
 
-# twistd's own log file is rotated at 1 MB and kept for ever. Guess: 100 MiB hold weeks of one line at open, one at close.
+# twistd would rotate at 1 MB and keep every file. Guess: 100 MiB hold weeks of one line at open and one at close.
 LOG_FILE_BYTES = 10 * 1024 * 1024
 LOG_FILES_KEPT = 9
 
@@ -50,9 +51,10 @@ class Options(usage.Options):
         if self["check"]:
             print(f"{self['config']}: no errors")
             raise SystemExit(0)
-        if not self.parent.get("chroot"):  # inside a chroot the paths mean something else
-            _require_writable("pidfile", self.parent["pidfile"], "name another with --pidfile=FILE, or none: --pidfile=")
-            _require_writable("log file", _log_path(self.parent), "name another with --logfile=FILE, or use -n")
+        twistd: Any = self.parent
+        if not twistd.get("chroot"):  # inside a chroot the paths mean something else
+            _require_writable("pidfile", twistd["pidfile"], "name another with --pidfile=FILE, or none: --pidfile=")
+            _require_writable("log file", _log_path(twistd), "name another with --logfile=FILE, or use -n")
 
 
 def makeService(options: Options) -> MultiService:
@@ -62,7 +64,7 @@ def makeService(options: Options) -> MultiService:
     from relayd.app import build
 
     # Twisted's timers follow the wall clock: set forward by an hour, it would fire every timeout at once.
-    reactor.seconds = time.monotonic  # type: ignore[attr-defined]
+    reactor.seconds = time.monotonic  # type: ignore[method-assign]
     daemon = _Daemon(options)
     build(options.config, reactor, time.monotonic).setServiceParent(daemon)
     return daemon
@@ -78,7 +80,7 @@ class _Daemon(MultiService):
 
     def setServiceParent(self, parent: Any) -> None:
         """Joins twistd's application, which asks it for a log before it makes one of its own."""
-        twistd = self._options.parent
+        twistd: Any = self._options.parent
         if not (twistd["logger"] or twistd.get("syslog")):  # whoever asks for another log gets it
             log = self._options.config.log
             stream = _log_stream(_log_path(twistd))
@@ -99,7 +101,7 @@ class _Daemon(MultiService):
         return result
 
 
-def _log_path(twistd: usage.Options) -> str | None:
+def _log_path(twistd: Any) -> str | None:
     """The log of these options of twistd: a path, `-` for stdout, None for stderr."""
     if twistd["logfile"]:
         return str(twistd["logfile"])

@@ -1,0 +1,1 @@
+"""The `relayd` command, one module a command; `main` lists them."""
