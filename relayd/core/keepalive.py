@@ -39,7 +39,7 @@ _STRIDE: Final = 97
 class Pulse(Generic[T]):
     """One member of the sweep; `owner` is the caller's. What else it holds is the sweep's."""
 
-    __slots__ = ("asked_at", "bucket", "index", "owner", "repeated", "token")
+    __slots__ = ("asked_at", "bucket", "index", "owner", "repeated", "rtt_s", "token")
 
     def __init__(self, owner: T, bucket: int, index: int) -> None:
         self.owner = owner
@@ -48,6 +48,7 @@ class Pulse(Generic[T]):
         self.token = 0  # the number of the ping it owes an answer to; 0 = none
         self.asked_at = 0.0  # when that ping went out, by the caller's clock
         self.repeated = False
+        self.rtt_s: float | None = None  # the newest round-trip time
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,8 @@ class PingSweep(Generic[T]):
         """A pong came. It counts as a frame; if it answers the ping in flight, its round-trip time is recorded."""
         if pulse.token and payload == _payload(pulse.token):
             self._counters.pongs += 1
-            self._counters.rtt.observe(now - pulse.asked_at)
+            pulse.rtt_s = now - pulse.asked_at
+            self._counters.rtt.observe(pulse.rtt_s)
         pulse.token = 0
 
     def tick(self, now: float) -> Beat[T]:

@@ -1,0 +1,76 @@
+"""All open WebSockets of this process, whichever listener they came in by: their pings, and the deadlines at their end.
+
+No connection has a timer of its own. `tick`, called every 0.1 s with monotonic seconds, sends the pings that are due,
+closes who did not answer, aborts who did not hang up, and sends pongs that had to wait.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from relayd.core import wire
+from relayd.core.closecode import CloseCode
+from relayd.core.counters import ListenerCounters
+from relayd.core.keepalive import PingSweep
+
+if TYPE_CHECKING:
+    from relayd.io.downstream import DownstreamProtocol
+
+#: How long a client has to answer a close frame and hang up (docs/protocol.md).
+CLOSE_WITHIN_S: Final = 2.0
+
+
+class Clients:
+    """The open WebSockets, and those that are closing."""
+
+    def __init__(self, counters: ListenerCounters, monotonic: Callable[[], float]) -> None:
+        self.counters = counters
+        self.monotonic = monotonic
+        self.sweep: PingSweep[DownstreamProtocol] = PingSweep(counters, monotonic())
+        self.open: dict[str, DownstreamProtocol] = {}
+        """By session id."""
+        self._closing: deque[tuple[float, DownstreamProtocol]] = deque()  # (abort at, who), ascending
+        self._pongs: dict[DownstreamProtocol, bytes] = {}
+
+    def tick(self, now: float) -> None:
+        """What is due at `now`."""
+        beat = self.sweep.tick(now)
+        if beat.ping:
+            frame = wire.frame(wire.PING, beat.payload)
+            for client in beat.ping:
+                client.ping(frame)
+        for client in beat.dead:
+            client.no_pong()
+        closing = self._closing
+        while closing and closing[0][0] <= now:
+            closing.popleft()[1].abort_if_not_lost()
+        if self._pongs:
+            for client, payload in list(self._pongs.items()):
+                if client.pong(payload):
+                    del self._pongs[client]
+
+    def expect_end(self, client: DownstreamProtocol) -> None:
+        """A close was sent or answered: abort the connection if it is not lost in time."""
+        self._closing.append((self.monotonic() + CLOSE_WITHIN_S, client))
+
+    def pong_later(self, client: DownstreamProtocol, payload: bytes) -> None:
+        """Answer only the newest ping, once the client reads again (RFC 6455 5.5.3): a flood must not pile up pongs."""
+        self._pongs[client] = payload
+
+    def forget(self, client: DownstreamProtocol) -> None:
+        """The connection is lost."""
+        self._pongs.pop(client, None)
+        if client.session_id is not None:
+            self.open.pop(client.session_id, None)
+
+    def close_all(self, close: CloseCode, retry_s: int | None = None) -> None:
+        """Close every client that is open, all at once."""
+        for client in list(self.open.values()):
+            client.close(close, retry_s)
+
+    def abort_all(self) -> None:
+        """Drop every connection that is left, without a word."""
+        for client in list(self.open.values()):
+            client.abort_if_not_lost()

@@ -1,0 +1,325 @@
+"""A browser's WebSocket: Autobahn reads what it sends, the session in `core` decides, the sink writes.
+
+Autobahn is used for reading alone: it checks frames and UTF-8, puts messages together and answers a close. All its
+timers are off (they run on a reactor of its own choosing), it drops nobody without a close frame, and it neither pings
+nor writes messages. The Origin was judged by the guard, which passes no handshake on that Autobahn would refuse.
+
+After a close frame nothing of what the client still sends is read as a message. Its answer is waited for, so that a
+client that behaves is let go at once; everybody else is aborted 2 s later (relayd/io/clients.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+from urllib.parse import unquote
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from relayd.core import wire
+from relayd.core.closecode import BY_CODE, CLOSE_INTERNAL, CLOSE_NO_PONG, CloseCode, reason
+from relayd.core.counters import CLOSED_BY_CLIENT, CLOSED_BY_LOSS
+from relayd.core.keepalive import Pulse
+from relayd.core.refusal import HttpRefusal
+from relayd.core.subscriber import Sink
+from relayd.io.clients import Clients
+from relayd.io.sink import TransportSink
+
+SUBPROTOCOL: Final = "relayd.v1"
+
+#: What is still read after a close was sent, until the client's own close: what was on its way, and a message (guess).
+READ_AFTER_CLOSE_BYTES: Final = 64 * 1024
+
+#: For a handshake that Autobahn refuses all the same: fixed text, since Autobahn's own quotes the client.
+_BAD_HANDSHAKE: Final = "this is not a WebSocket handshake that is served here (RFC 6455 4.2)"
+
+log = Logger()
+
+
+class Session(Protocol):
+    """What of `core.downstream.DownstreamSession` is used here."""
+
+    sent_messages: int
+    sent_bytes: int
+    lost_messages: int
+
+    def opened(self, topics: list[str]) -> None: ...
+    def text(self, payload: bytes, now: float) -> None: ...
+    def binary(self, payload: bytes, now: float) -> None: ...
+    def lost(self) -> None: ...
+
+
+class MakeSession(Protocol):
+    """Makes the session of a connection that has just opened; `raw_topic` is None on `/ws`."""
+
+    def __call__(self, sink: Sink, *, raw_topic: str | None, session_id: str, now: float) -> Session: ...
+
+
+class _Silent:
+    """In place of Autobahn's logger: it warns of every fault of a client, each in a line of its own."""
+
+    def _ignore(self, *_: object, **__: object) -> None:
+        pass
+
+    trace = debug = info = warn = error = critical = failure = _ignore
+
+
+class DownstreamProtocol(WebSocketServerProtocol):
+    """One connection of a browser, from the clean head that the guard hands over to its loss."""
+
+    factory: DownstreamFactory
+    transport: Any
+    log = _Silent()
+
+    def __init__(self, client: str) -> None:
+        super().__init__()
+        self.client = client  # the address, as the log may show it
+        self.session_id: str | None = None  # None until open
+        self._session: Session | None = None
+        self._sink: TransportSink | None = None
+        self._pulse: Pulse[DownstreamProtocol] | None = None
+        self._path = ""
+        self._raw_topic: str | None = None
+        self._topics: list[str] = []
+        self._opened_at = 0.0
+        self._received_messages = 0
+        self._read_after_close_bytes = 0
+        self._drained_at_ping = 0
+        self._ending = False
+        self._gone = False
+        self._cause: str | None = None  # why we closed
+
+    # -- the handshake -------------------------------------------------------------------------------------------------
+
+    def onConnect(self, request: ConnectionRequest) -> str | None:
+        path = request.path.removeprefix(self.factory.prefix)
+        self._path = path
+        if path.startswith("/raw/") and path != "/raw/":
+            self._raw_topic = unquote(path[len("/raw/") :])
+            return None
+        if path != "/ws":
+            raise ConnectionDeny(404, _BAD_HANDSHAKE)
+        self._topics = [topic for part in request.params.get("topics", ()) for topic in part.split(",") if topic]
+        if not request.protocols:
+            return None
+        if SUBPROTOCOL not in request.protocols:
+            raise ConnectionDeny(400, _BAD_HANDSHAKE)
+        return SUBPROTOCOL
+
+    def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: object = None) -> None:
+        self.sendData(HttpRefusal(code, "bad_request", "handshake", _BAD_HANDSHAKE).render())
+
+    def onOpen(self) -> None:
+        self.guarded(self._open)
+
+    def _open(self) -> None:
+        clients = self.factory.clients
+        self._opened_at = clients.monotonic()
+        self.session_id = self.factory.new_id()
+        self._sink = TransportSink(self, self.transport)
+        self._pulse = clients.sweep.join(self)
+        clients.open[self.session_id] = self
+        clients.counters.opened += 1
+        clients.counters.open += 1
+        log.info("client opened", id=self.session_id, client=self.client, path=self._path)
+        self._session = self.factory.make_session(
+            self._sink, raw_topic=self._raw_topic, session_id=self.session_id, now=self._opened_at
+        )
+        self._session.opened(self._topics)
+
+    # -- what the browser sends ----------------------------------------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._ending:
+            self._read_after_close_bytes += len(data)
+            if self._read_after_close_bytes > READ_AFTER_CLOSE_BYTES:
+                self.transport.pauseProducing()
+                return
+        self.guarded(super().dataReceived, data)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        if self._ending or self._session is None:
+            return
+        self._received_messages += 1
+        counters = self.factory.clients.counters
+        counters.received_messages += 1
+        counters.received_bytes += len(payload)
+        if self._raw_topic is not None:
+            return  # nothing is meant on /raw, and nothing is said: it carries the topic's payloads alone
+        take = self._session.binary if isBinary else self._session.text
+        self.guarded(take, payload, self.factory.clients.monotonic())
+
+    def onMessageFrameEnd(self) -> None:
+        self._heard()
+        super().onMessageFrameEnd()
+
+    def onPing(self, payload: bytes) -> None:
+        self._heard()
+        if not self.pong(payload):
+            self.factory.clients.pong_later(self, payload)
+
+    def onPong(self, payload: bytes) -> None:
+        if self._pulse is not None:
+            self.factory.clients.sweep.pong(self._pulse, payload, self.factory.clients.monotonic())
+
+    def _heard(self) -> None:
+        if self._pulse is not None:
+            self.factory.clients.sweep.heard(self._pulse)
+
+    # -- pings and pongs -----------------------------------------------------------------------------------------------
+
+    def ping(self, frame: bytes) -> None:
+        """Send a ping frame that the sweep made."""
+        if self._sink is not None:
+            self._drained_at_ping = self._sink.drained_bytes
+            self._sink.write(frame)
+
+    def no_pong(self) -> None:
+        """Two pings had no answer. A client that reads what stands before them is not gone, only slow."""
+        if self._sink is not None and self._sink.drained_bytes == self._drained_at_ping:
+            self.close(CLOSE_NO_PONG)
+
+    def pong(self, payload: bytes) -> bool:
+        """Answer a ping, or say False when that must wait for the client to read."""
+        if self._sink is not None and self._sink.is_open:
+            if self._sink.busy:
+                return False
+            self._sink.write(wire.frame(wire.PONG, payload))
+        return True
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def close(self, close: CloseCode, retry_s: int | None = None) -> None:
+        """Close this client; does nothing once it is closing."""
+        self.close_with(close, reason(close, retry_s))
+
+    def breach(self, close: CloseCode) -> None:
+        """The guard has seen a fault and passes on no more bytes."""
+        self.close(close)
+        self.transport.pauseProducing()
+
+    def close_with(self, close: CloseCode, text: str) -> None:
+        """Send the close frame, with the deadline for the client's answer."""
+        if self.state == self.STATE_OPEN:
+            self._cause = close.name
+            super().sendCloseFrame(close.code, text.encode("ascii"))
+            self._end()
+
+    def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
+        # By this way go the faults that Autobahn finds, with texts that quote the client, and answers to its close.
+        if not isReply and code is not None and code in BY_CODE:
+            self.close(BY_CODE[code])
+        else:
+            super().sendCloseFrame(code, reasonUtf8, isReply)
+            self._end()
+
+    def dropConnection(self, abort: bool = False) -> None:
+        # After a whole close handshake Autobahn would reset the connection, which may take the close frame with it.
+        super().dropConnection(abort and not self.wasClean)
+        self._end()
+
+    def _end(self) -> None:
+        if self._ending:
+            return
+        self._ending = True
+        if self._sink is not None:
+            self._sink.end()
+        if self._pulse is not None:
+            self.factory.clients.sweep.leave(self._pulse)
+        self.factory.clients.expect_end(self)
+
+    def abort_if_not_lost(self) -> None:
+        """The deadline after a close."""
+        if not self._gone:
+            self.factory.clients.counters.aborted += 1
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._gone = True
+        self._end()
+        clients = self.factory.clients
+        clients.forget(self)
+        self.guarded(super().connectionLost, reason)
+        session, self._session = self._session, None
+        if self.session_id is None:
+            return
+        clients.counters.open -= 1
+        cause = self._cause or (CLOSED_BY_LOSS if self.remoteCloseCode is None else CLOSED_BY_CLIENT)
+        clients.counters.closed[cause] += 1
+        if session is not None:
+            self.guarded(session.lost)
+        rtt_s = self._pulse.rtt_s if self._pulse is not None else None
+        log.info(
+            "client closed",
+            id=self.session_id,
+            reason=cause,
+            code=self.localCloseCode if self._cause else self.remoteCloseCode,
+            seconds=round(clients.monotonic() - self._opened_at, 3),
+            sent=getattr(session, "sent_messages", 0),
+            sent_bytes=getattr(session, "sent_bytes", 0),
+            lost=getattr(session, "lost_messages", 0),
+            received=self._received_messages,
+            rtt_ms=None if rtt_s is None else round(rtt_s * 1000, 1),
+        )
+
+    def guarded(self, call: Callable[..., None], *args: Any) -> None:
+        """Call; an exception becomes a count, a line in the log and a close with 1011, and is this client's alone."""
+        try:
+            call(*args)
+        except Exception:
+            self.factory.clients.counters.errors += 1
+            log.failure("a client failed in relayd and is closed", id=self.session_id)
+            if self._gone:
+                return
+            if self.state == self.STATE_OPEN and not self._ending:
+                self.close(CLOSE_INTERNAL)
+            else:
+                self._end()
+                self.transport.abortConnection()
+
+
+class DownstreamFactory(WebSocketServerFactory):
+    """Makes the protocols of one listener's WebSockets. `prefix` is the listener's, `message_bytes` limits.message."""
+
+    log = _Silent()
+
+    def __init__(
+        self,
+        clients: Clients,
+        make_session: MakeSession,
+        *,
+        new_id: Callable[[], str],
+        message_bytes: int,
+        reactor: Any,
+        prefix: str = "",
+        show_address: Callable[[str], str] = str,
+    ) -> None:
+        super().__init__(server="", reactor=reactor)
+        self.clients = clients
+        self.make_session = make_session
+        self.new_id = new_id
+        self.prefix = prefix
+        self._show_address = show_address
+        self.setProtocolOptions(
+            versions=[13],
+            webStatus=False,
+            maxFramePayloadSize=message_bytes,
+            maxMessagePayloadSize=message_bytes,
+            failByDrop=False,
+            openHandshakeTimeout=0,
+            closeHandshakeTimeout=0,
+            autoPingInterval=0,
+            autoPingTimeout=0,
+            allowedOrigins=["*"],  # the guard has judged
+            allowNullOrigin=True,  # any call that leaves it out sets it to False
+        )
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        protocol = DownstreamProtocol(self._show_address(getattr(addr, "host", "")))
+        protocol.factory = self
+        return protocol

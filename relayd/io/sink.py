@@ -1,0 +1,102 @@
+"""Where the bytes for one browser go: the `Sink` that `core` writes to, on a Twisted transport.
+
+The direct transport below does the work, whether it is the connection's own or lies under TLS. All calls are dead once
+the WebSocket has left the state OPEN: nothing may follow a close frame (RFC 6455 5.5.1), and Autobahn does not look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IPullProducer
+from zope.interface import implementer
+
+from relayd.core.closecode import CloseCode, reason
+from relayd.io.transport import find_direct
+
+if TYPE_CHECKING:
+    from relayd.io.downstream import DownstreamProtocol
+
+
+@implementer(IPullProducer)
+class TransportSink:
+    """The sink of one open WebSocket.
+
+    `send_now` may be kept by the caller: it stays bound to a call that takes nothing after the end. Behind TLS it takes
+    all or nothing, since what the TLS layer has encrypted cannot be taken back.
+    """
+
+    __slots__ = ("_direct", "_produce", "_protocol", "_transport", "is_open", "send_now")
+
+    send_now: Callable[[bytes], int]
+
+    def __init__(self, protocol: DownstreamProtocol, transport: Any) -> None:
+        self._protocol = protocol
+        self._transport = transport
+        self._direct = find_direct(transport)
+        self._produce: Callable[[], None] | None = None
+        self.is_open = True
+        self.send_now = self._direct.send_now if self._direct is transport else self._send_whole
+
+    def _send_whole(self, data: bytes) -> int:
+        if not self.is_open or self._direct.busy:
+            return 0
+        self._transport.write(data)
+        return len(data)
+
+    def write(self, data: bytes) -> None:
+        """Append to the buffer, or send at once when it is empty."""
+        if self.is_open:
+            self._transport.write(data)
+
+    def buffered(self) -> int:
+        """Bytes in the buffer. Behind TLS: of ciphertext, without what waits for the next turn of the reactor."""
+        return self._direct.buffered_bytes
+
+    @property
+    def busy(self) -> bool:
+        """Whether something waits in the buffer."""
+        return self._direct.busy
+
+    @property
+    def drained_bytes(self) -> int:
+        """Bytes the kernel took from the buffer so far: while this grows the client reads."""
+        return self._direct.drained_bytes
+
+    def pull(self, produce: Callable[[], None]) -> None:
+        """Call `produce` on a later turn of the reactor, at each empty buffer, until `unpull`."""
+        if not self.is_open:
+            return
+        registered = self._produce is not None
+        self._produce = None
+        if not registered:
+            self._direct.registerProducer(self, False)  # asks at once, which is too early
+        self._produce = produce
+        self._direct.startWriting()
+
+    def unpull(self) -> None:
+        """The end of `pull`; idempotent."""
+        if self._produce is not None:
+            self._produce = None
+            self._direct.unregisterProducer()
+
+    def close(self, close: CloseCode, retry_s: int | None = None) -> None:
+        """Close frame, deadline, abort. A second call does nothing."""
+        self._protocol.close_with(close, reason(close, retry_s))
+
+    def end(self) -> None:
+        """The WebSocket leaves the state OPEN: from here on all calls are dead."""
+        self.unpull()
+        self.is_open = False
+        self._direct.end_direct()
+
+    def resumeProducing(self) -> None:
+        if self._produce is None:
+            return
+        self._protocol.guarded(self._produce)
+        if self._produce is not None and self._direct.connected:
+            self._direct.startWriting()  # it may have sent directly, and must be asked again all the same
+
+    def stopProducing(self) -> None:
+        self._produce = None
