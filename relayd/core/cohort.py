@@ -1,0 +1,345 @@
+"""Cohorts: all subscribers with the same topics, rates and encoding, flushed together.
+
+A publication is appended to the pending list of each cohort of its topic, whatever the number of members. A flush
+joins the
+pending frames once and offers the same bytes to every member. A member whose socket does not take them whole leaves the
+flush path and becomes lagging; it comes back when it has caught up with what the cohort has flushed. That is also how a
+newcomer enters, so there is one way in and no second delivery:
+
+    everything with a serial up to `flushed` is the business of the rings, everything after it of the next flush.
+
+Long flushes go in slices over a copy of the member list, so a member may come or go between two slices; whether it
+has the
+flush in progress is told by its `flush_number`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, final
+
+from relayd.core import wire
+from relayd.core.closecode import CLOSE_POSITION_LOST
+from relayd.core.lagging import Lagging
+from relayd.core.publication import Encoding, Entry, GapMark, Publication
+from relayd.core.routes import Mode
+from relayd.core.subscriber import Pace, Subscriber
+
+if TYPE_CHECKING:
+    from relayd.core.flusher import Flusher
+    from relayd.core.topics import Topic
+
+CohortKey = tuple[Encoding, frozenset[tuple["Topic", float | None]]]
+"""Encoding, and each topic with its rate in hertz."""
+
+# A cohort with this much pending is flushed at the next turn whatever the merge rule says: it bounds the memory that
+# waiting can hold, and a flush beyond it gains nothing (at 64 KiB the system call is already lost in the copying;
+# measured).
+MAX_PENDING_BYTES = 1024 * 1024
+
+# What a lagging member keeps of one flush, or one publication (design decision; a healthy client's kernel buffer is
+# larger).
+MAX_REST_BYTES = 64 * 1024
+
+# Under `max_hz` the jump in offsets is the notice; the totals come at most this often (docs/protocol.md).
+TOTALS_EVERY_S = 1.0
+
+
+@final
+class Notice:
+    """Control bytes that keep their place among the publications, such as a topic's new state. Not held by any ring."""
+
+    __slots__ = ("data", "serial")
+
+    def __init__(self, data: bytes, serial: int) -> None:
+        self.data = data
+        self.serial = serial
+
+
+class Lane:
+    """The topics of a cohort that are read at one rate: the newest per topic (or key) waits here for the next beat."""
+
+    __slots__ = ("cohort", "due", "flushed", "held", "last", "period_s", "scheduled", "skipped", "told_at")
+
+    def __init__(self, cohort: Cohort, hz: float) -> None:
+        self.cohort = cohort
+        self.period_s = 1 / hz
+        self.held: dict[tuple[Topic, Hashable], Publication] = {}
+        self.last: dict[Topic, Publication] = {}
+        """The newest publication flushed, per topic: what a newcomer to this lane gets first."""
+        self.flushed: dict[Topic, int] = {}
+        """Its offset, per topic."""
+        self.skipped: dict[Topic, int] = {}
+        self.told_at = 0.0
+        self.due = 0.0
+        self.scheduled = False
+
+    def add(self, entry: Entry) -> None:
+        """Hold the newest. An upstream's gap needs no mark here: the jump in offsets tells it."""
+        if type(entry) is not Publication:
+            return
+        place = (entry.topic, entry.key)
+        if self.held.pop(place, None) is not None:  # popped, so that the order of `held` is that of the newest
+            self.skipped[entry.topic] = self.skipped.get(entry.topic, 0) + 1
+        self.held[place] = entry
+        if not self.scheduled:
+            self.scheduled = True
+            self.cohort.flusher.at(max(self.due, entry.at), self)
+
+    def beat(self, now: float) -> None:
+        """The rate allows: what is held goes into the cohort's next flush."""
+        self.scheduled = False
+        self.due = now + self.period_s
+        cohort = self.cohort
+        if self.skipped and now - self.told_at >= TOTALS_EVERY_S:
+            self.told_at = now
+            for topic, count in self.skipped.items():
+                following = min((pub.offset for (held, _), pub in self.held.items() if held is topic), default=0)
+                cohort.add_notice(
+                    Notice(wire.lost(topic.name, self.flushed[topic], following, count, "rate"), 0), now
+                )
+            self.skipped.clear()
+        for publication in self.held.values():
+            cohort.add(publication, now)
+        self.held.clear()
+
+    def flushed_now(self, publication: Publication) -> None:
+        """The cohort begins to flush this one."""
+        self.flushed[publication.topic] = publication.offset
+        self.last[publication.topic] = publication
+
+
+class Flush:
+    """A flush under way: the bytes, and who is still to be offered them."""
+
+    __slots__ = ("broken", "data", "entries", "frames", "members", "next", "number")
+
+    def __init__(
+        self, entries: list[Entry | Notice], frames: list[bytes], members: list[Subscriber], number: int, broken: bool
+    ) -> None:
+        self.entries = entries
+        self.frames = frames
+        self.data = frames[0] if len(frames) == 1 else b"".join(frames)
+        self.members = members
+        self.number = number
+        self.next = 0
+        self.broken = broken
+        """True when it ends with a loss that its readers cannot be told of: they are closed."""
+
+
+class Cohort:
+    """Subscribers that read alike. Its key is (encoding, {(topic, rate)})."""
+
+    def __init__(
+        self, key: CohortKey, encoding: Encoding, topics: Mapping[Topic, float | None], flusher: Flusher, serial: int
+    ) -> None:
+        self.key = key
+        self.encoding = encoding
+        self.topics = dict(topics)
+        self.flusher = flusher
+        self.members: list[Subscriber] = []
+        self.behind: dict[Subscriber, None] = {}
+        """Lagging, yielding or waiting ones; a dict for its order."""
+        self.pending: list[Entry | Notice] = []
+        self.pending_bytes = 0
+        self.flushed = serial
+        """Serial of the newest entry whose flush has begun (or of the hub when the cohort was made)."""
+        self.flush: Flush | None = None
+        self.flush_number = 0
+        self.scheduled = False
+        self.not_before = 0.0
+        self.cost_s = 0.0
+        """EWMA of what a flush costs."""
+        self.spent_s = 0.0
+        """What the flush under way has cost so far. These four are kept by the flusher."""
+        self.carried = 0
+        """Entries of the last flush."""
+        self.messages = 0
+        self.bytes = 0
+        """Totals over all flushes, per member."""
+        self.lanes: dict[Topic, Lane] = {}
+        by_rate: dict[float, Lane] = {}
+        for topic, hz in self.topics.items():
+            if hz is None:
+                topic.cohorts[self] = None
+            else:
+                lane = by_rate.setdefault(hz, Lane(self, hz))
+                lane.flushed[topic] = topic.ring.end - 1
+                self.lanes[topic] = lane
+                topic.cohorts[lane] = None
+
+    def disband(self) -> None:
+        """Nobody is left: leave the topics."""
+        for topic in self.topics:
+            del topic.cohorts[self.lanes.get(topic, self)]
+
+    # -- what comes in ------------------------------------------------------------------------------------------------
+
+    def add(self, entry: Entry, now: float = 0.0) -> None:
+        """A publication for the next flush. This is the whole cost of a cohort per message."""
+        self.pending.append(entry)
+        self.pending_bytes += entry.size
+        if not self.scheduled:
+            self.scheduled = True
+            self.flusher.want(self, now or entry.at)
+        elif self.pending_bytes > MAX_PENDING_BYTES and self.not_before:
+            self.not_before = 0.0
+            self.flusher.ready(self)
+
+    def add_notice(self, notice: Notice, now: float) -> None:
+        """Control bytes in their place. Those who are behind get them at once: rings hold publications only."""
+        if self.encoding is Encoding.RAW:
+            return
+        self.pending.append(notice)
+        self.pending_bytes += len(notice.data)
+        if not self.scheduled:
+            self.scheduled = True
+            self.flusher.want(self, now)
+        for member in self.behind:
+            member.tell(notice.data)
+
+    # -- who comes and goes -------------------------------------------------------------------------------------------
+
+    def join(self, member: Subscriber) -> None:
+        """The member has all that was flushed."""
+        member.pace = Pace.CURRENT
+        member.slot = len(self.members)
+        member.flush_number = self.flush_number
+        member.joined_messages = self.messages
+        member.joined_bytes = self.bytes
+        self.members.append(member)
+        self.behind.pop(member, None)
+
+    def quit(self, member: Subscriber, unsent_frames: int = 0, unsent_bytes: int = 0) -> None:
+        """The member is CURRENT no more and did not get the last so many frames. O(1): the last one takes its slot."""
+        messages, size = member.totals()
+        member.sent_messages, member.sent_bytes = messages - unsent_frames, size - unsent_bytes
+        member.pace = Pace.IDLE
+        last = self.members.pop()
+        if last is not member:
+            self.members[member.slot] = last
+            last.slot = member.slot
+        member.slot = -1
+
+    def leave(self, member: Subscriber) -> list[Entry | Notice]:
+        """A CURRENT member goes elsewhere. Returns what it has not got, oldest first; the rings hold the
+        publications."""
+        flush = self.flush
+        if flush is None or member.flush_number == flush.number:
+            self.quit(member)
+            return self.pending
+        self.quit(member, len(flush.frames), len(flush.data))
+        return flush.entries + self.pending
+
+    def positions(self, undelivered: list[Entry | Notice]) -> dict[Topic, int]:
+        """The offset up to which a member has each topic, when `undelivered` is what it has not got."""
+        reached = {
+            topic: self.lanes[topic].flushed[topic] if topic in self.lanes else topic.ring.end - 1
+            for topic in self.topics
+        }
+        for entry in reversed(undelivered):
+            if type(entry) is not Notice:
+                reached[entry.topic] = entry.offset - 1
+        return reached
+
+    def beat(self, now: float) -> None:
+        """The merge rule allows the next flush."""
+        self.flusher.ready(self)
+
+    # -- flushing -----------------------------------------------------------------------------------------------------
+
+    def flush_slice(self, budget: int) -> int:
+        """Offer the pending bytes to up to `budget` members. Returns how many were offered; `flush` is None at the
+        end."""
+        flush = self.flush or self._begin(budget)
+        data = flush.data
+        size = len(data)
+        members = flush.members
+        short: list[tuple[Subscriber, int]] = []
+        if members is self.members:  # one slice does: nobody can come or go meanwhile
+            offered = len(members)
+            if size:
+                for member in members:
+                    taken = member.send_now(data)
+                    if taken != size:
+                        short.append((member, taken))
+        else:
+            end = min(flush.next + budget, len(members))
+            offered = end - flush.next
+            for member in members[flush.next : end]:
+                if member.cohort is self and member.pace is Pace.CURRENT and member.flush_number != flush.number:
+                    member.flush_number = flush.number
+                    taken = member.send_now(data)
+                    if taken != size:
+                        short.append((member, taken))
+            flush.next = end
+        for member, taken in short:
+            self._fall_behind(member, flush, taken)
+        if members is self.members or flush.next == len(members):
+            self._end(flush)
+        return offered
+
+    def _begin(self, budget: int) -> Flush:
+        entries = self.pending
+        self.pending = []
+        self.pending_bytes = 0
+        self.flush_number += 1
+        frames: list[bytes] = []
+        broken = False
+        for entry in entries:
+            if type(entry) is Notice:
+                frames.append(entry.data)
+                continue
+            frames.append(entry.frames[self.encoding] or wire.encode(entry, self.encoding))
+            if type(entry) is GapMark:
+                broken = self.encoding is Encoding.RAW and entry.topic.route.delivery.mode is not Mode.CONFLATE
+            elif entry.topic in self.lanes:
+                self.lanes[entry.topic].flushed_now(entry)
+                continue
+            self.flushed = entry.serial
+            if broken:
+                break
+        members = self.members if len(self.members) <= budget else list(self.members)
+        flush = Flush(entries, frames, members, self.flush_number, broken)
+        self.carried = len(entries)
+        self.messages += len(frames)
+        self.bytes += len(flush.data)
+        self.flush = flush
+        return flush
+
+    def _fall_behind(self, member: Subscriber, flush: Flush, taken: int) -> None:
+        """The socket took `taken` bytes: the member keeps the rest of this flush within its bound, and its
+        positions."""
+        kept, end = 0, 0
+        for frame in flush.frames:
+            # The frame that was cut has to be finished, and with an empty buffer nobody would call us again: keep one
+            # at least. What does not fit after it is left to the rings.
+            if kept and end >= taken and end + len(frame) > taken + MAX_REST_BYTES:
+                break
+            kept += 1
+            end += len(frame)
+        self.quit(member, len(flush.frames) - kept, len(flush.data) - end)
+        member.sink.write(flush.data[taken:end])
+        unkept = flush.entries[kept:]
+        for entry in unkept:
+            if type(entry) is Notice:
+                member.tell(entry.data)
+        self.behind[member] = None
+        member.lagging = Lagging(member, self.positions(unkept + self.pending), self.flushed)
+        member.lagging.cohort = self
+        self.flusher.counters.lagged += 1
+        member.lagging.wait_for_socket()
+
+    def _end(self, flush: Flush) -> None:
+        self.flush = None
+        counters = self.flusher.counters
+        counters.flushes += 1
+        counters.delivered += len(flush.frames) * len(self.members)
+        counters.delivered_bytes += len(flush.data) * len(self.members)
+        if flush.broken:
+            for member in (*self.members, *self.behind):
+                member.sink.close(CLOSE_POSITION_LOST)
+            return
+        for member in [waiting for waiting in self.behind if waiting.pace is Pace.WAITING]:
+            assert member.lagging is not None
+            member.lagging.produce()

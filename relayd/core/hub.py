@@ -1,0 +1,211 @@
+"""The hub: topics, who reads them, and the one step in which a publication gets its number.
+
+`publish` is the way of every message and does four things: a number, a place in the ring, a look at who waits for
+the first
+data, and one append per cohort. Nothing in it depends on the number of browsers.
+
+The hub does not know whether it is alone, a worker or a node: what is published reaches it through `publish`, `gap` and
+`state`, and whom to ask for a topic it knows only as a `Demand`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from relayd.core import wire
+from relayd.core.cohort import Lane, Notice
+from relayd.core.counters import HubCounters
+from relayd.core.flusher import Flusher
+from relayd.core.publication import Entry, GapMark, Publication, TopicState
+from relayd.core.readers import Hold, Readers
+from relayd.core.routes import Match, RouteTable, TopicRefused
+from relayd.core.topic import TopicPattern
+from relayd.core.topics import Demand, Topic
+
+# While all rings together are over their bound, this many of the largest are halved per publication (guess: two
+# converge).
+SHRINKS_PER_PUBLICATION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class HubLimits:
+    """Bounds of the hub as a whole."""
+
+    topics: int
+    topics_per_client: int
+    ring_bytes: int
+
+
+class Hub:
+    """All topics of this process."""
+
+    def __init__(
+        self,
+        routes: RouteTable,
+        limits: HubLimits,
+        *,
+        monotonic: Callable[[], float],
+        wall: Callable[[], float],
+        call_later: Callable[[float, Callable[[], None]], object],
+        epoch: str,
+        counters: HubCounters,
+    ) -> None:
+        self.routes = routes
+        self.limits = limits
+        self.now = monotonic
+        self.wall = wall
+        self.epoch = epoch
+        self.counters = counters
+        self.flusher = Flusher(monotonic, call_later, counters)
+        self.readers = Readers(self)
+        self.topics: dict[str, Topic] = {}
+        self.demands: dict[str, Demand] = {}
+        """Per upstream; filled by the composition root."""
+        self.serial = 0
+        self.ring_bytes = 0
+        self._made = 0
+        self._pattern_readers: dict[object, Callable[[Topic], None]] = {}
+
+    # -- topics -------------------------------------------------------------------------------------------------------
+
+    def topic(self, name: str) -> Topic:
+        """The topic of that name, made if a route has it.
+
+        Raises TopicRefused: bad_request, unknown_topic or forbidden by the routes, unavailable when there are too many.
+        """
+        return self.topics.get(name) or self._make(self.routes.find(name))
+
+    def resolve(self, upstream: str, fields: Mapping[str, str]) -> tuple[Topic, ...]:
+        """The topics of an upstream's message that nobody asked for, made if need be; those over the bound are
+        counted."""
+        found = []
+        for match in self.routes.of_fields(upstream, fields):
+            try:
+                found.append(self.topics.get(match.name) or self._make(match))
+            except TopicRefused:
+                continue
+        return tuple(found)
+
+    def _make(self, match: Match) -> Topic:
+        if len(self.topics) >= self.limits.topics and not self._make_room():
+            self.counters.topics_refused += 1
+            raise TopicRefused("unavailable", "limits.topics is reached")
+        self._made += 1
+        topic = self.topics[match.name] = Topic(
+            self, match, f"{self.epoch}{self._made:x}", self.demands.get(match.route.upstream), self.now()
+        )
+        for meet in list(self._pattern_readers.values()):
+            meet(topic)
+        return topic
+
+    def _make_room(self) -> bool:
+        """Forget the topic that has had no reader for the longest time. Only an upstream that pushes unasked has
+        such."""
+        idle = [topic for topic in self.topics.values() if not topic.readers and topic.last_at is not None]
+        if not idle:
+            return False
+        self.forget(min(idle, key=lambda topic: topic.idle_since))
+        self.counters.topics_dropped += 1
+        return True
+
+    def forget(self, topic: Topic) -> None:
+        """The upstream no longer sends it. Without readers it goes; with some (of a pattern) it waits, marked as
+        broken."""
+        if topic.readers:
+            self.gap(topic, None, "upstream")
+            self.state(topic, TopicState.PENDING)
+        elif self.topics.get(topic.name) is topic:
+            del self.topics[topic.name]
+            self.ring_bytes -= topic.ring.bytes
+
+    def names(self, pattern: TopicPattern | None = None) -> Iterator[Topic]:
+        """The topics that exist, those that the pattern means."""
+        return (topic for topic in self.topics.values() if pattern is None or pattern.matches(topic.name))
+
+    # -- what upstreams say -------------------------------------------------------------------------------------------
+
+    def publish(self, topic: Topic, payload: bytes, is_text: bool, snapshot: bool = False) -> None:
+        """One message. A text payload is UTF-8 already: whoever took it from outside a WebSocket has checked."""
+        now = self.now()
+        self.serial += 1
+        entry = Publication(topic, topic.ring.end, self.serial, payload, is_text, snapshot, now)
+        delivery = topic.route.delivery
+        if delivery.stamp:
+            entry.at_ms = int(self.wall() * 1000)
+        if delivery.key_of is not None:
+            entry.key = delivery.key_of(payload)
+        topic.last_at = now
+        self.counters.publications += 1
+        self.counters.payload_bytes += len(payload)
+        if topic.state is not TopicState.LIVE:
+            self.state(topic, TopicState.LIVE)
+        self._append(topic, entry)
+        if topic.waiters:
+            waiters, topic.waiters = topic.waiters, []
+            for call in waiters:
+                call()
+
+    def _append(self, topic: Topic, entry: Entry) -> None:
+        self.ring_bytes += topic.ring.append(entry)
+        if self.ring_bytes > self.limits.ring_bytes:
+            self._shrink_rings()
+        for cohort in topic.cohorts:
+            cohort.add(entry)
+
+    def _shrink_rings(self) -> None:
+        for _ in range(SHRINKS_PER_PUBLICATION):
+            largest = max(self.topics.values(), key=lambda topic: topic.ring.bytes)
+            self.ring_bytes -= largest.ring.shrink()
+            self.counters.rings_shrunk += 1
+
+    def gap(self, topic: Topic, missed: int | None, why: str) -> None:
+        """The upstream said something that never arrived: a mark with an offset of its own."""
+        if missed:
+            self.counters.lost_upstream += missed
+        self.counters.gaps += 1
+        self.serial += 1
+        self._append(topic, GapMark(topic, topic.ring.end, self.serial, missed, why, self.now()))
+
+    def state(self, topic: Topic, state: TopicState, why: str = "") -> None:
+        """Tell the topic's readers, in place among its publications, if it is news."""
+        if (topic.state, topic.why) == (state, why):
+            return
+        topic.state, topic.why = state, why
+        notice = Notice(wire.state(topic.name, state, why), self.serial)
+        for reader in topic.cohorts:
+            (reader.cohort if isinstance(reader, Lane) else reader).add_notice(notice, self.now())
+
+    # -- who reads ----------------------------------------------------------------------------------------------------
+
+    def hold(self, name: str) -> Hold:
+        """Count as a reader of the topic without a connection. Raises TopicRefused."""
+        return Hold(self, self.topic(name))
+
+    def meet(self, owner: object, call: Callable[[Topic], None] | None) -> None:
+        """Call `call(topic)` for each topic made from now on; None ends it."""
+        if call is None:
+            self._pattern_readers.pop(owner, None)
+        else:
+            self._pattern_readers[owner] = call
+
+    def refresh(self, topic: Topic) -> None:
+        """Ask the upstream for a fresh snapshot of a topic of deltas."""
+        self.counters.snapshots_refreshed += 1
+        if topic.demand is not None:
+            topic.demand.refresh(topic)
+
+    # -- what time does -----------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """About once a second: ages, stale topics, and clients that make no progress."""
+        for topic in self.topics.values():
+            before = topic.ring.bytes
+            topic.ring.expire(now)
+            self.ring_bytes += topic.ring.bytes - before
+            stale_after_s = topic.route.stale_after_s
+            if stale_after_s is None or topic.last_at is None or topic.state is not TopicState.LIVE:
+                continue
+            if now - topic.last_at > stale_after_s:
+                self.state(topic, TopicState.STALE, "no data within stale_after")
+        self.readers.close_stuck(now)

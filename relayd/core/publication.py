@@ -1,0 +1,102 @@
+"""One message on a topic, and the mark that stands where messages are missing.
+
+Both take one offset in their topic and one hub-wide serial, and both know nothing of who reads them. The encoded
+WebSocket
+frames are kept on the object, one per encoding, so that a publication is encoded once whatever its number of readers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from relayd.core.topics import Topic
+
+
+class TopicState(Enum):
+    """What the readers of a topic are told about it; the values are the words of the wire."""
+
+    PENDING = "pending"
+    """Wanted, and nothing has come yet."""
+    LIVE = "live"
+    STALE = "stale"
+    """Data is later than the route's `stale_after`."""
+    RECONNECTING = "reconnecting"
+    """The upstream is away; what it said meanwhile will be missing."""
+    FAILED = "failed"
+    """The upstream refused this topic, and says why."""
+
+
+class Encoding(IntEnum):
+    """How a subscriber reads; an index into `Publication.frames`."""
+
+    V1 = 0
+    """The `relayd.v1` envelope in a text frame."""
+    RAW = 1
+    """The payload alone, in the frame type it came in."""
+    V1_SNAPSHOT = 2
+    """As V1 with the `snapshot` flag: the first publication that a newcomer to a topic without deltas gets."""
+
+
+@final
+class Publication:
+    """A payload with its place in the topic and in the hub. Slots and no frozen dataclass: one is made per message."""
+
+    __slots__ = ("at", "at_ms", "frames", "is_text", "key", "offset", "payload", "serial", "snapshot", "topic")
+
+    def __init__(
+        self, topic: Topic, offset: int, serial: int, payload: bytes, is_text: bool, snapshot: bool, at: float
+    ) -> None:
+        self.topic = topic
+        self.offset = offset
+        self.serial = serial
+        self.payload = payload
+        self.is_text = is_text
+        self.snapshot = snapshot
+        """True when the feed said so: it replaces all that came before, and deltas follow."""
+        self.at = at
+        """Monotonic seconds of its arrival; what `max_lag` and the age of a ring are measured by."""
+        self.at_ms: int | None = None
+        """Wall milliseconds, only where the route stamps."""
+        self.key: Hashable = None
+        """What conflation goes by beside the topic, only where the route has a `key`."""
+        self.frames: list[bytes | None] = [None, None, None]
+
+    @property
+    def size(self) -> int:
+        """Bytes it holds in a ring. Frames are not counted: they share the life of the few publications in flight."""
+        return len(self.payload) + RETAINED_OVERHEAD_BYTES
+
+
+@final
+class GapMark:
+    """What the upstream said and nobody here heard: one offset, so that a reader who resumes later meets it in its
+    place."""
+
+    __slots__ = ("at", "frames", "missed", "offset", "serial", "topic", "why")
+
+    snapshot = False
+    key: Hashable = None
+    size = 0
+    """Marks come at the rate of upstream faults and count by number alone."""
+
+    def __init__(self, topic: Topic, offset: int, serial: int, missed: int | None, why: str, at: float) -> None:
+        self.topic = topic
+        self.offset = offset
+        self.serial = serial
+        self.missed = missed
+        """How many messages, or None when nobody can know."""
+        self.why = why
+        self.at = at
+        self.frames: list[bytes | None] = [None, None, None]
+
+
+Entry = Publication | GapMark
+"""What a ring holds."""
+
+# sys.getsizeof of a Publication (112), its frames list (80), its payload's header (33) and the ring's slot (8) on
+# CPython 3.11, rounded up; the V1 frame that most publications also carry is about as long as the payload and is
+# dropped with it.
+RETAINED_OVERHEAD_BYTES = 256

@@ -1,0 +1,221 @@
+"""Who reads what: the moves of a subscriber between cohorts.
+
+Every change of a subscriber's topics is the same move: out of its cohort with positions in hand, into the cohort of
+its new
+topics as one that is behind, and then caught up from the rings (core/lagging.py). Snapshot, recovery and the switch
+to live
+are one synchronous step of it: no hole, no duplicate, no side queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from relayd.core import wire
+from relayd.core.closecode import CLOSE_SLOW
+from relayd.core.cohort import Cohort, CohortKey, Notice
+from relayd.core.lagging import Lagging
+from relayd.core.publication import Publication, TopicState
+from relayd.core.routes import Mode
+from relayd.core.subscriber import Pace, Subscriber
+from relayd.core.topics import Topic
+
+if TYPE_CHECKING:
+    from relayd.core.hub import Hub
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """One topic of a subscribe request."""
+
+    topic: Topic
+    max_hz: float | None = None
+    since: str | None = None
+    """`epoch:offset` of what the client has; None for a newcomer."""
+    claims: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What a subscribe did for one topic: what the answer tells."""
+
+    topic: Topic
+    position: str
+    recovered: bool | None
+    """Whether all since the client's position follows; None where it named none."""
+    lost: bytes | None
+    """A loss notice to send before anything of the topic."""
+
+
+class Readers:
+    """All subscribers of a hub, by cohort."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._cohorts: dict[CohortKey, Cohort] = {}
+
+    def subscribe(self, subscriber: Subscriber, wants: Sequence[Want]) -> list[Joined]:
+        """Add topics. The caller sends its answer and then calls `settle`, in the same turn: no hole, no duplicate."""
+        lagging = self._step_out(subscriber)
+        joined = []
+        for want in wants:
+            topic = want.topic
+            if topic not in subscriber.topics:
+                topic.add_reader(want.claims)
+            rates = [hz for hz in (want.max_hz, topic.route.delivery.max_hz) if hz is not None]
+            # Deltas are never conflated, whatever a browser asks for.
+            subscriber.topics[topic] = min(rates) if rates and not topic.route.delivery.deltas else None
+            joined.append(self._enter(topic, want, lagging))
+        self._step_in(subscriber, lagging)
+        return joined
+
+    def unsubscribe(self, subscriber: Subscriber, topics: Mapping[Topic, bool]) -> None:
+        """Remove topics (each with whether it claimed demand). The caller then calls `settle`."""
+        lagging = self._step_out(subscriber)
+        for topic, claims in topics.items():
+            del subscriber.topics[topic]
+            lagging.positions.pop(topic, None)
+            lagging.newcomer_to.discard(topic)
+            topic.remove_reader(claims, self._hub.now())
+        self._step_in(subscriber, lagging)
+
+    def settle(self, subscriber: Subscriber) -> None:
+        """Serve what the subscriber has to catch up with; with nothing to serve it joins its cohort at once."""
+        if subscriber.lagging is not None and subscriber.pace is not Pace.LAGGING:
+            subscriber.lagging.produce()
+
+    def leave(self, subscriber: Subscriber, claims: Mapping[Topic, bool]) -> None:
+        """The connection is gone."""
+        self._step_out(subscriber).stop()
+        subscriber.lagging = None
+        subscriber.pace = Pace.GONE
+        topics = list(subscriber.topics)
+        subscriber.topics.clear()
+        for topic in topics:
+            topic.remove_reader(claims[topic], self._hub.now())
+
+    def _step_out(self, subscriber: Subscriber) -> Lagging:
+        """Out of its cohort, with positions in hand."""
+        cohort = subscriber.cohort
+        lagging = subscriber.lagging
+        if cohort is None:
+            return Lagging(subscriber, {}, 0)
+        if lagging is None:
+            undelivered = cohort.leave(subscriber)
+            for entry in undelivered:
+                if type(entry) is Notice:
+                    subscriber.tell(entry.data)
+            lagging = Lagging(subscriber, cohort.positions(undelivered), cohort.flushed)
+        else:
+            del cohort.behind[subscriber]
+            # This cohort's flushes may have taken it further than the next cohort is.
+            lagging.reached = max(lagging.reached, cohort.flushed)
+        subscriber.cohort = None
+        if not cohort.members and not cohort.behind:
+            cohort.disband()
+            del self._cohorts[cohort.key]
+        return lagging
+
+    def _step_in(self, subscriber: Subscriber, lagging: Lagging) -> None:
+        """Into the cohort of its present topics, behind until it has caught up."""
+        if not subscriber.topics:
+            lagging.stop()
+            subscriber.lagging = None
+            subscriber.pace = Pace.IDLE
+            return
+        key = (subscriber.encoding, frozenset(subscriber.topics.items()))
+        cohort = self._cohorts.get(key)
+        if cohort is None:
+            cohort = Cohort(key, subscriber.encoding, subscriber.topics, self._hub.flusher, self._hub.serial)
+            self._cohorts[key] = cohort
+        subscriber.cohort = cohort
+        cohort.behind[subscriber] = None
+        lagging.cohort = cohort
+        subscriber.lagging = lagging
+
+    def _enter(self, topic: Topic, want: Want, lagging: Lagging) -> Joined:
+        """Set the position from which the subscriber reads a topic."""
+        ring = topic.ring
+        recovered: bool | None = None
+        lost: bytes | None = None
+        if want.since is not None:
+            offset = _offset_since(want.since, topic)
+            if offset is not None and (offset + 1 >= ring.first or topic.route.delivery.mode is Mode.QUEUE):
+                lagging.positions[topic] = offset
+                return Joined(topic, topic.position, offset + 1 >= ring.first, None)
+            recovered = False
+            after = offset or 0
+            start = ring.start_for_newcomer()
+            following = ring.end if start is None else start + 1
+            count = None if offset is None or after < ring.last_gap_gone else following - after - 1
+            if count != 0:
+                lost = wire.lost(topic.name, after, following, count, "epoch" if offset is None else "slow")
+        elif topic in lagging.positions:
+            return Joined(topic, topic.position, None, None)
+        start = ring.start_for_newcomer()
+        if start is None:
+            lagging.positions[topic] = ring.end - 1
+            if topic.route.delivery.deltas and topic.state is TopicState.LIVE:
+                self._hub.refresh(topic)
+        else:
+            lagging.positions[topic] = start
+            if not topic.route.delivery.deltas:
+                lagging.newcomer_to.add(topic)
+        return Joined(topic, topic.position, recovered, lost)
+
+    def close_stuck(self, now: float) -> None:
+        """Close those whose socket made no progress for `slow_after`; asked about once a second."""
+        for cohort in list(self._cohorts.values()):
+            if not cohort.behind:
+                continue
+            slow_after_s = max(topic.route.delivery.slow_after_s for topic in cohort.topics)
+            for member in list(cohort.behind):
+                lagging = member.lagging
+                if member.pace is Pace.LAGGING and lagging and lagging.made_no_progress(now, slow_after_s):
+                    self._hub.counters.closed_slow += 1
+                    member.sink.close(CLOSE_SLOW)
+
+    def count_lagging(self) -> int:
+        """Subscribers whose socket did not take all, now."""
+        return sum(
+            1 for cohort in self._cohorts.values() for member in cohort.behind if member.pace is Pace.LAGGING
+        )
+
+
+class Hold:
+    """A reader without a connection, such as an HTTP request that waits for the first data."""
+
+    def __init__(self, hub: Hub, topic: Topic) -> None:
+        self._hub = hub
+        self.topic = topic
+        self._released = False
+        topic.add_reader(True)
+
+    def snapshot(self) -> list[Publication]:
+        """What a newcomer would get now: the newest, or the newest snapshot and its deltas; empty before the first
+        data."""
+        start = self.topic.ring.start_for_newcomer()
+        if start is None:
+            return []
+        return [entry for entry in self.topic.ring.after(start) if isinstance(entry, Publication)]
+
+    def on_first(self, call: Callable[[], None]) -> None:
+        """Call at the next publication, once."""
+        self.topic.waiters.append(call)
+
+    def release(self) -> None:
+        """Idempotent."""
+        if not self._released:
+            self._released = True
+            self.topic.remove_reader(True, self._hub.now())
+
+
+def _offset_since(since: str, topic: Topic) -> int | None:
+    """The offset of a client's position if it is one of this topic's numbering, else None."""
+    epoch, _, number = since.rpartition(":")
+    if epoch != topic.epoch or not number.isascii() or not number.isdigit() or len(number) > 16:
+        return None
+    offset = int(number)
+    return offset if offset < topic.ring.end else None

@@ -1,0 +1,122 @@
+"""One browser connection as the hub sees it: where its bytes go, what it reads, and how far it has read.
+
+A subscriber has no queue. Either it is CURRENT, a member of its cohort that takes every flush, or it is behind: then it
+holds one position per topic and is served from the rings (core/lagging.py) until it has caught up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from relayd.core.closecode import CLOSE_SLOW, CloseCode
+from relayd.core.publication import Encoding
+
+if TYPE_CHECKING:
+    from relayd.core.cohort import Cohort
+    from relayd.core.lagging import Lagging
+    from relayd.core.topics import Topic
+
+
+# Answers, loss notices and states that a client has not read yet. Its own requests make nearly all of them, so one that asks
+# and does not read is the one that meets this bound; it is closed as slow (counted there).
+MAX_CONTROL_BYTES = 64 * 1024
+
+
+class Sink(Protocol):
+    """Where a connection's bytes go. All calls return at once and none calls back into the hub, `pull` apart."""
+
+    def send_now(self, data: bytes) -> int:
+        """Bytes the kernel took of `data`; 0 while something is buffered. Errors surface later as a lost connection."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Append to the buffer: the control lane, and the rest of a flush."""
+        ...
+
+    def buffered(self) -> int:
+        """Bytes waiting in the buffer."""
+        ...
+
+    def pull(self, produce: Callable[[], None]) -> None:
+        """Call `produce` whenever the buffer is empty ..."""
+        ...
+
+    def unpull(self) -> None:
+        """... until here."""
+        ...
+
+    def close(self, close: CloseCode, retry_s: int | None = None) -> None:
+        """Close frame, deadline, abort. A second call does nothing."""
+        ...
+
+
+class Pace(Enum):
+    """How a subscriber stands to its cohort."""
+
+    IDLE = "idle"
+    """It reads no topic, so it is in no cohort."""
+    CURRENT = "current"
+    """It has all that its cohort has flushed, and takes the next flush."""
+    LAGGING = "lagging"
+    """Its socket did not take all; it goes on when its buffer is empty."""
+    YIELDING = "yielding"
+    """It could go on at once and lets others have their turn first."""
+    WAITING = "waiting"
+    """It has more than its cohort has flushed (it came from another one) and joins at the next flush."""
+    GONE = "gone"
+    """The connection is closed or lost."""
+
+
+class Subscriber:
+    """A connection's place in the hub. Made by a session; moved by the hub, the cohort and the lagging code alone."""
+
+    __slots__ = (
+        "cohort", "control_bytes", "encoding", "flush_number", "joined_bytes", "joined_messages", "lagging", "lost_messages", "pace",
+        "send_now", "sent_bytes", "sent_messages", "sink", "slot", "topics",
+    )  # fmt: skip
+
+    def __init__(self, sink: Sink, encoding: Encoding) -> None:
+        self.sink = sink
+        self.send_now = sink.send_now
+        """Bound once: this is the call of the flush loop."""
+        self.encoding = encoding
+        self.topics: dict[Topic, float | None] = {}
+        """What it reads, each with the rate in hertz it wants at most (None: as it comes)."""
+        self.pace = Pace.IDLE
+        self.cohort: Cohort | None = None
+        self.slot = -1
+        """Index in the cohort's members while CURRENT."""
+        self.flush_number = 0
+        """The last sliced flush it took, or joined after."""
+        self.lagging: Lagging | None = None
+        self.control_bytes = 0
+        """Bytes of the control lane since the buffer was last seen empty."""
+        self.sent_messages = 0
+        self.sent_bytes = 0
+        self.lost_messages = 0
+        """What it was told it lost, where that could be counted."""
+        self.joined_messages = 0
+        self.joined_bytes = 0
+        """The cohort's totals when this member joined: what it got since is the difference, so no flush counts per
+        member."""
+
+    def tell(self, data: bytes) -> None:
+        """The control lane: after what is buffered, before any further publication; never dropped, but bounded."""
+        if not self.sink.buffered():
+            self.control_bytes = 0
+        self.control_bytes += len(data)
+        if self.control_bytes > MAX_CONTROL_BYTES:
+            self.sink.close(CLOSE_SLOW)
+        else:
+            self.sink.write(data)
+
+    def totals(self) -> tuple[int, int]:
+        """Messages and bytes of publications sent so far."""
+        if self.pace is Pace.CURRENT and self.cohort is not None:
+            return (
+                self.sent_messages + self.cohort.messages - self.joined_messages,
+                self.sent_bytes + self.cohort.bytes - self.joined_bytes,
+            )
+        return self.sent_messages, self.sent_bytes

@@ -1,0 +1,91 @@
+"""A topic while it exists: its ring, its state, who reads it, and whom to ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from relayd.core.publication import TopicState
+from relayd.core.ring import Ring
+from relayd.core.routes import Match, Route
+
+if TYPE_CHECKING:
+    from relayd.core.cohort import Cohort, Lane
+    from relayd.core.hub import Hub
+
+
+class Demand(Protocol):
+    """The upstream side of a topic's readers (core/demand.py)."""
+
+    def wanted(self, topic: Topic) -> None:
+        """Its first reader came."""
+        ...
+
+    def unwanted(self, topic: Topic) -> None:
+        """Its last reader left."""
+        ...
+
+    def refresh(self, topic: Topic) -> None:
+        """A fresh snapshot is needed: the ring let the last one go."""
+        ...
+
+
+class Topic:
+    """One topic: its ring, its state, and the cohorts that read it."""
+
+    __slots__ = (
+        "claims", "cohorts", "demand", "epoch", "fields", "hub", "idle_since", "last_at", "name", "name_bytes",
+        "readers",
+        "ring", "route", "state", "waiters", "why",
+    )  # fmt: skip
+
+    def __init__(self, hub: Hub, match: Match, epoch: str, demand: Demand | None, now: float) -> None:
+        self.hub = hub
+        self.demand = demand
+        self.name = match.name
+        self.name_bytes = match.name.encode("ascii")
+        self.route: Route = match.route
+        self.fields: Mapping[str, str] = match.fields
+        self.epoch = epoch
+        delivery = match.route.delivery
+        self.ring = Ring(
+            max_count=delivery.history_count,
+            max_bytes=delivery.history_bytes,
+            max_age_s=delivery.history_age_s,
+            deltas=delivery.deltas,
+        )
+        self.state = TopicState.PENDING
+        self.why = ""
+        self.last_at: float | None = None
+        """Monotonic time of the newest publication."""
+        self.cohorts: dict[Cohort | Lane, None] = {}
+        self.readers = 0
+        """Subscribers and holds."""
+        self.claims = 0
+        """Those of them that create demand: not the matches of a pattern over an endless set."""
+        self.idle_since = now
+        self.waiters: list[Callable[[], None]] = []
+        """Whom to call at the next publication, once."""
+
+    @property
+    def position(self) -> str:
+        """Epoch and offset of the newest entry, as on the wire."""
+        return f"{self.epoch}:{self.ring.end - 1}"
+
+    def add_reader(self, claims: bool) -> None:
+        """One reader more; the first that claims creates demand."""
+        self.readers += 1
+        if claims:
+            self.claims += 1
+            if self.claims == 1 and self.demand is not None:
+                self.demand.wanted(self)
+
+    def remove_reader(self, claims: bool, now: float) -> None:
+        """One reader less; the last that claimed ends the demand."""
+        self.readers -= 1
+        if not self.readers:
+            self.idle_since = now
+        if claims:
+            self.claims -= 1
+            if self.claims == 0 and self.demand is not None:
+                self.demand.unwanted(self)
