@@ -1,0 +1,191 @@
+"""Counts what one client sends, from the headers of its frames alone, before anything expensive is done with them
+(RFC 6455 5.2).
+
+Tiny frames cost a hundred times what they weigh, a declared length costs memory before its bytes arrive, and
+fragments cost an object each however small they are; all three are seen in the 2 to 14 bytes of a frame header. The
+meter reads no payload, keeps no payload and judges no grammar: frames that are wrong in themselves are left to the
+WebSocket library behind it, which answers 1002.
+
+Rates are counted in windows of one second that begin with the first bytes after the window before: cheap, and never
+more than twice the rate in any second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from relayd.core.closecode import CLOSE_POLICY, CLOSE_TOO_BIG, CloseCode
+
+_WINDOW_S: Final = 1.0
+_FIN, _LENGTH, _MASKED = 0x80, 0x7F, 0x80
+_CONTINUATION, _FIRST_CONTROL, _PING, _PONG = 0x0, 0x8, 0x9, 0xA
+_LENGTH_16, _LENGTH_64 = 126, 127
+_HEADER_BYTES_MAX: Final = 14
+
+
+#: The limits that can be broken, as metrics and log name them.
+BREACHES: Final = (
+    "message_bytes",
+    "fragments",
+    "open_message_s",
+    "frames_per_s",
+    "pings_per_s",
+    "pongs_per_s",
+    "bytes_per_s",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MeterLimits:
+    """What one client may send. The rates are ten times and more what a browser that only subscribes ever needs."""
+
+    message_bytes: int = 64 * 1024  # limits.message
+    fragments: int = 64  # of one message: an object each in the parser behind, also when empty (CVE-2026-48779 in ws)
+    open_message_s: float = 10.0  # from the first byte of a message to its last
+    frames_per_s: int = 200  # the parser behind takes 200,000/s with nothing else to do: 1,000 such clients a core
+    pings_per_s: int = 5  # browsers send none; tools about one
+    pongs_per_s: int = 5  # relayd asks every 25 s
+    bytes_per_s: int = 256 * 1024  # 2 Mbit/s upward is no subscriber
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """The client went over a limit. `at` is the index in the portion just fed where the frame begins that did: what
+    stands before it is still good. `label` names the limit in metrics and log.
+    """
+
+    close: CloseCode
+    label: str
+    at: int
+
+
+class FrameMeter:
+    """The meter of one connection. Feed it every portion before the portion is handed on."""
+
+    __slots__ = (
+        "_bytes",
+        "_fragments",
+        "_frames",
+        "_header",
+        "_in_message",
+        "_last_frame",
+        "_left",
+        "_limits",
+        "_lost_count",
+        "_message_bytes",
+        "_pings",
+        "_pongs",
+        "_window_at",
+        "open_since",
+    )
+
+    def __init__(self, limits: MeterLimits) -> None:
+        self._limits = limits
+        self._window_at = float("-inf")
+        self._bytes = self._frames = self._pings = self._pongs = 0
+        self._header = b""  # the part of a frame header that came at the end of the last portion
+        self._left = 0  # payload bytes of the frame under way that are still to come
+        self._last_frame = False  # the frame under way is the last of its message
+        self._in_message = False  # between the first header of a message and its last byte
+        self._fragments = self._message_bytes = 0
+        self._lost_count = False  # a header was not WebSocket: frames can no longer be told apart
+        #: When the first bytes of the message or frame under way came (monotonic seconds), None between messages.
+        self.open_since: float | None = None
+
+    def feed(self, data: bytes, now: float) -> Breach | None:
+        """Count one portion. After a breach the connection is to be closed and the meter is spent."""
+        if now - self._window_at >= _WINDOW_S:
+            self._window_at = now
+            self._bytes = self._frames = self._pings = self._pongs = 0
+        self._bytes += len(data)
+        if self._bytes > self._limits.bytes_per_s:
+            return Breach(CLOSE_POLICY, "bytes_per_s", 0)
+        if self._lost_count:
+            return None
+        breach = self._read_frames(data)
+        if not (self._in_message or self._left or self._header):
+            self.open_since = None
+        elif self.open_since is None:
+            self.open_since = now
+        return breach
+
+    def overdue(self, now: float) -> bool:
+        """Whether a message has been under way for longer than `open_message_s`."""
+        return self.open_since is not None and now - self.open_since > self._limits.open_message_s
+
+    def _read_frames(self, data: bytes) -> Breach | None:
+        at, end = 0, len(data)
+        while at < end:
+            if self._left:
+                taken = min(self._left, end - at)
+                self._left -= taken
+                at += taken
+                if not self._left:
+                    self._end_frame()
+                continue
+            seen = len(self._header)
+            header = self._header + data[at : at + _HEADER_BYTES_MAX - seen]
+            size = _header_size(header)
+            if size > len(header):
+                self._header = header
+                return None
+            self._header = b""
+            label_and_close = self._begin_frame(header)
+            if label_and_close is not None:
+                return Breach(*label_and_close, at)
+            if self._lost_count:
+                return None
+            at += size - seen
+            if not self._left:
+                self._end_frame()
+        return None
+
+    def _begin_frame(self, header: bytes) -> tuple[CloseCode, str] | None:
+        limits, opcode, length = self._limits, header[0] & 0x0F, header[1] & _LENGTH
+        if length == _LENGTH_16:
+            length = header[2] << 8 | header[3]
+            self._lost_count = length < _LENGTH_16
+        elif length == _LENGTH_64:
+            length = int.from_bytes(header[2:10])
+            self._lost_count = length >> 63 != 0 or length < 1 << 16
+        if self._lost_count:
+            return None
+        self._left = length
+        self._frames += 1
+        if self._frames > limits.frames_per_s:
+            return CLOSE_POLICY, "frames_per_s"
+        if opcode >= _FIRST_CONTROL:
+            self._pings += opcode == _PING
+            self._pongs += opcode == _PONG
+            if self._pings > limits.pings_per_s:
+                return CLOSE_POLICY, "pings_per_s"
+            if self._pongs > limits.pongs_per_s:
+                return CLOSE_POLICY, "pongs_per_s"
+            self._last_frame = False
+            return None
+        if opcode != _CONTINUATION:
+            self._fragments = self._message_bytes = 0
+        self._fragments += 1
+        self._message_bytes += length
+        self._in_message = True
+        self._last_frame = header[0] & _FIN != 0
+        if self._message_bytes > limits.message_bytes:
+            return CLOSE_TOO_BIG, "message_bytes"
+        if self._fragments > limits.fragments:
+            return CLOSE_TOO_BIG, "fragments"
+        return None
+
+    def _end_frame(self) -> None:
+        if self._last_frame:
+            self._in_message = self._last_frame = False
+            self.open_since = None
+
+
+def _header_size(header: bytes) -> int:
+    """How many bytes the header has that begins so; with only its first byte known, at least two."""
+    if len(header) < 2:
+        return 2
+    length = header[1] & _LENGTH
+    size = 2 if length < _LENGTH_16 else 4 if length == _LENGTH_16 else 10
+    return size + 4 if header[1] & _MASKED else size
