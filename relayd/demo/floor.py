@@ -72,6 +72,7 @@ class Counters:
     late_first_subscribes: int = 0
     held_overflows: int = 0
     muted_frames: int = 0
+    slow_readers: int = 0
 
 
 class Floor:
@@ -115,6 +116,11 @@ class Floor:
         self.drop()
 
     # Connections
+
+    @property
+    def connections(self) -> int:
+        """How many are open now."""
+        return len(self._clients)
 
     def opened(self, connection: Connection, firehose: bool = False) -> None:
         """A connection is open: on the feed, or on the endpoint that pushes unasked."""
