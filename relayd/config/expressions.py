@@ -15,6 +15,8 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
 
 from relayd.config.scalars import OFF, Seq, parse_duration, refuse
+from relayd.core.feed import path
+from relayd.core.feed.errors import Malformed
 
 Scalar = str | int | float | bool | None
 """What a match compares with: a JSON scalar."""
@@ -52,19 +54,14 @@ class Hours:
 def parse_path(value: Any) -> str:
     """A path as text: dotted (`data.0.symbol`), `.` (the whole value), a JSON Pointer (`/a~1b`), or a position (`-1`)."""
     expected = "a path such as data.0.symbol, a position such as 0 or -1, or a JSON Pointer such as /a/b"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
     if isinstance(value, float):
-        raise refuse("a number where a path is meant: put it in quotes", expected)
-    if not isinstance(value, str):
+        raise refuse("a number where a path is meant", f'quotes: "{value}"')
+    if isinstance(value, bool) or not isinstance(value, int | str):
         raise refuse("not a path", expected)
-    if value == "." or value.startswith("/"):
-        return value
-    if "" in value.split("."):
-        raise refuse("a path has no empty part", expected)
-    if "$" in value:
-        raise refuse("a path holds no placeholder", expected)
-    return value
+    try:
+        return path.parse_path(value).text
+    except Malformed as error:
+        raise refuse(str(error)) from None
 
 
 def parse_paths(value: Any) -> tuple[str, ...]:
@@ -93,23 +90,25 @@ def parse_field(value: Any) -> str:
 
 
 def parse_match(value: Any) -> Any:
-    """A whole text frame (`pong`), or path -> value or list of values; the values come out as a tuple."""
+    """A whole text frame (`pong`) or a list of them, or path -> value or list of values; lists come out as tuples."""
     expected = "path: value, such as {type: snapshot}, or the whole text of a frame"
     if isinstance(value, str) and value:
         return value
+    if isinstance(value, list | tuple) and value and all(isinstance(one, str) and one for one in value):
+        return tuple(value)
     if not isinstance(value, Mapping) or not value:
         raise refuse("not a match", expected)
-    return {parse_path(path): _scalars(path, one) for path, one in value.items()}
+    return {parse_path(where): _scalars(where, one) for where, one in value.items()}
 
 
-def _scalars(path: Any, value: Any) -> tuple[Scalar, ...]:
+def _scalars(where: Any, value: Any) -> tuple[Scalar, ...]:
     values = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not values:
-        raise refuse(f"an empty list at {path!r} matches nothing", "a value or a list of values")
+        raise refuse(f"an empty list at {where} matches nothing", "a value or a list of values")
     if any(one is OFF for one in values):
         raise refuse("`off` is a switch in YAML 1.1 and a text in 1.2", 'quotes: "off"')
     if any(isinstance(one, Mapping | list | tuple) for one in values):
-        raise refuse(f"{path!r} is compared with a table or a list in a list", "a text, a number, true, false or null")
+        raise refuse(f"{where} is compared with a table or a list in a list", "a text, a number, true, false or null")
     return values
 
 
@@ -213,6 +212,7 @@ _TEXT_SCHEMA: Final[dict[str, Any]] = {"type": "string", "minLength": 1}
 _MATCH_SCHEMA: Final[dict[str, Any]] = {
     "anyOf": [
         _TEXT_SCHEMA,
+        {"type": "array", "items": _TEXT_SCHEMA, "minItems": 1},
         {"type": "object", "minProperties": 1, "additionalProperties": {"anyOf": [_SCALAR_SCHEMA, _SCALARS_SCHEMA]}},
     ]
 }
@@ -230,8 +230,10 @@ Paths = Annotated[tuple[str, ...], PlainValidator(parse_paths), WithJsonSchema(_
 """Where a value stands: the first of these paths that exists."""
 At = Annotated[tuple[str, ...] | Mapping[str, tuple[str, ...]], PlainValidator(parse_at), WithJsonSchema(_AT_SCHEMA)]
 """Where a feed name (tuple of paths) or fields (table field -> tuple of paths) stand."""
-Match = Annotated[str | Mapping[str, tuple[Scalar, ...]], PlainValidator(parse_match), WithJsonSchema(_MATCH_SCHEMA)]
-"""What a message must be: the whole text of a frame, or path -> any of these values (`*` in a text is a glob)."""
+Match = Annotated[
+    str | tuple[str, ...] | Mapping[str, tuple[Scalar, ...]], PlainValidator(parse_match), WithJsonSchema(_MATCH_SCHEMA)
+]
+"""What a message must be: the whole text of a frame (or any of several), or path -> any of these values."""
 For = Annotated[Mapping[str, tuple[str, ...]], PlainValidator(parse_fields_match), WithJsonSchema(_FOR_SCHEMA)]
 """To which fields a variant applies: field -> any of these globs."""
 Field_ = Annotated[str, PlainValidator(parse_field), WithJsonSchema({"type": "string", "pattern": f"^{FIELD_NAME.pattern}$"})]

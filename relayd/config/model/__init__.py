@@ -4,7 +4,7 @@ A model is made from what stands in the file (`linger: 7s`) and holds numbers (`
 """
 
 from relayd.config.expressions import CodeRange, Hours
-from relayd.config.model.allow import AllowAny, AllowGlob, AllowList, AllowRegex, AllowRule, allows
+from relayd.config.model.allow import AllowRule
 from relayd.config.model.block import Block
 from relayd.config.model.config import Config
 from relayd.config.model.connect import (
@@ -44,10 +44,6 @@ __all__ = [
     "Access",
     "Ack",
     "Admin",
-    "AllowAny",
-    "AllowGlob",
-    "AllowList",
-    "AllowRegex",
     "AllowRule",
     "Block",
     "CodeRange",
@@ -84,5 +80,4 @@ __all__ = [
     "Topic",
     "Upstream",
     "UpstreamLimits",
-    "allows",
 ]

@@ -2,77 +2,32 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from pydantic import PlainValidator, WithJsonSchema
 
 from relayd.config.scalars import refuse
+from relayd.core.routes import AllowAny, AllowGlob, AllowRegex, AllowValues
 
-#: A full match with a hostile pattern is bounded by the length of what it meets (docs: config.md, Routes).
-MAX_REGEX_VALUE_CHARACTERS: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class AllowList:
-    """Exactly these values."""
-
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AllowGlob:
-    """Values that match a glob (`*`, `?`, `[...]`), compared with case."""
-
-    pattern: str
-
-
-@dataclass(frozen=True, slots=True)
-class AllowRegex:
-    """Values of at most 64 characters that match a regular expression from start to end."""
-
-    pattern: str
-
-
-@dataclass(frozen=True, slots=True)
-class AllowAny:
-    """Every value."""
-
-
-AllowRule = AllowList | AllowGlob | AllowRegex | AllowAny
-
-
-def allows(rule: AllowRule, value: str) -> bool:
-    """Whether a rule lets this raw field value through."""
-    match rule:
-        case AllowList(values):
-            return value in values
-        case AllowGlob(pattern):
-            return fnmatch.fnmatchcase(value, pattern)
-        case AllowRegex(pattern):
-            return len(value) <= MAX_REGEX_VALUE_CHARACTERS and re.fullmatch(pattern, value) is not None
-        case AllowAny():
-            return True
+AllowRule = AllowValues | AllowGlob | AllowRegex | AllowAny
 
 
 def parse_allow(value: Any) -> AllowRule:
     """A list of texts, a glob, `{regex: ...}` or `any`. Raises PydanticCustomError for anything else."""
-    expected = "a list of values, a glob such as *-USD, {regex: ...} or any"
     if value == "any":
         return AllowAny()
     if isinstance(value, str) and value:
         return AllowGlob(value)
     if isinstance(value, list | tuple):
-        return _parse_list(value)
+        return _parse_values(value)
     if isinstance(value, Mapping) and set(value) == {"regex"}:
         return _parse_regex(value["regex"])
-    raise refuse("not a rule for a field's values", expected)
+    raise refuse("not a rule for a field's values", "a list of values, a glob such as *-USD, {regex: ...} or any")
 
 
-def _parse_list(values: list[Any] | tuple[Any, ...]) -> AllowList:
+def _parse_values(values: list[Any] | tuple[Any, ...]) -> AllowValues:
     if not values:
         raise refuse("an empty list allows nothing", "one value or more")
     for one in values:
@@ -82,17 +37,16 @@ def _parse_list(values: list[Any] | tuple[Any, ...]) -> AllowList:
             raise refuse("an empty value is no topic segment", "a text")
     if len(set(values)) != len(values):
         raise refuse("a value stands twice in the list", "each value once")
-    return AllowList(tuple(values))
+    return AllowValues(tuple(values))
 
 
 def _parse_regex(pattern: Any) -> AllowRegex:
     if not isinstance(pattern, str) or not pattern:
         raise refuse("not a regular expression", "a text such as [A-Z]{3,6}")
     try:
-        re.compile(pattern)
+        return AllowRegex(re.compile(pattern))
     except (re.error, OverflowError, RecursionError) as problem:
         raise refuse(f"not a regular expression: {problem}", "a pattern of Python's re") from None
-    return AllowRegex(pattern)
 
 
 def parse_pin(value: Any) -> bool | tuple[str, ...]:
@@ -106,7 +60,8 @@ def parse_pin(value: Any) -> bool | tuple[str, ...]:
     return tuple(value)
 
 
-_TEXTS: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1, "uniqueItems": True}
+_TEXT: Final[dict[str, Any]] = {"type": "string", "minLength": 1}
+_TEXTS: Final[dict[str, Any]] = {"type": "array", "items": _TEXT, "minItems": 1, "uniqueItems": True}
 _REGEX: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {"regex": {"type": "string", "format": "regex"}},
@@ -114,11 +69,7 @@ _REGEX: Final[dict[str, Any]] = {
     "additionalProperties": False,
 }
 
-Allow = Annotated[
-    AllowRule,
-    PlainValidator(parse_allow),
-    WithJsonSchema({"anyOf": [_TEXTS, {"type": "string", "minLength": 1}, _REGEX]}),
-]
+Allow = Annotated[AllowRule, PlainValidator(parse_allow), WithJsonSchema({"anyOf": [_TEXTS, _TEXT, _REGEX]})]
 """The values a field may have."""
 Pin = Annotated[
     bool | tuple[str, ...],

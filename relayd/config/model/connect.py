@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from relayd.config.expressions import AfterClose, Codes, MarketHours, Match, Path, Template
 from relayd.config.model.block import Block
@@ -42,6 +42,16 @@ class Hmac(Block):
     """What is signed, with placeholders."""
     out: Literal["hex", "base64"] = "hex"
     """How the signature is written; most feeds use hex."""
+
+
+def _computed(value: Any) -> str:
+    return "a signature" if isinstance(value, Hmac) or (isinstance(value, Mapping) and "hmac" in value) else "a value"
+
+
+Computed = Annotated[
+    Annotated[Hmac, Tag("a signature")] | Annotated[Template, Tag("a value")], Discriminator(_computed)
+]
+"""A value of `set`: a signature where the table holds `hmac`, else a template."""
 
 
 class HttpStep(Block):
@@ -103,7 +113,7 @@ class Connect(Block):
 class LoginStep(Block):
     """One step of a login: what is sent and what must come."""
 
-    set: Mapping[str, Hmac | Template] = Field(default_factory=dict)
+    set: Mapping[str, Computed] = Field(default_factory=dict)
     """Values computed for this message."""
     send: Template = None
     """The message; left out where the server speaks first."""

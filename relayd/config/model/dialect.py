@@ -9,7 +9,7 @@ from pydantic import Field
 
 from relayd.config.expressions import At, Every, Field_, For, Match, Path, Template
 from relayd.config.model.block import Block
-from relayd.config.model.connect import Hmac, Http
+from relayd.config.model.connect import Computed, Http
 from relayd.config.scalars import Count, Duration, Given, Positive, Seq, Size, Text
 
 
@@ -108,7 +108,7 @@ class Request(Block):
 
     for_: Given[For] = Field(default=None, alias="for")
     """The fields this variant is for; left out: all."""
-    set: Mapping[str, Hmac | Template] = Field(default_factory=dict)
+    set: Mapping[str, Computed] = Field(default_factory=dict)
     """Values computed for every message."""
     each: Template = None
     """One member of `$topics`; left out: the feed name."""

@@ -36,7 +36,7 @@ class Deliver(Block):
     handover."""
     deflate: OrOff[bool] = None
     """Compress publications for browsers that agreed; off, since it costs memory and a slow core's time."""
-    as_: Given[Literal["data", "text", "base64"]] = Field(default=None, alias="as")
+    as_: Given[Literal["data", "text"]] = Field(default=None, alias="as")
     """How `/ws` carries the payload; left out: `data` if the text is one whole JSON value, else `text`; binary is
     `base64`."""
     stamp: bool = False
