@@ -1,0 +1,279 @@
+"""A hub with readers whose sockets obey, and a client that believes nothing.
+
+`Rig` owns the clock and the pretended reactor. `FakeSink` is a socket with a room that the test chooses. `Client` decodes what
+a sink took and holds the promises of the protocol against it: per topic the offsets rise, nothing comes twice, and every
+offset that is missing was announced.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+from relayd.core.closecode import CloseCode
+from relayd.core.counters import HubCounters
+from relayd.core.downstream import DownstreamSession
+from relayd.core.hub import Hub, HubLimits
+from relayd.core.routes import AllowAny, AllowValues, Delivery, Form, Mode, Route, RouteTable
+from relayd.core.topic import TopicTemplate
+from relayd.core.topics import Topic
+
+
+class Clock:
+    """Monotonic time and the calls that wait for it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._calls: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+
+    def __call__(self) -> float:
+        return self.now
+
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> None:
+        """As a reactor's."""
+        assert delay_s >= 0
+        heapq.heappush(self._calls, (self.now + delay_s, next(self._order), call))
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass and run what is due, in order."""
+        end = self.now + seconds
+        while self._calls and self._calls[0][0] <= end:
+            when, _, call = heapq.heappop(self._calls)
+            self.now = max(self.now, when)
+            call()
+        self.now = end
+
+    def turn(self) -> None:
+        """Run what is due now, once."""
+        due = []
+        while self._calls and self._calls[0][0] <= self.now:
+            due.append(heapq.heappop(self._calls)[2])
+        for call in due:
+            call()
+
+    @property
+    def waiting(self) -> int:
+        """Calls that have not run."""
+        return len(self._calls)
+
+
+class FakeSink:
+    """A connection whose kernel takes `room` bytes and then no more."""
+
+    def __init__(self, room: int = 1 << 40) -> None:
+        self.room = room
+        self.taken = bytearray()
+        self.buffer = bytearray()
+        self.produce: Callable[[], None] | None = None
+        self.closed: CloseCode | None = None
+        self.most_buffered = 0
+
+    def send_now(self, data: bytes) -> int:
+        """As the kernel would."""
+        if self.buffer or self.closed:
+            return 0 if not self.closed else len(data)
+        count = min(self.room, len(data))
+        self.taken += data[:count]
+        self.room -= count
+        return count
+
+    def write(self, data: bytes) -> None:
+        """Into the kernel while it takes, the rest into the buffer."""
+        if self.closed:
+            return
+        if not self.buffer:
+            data = data[self.send_now(data) :]
+        self.buffer += data
+        self.most_buffered = max(self.most_buffered, len(self.buffer))
+
+    def buffered(self) -> int:
+        """Bytes that wait."""
+        return len(self.buffer)
+
+    def pull(self, produce: Callable[[], None]) -> None:
+        """As Twisted does for a pull producer: asked at once, then at each empty buffer."""
+        assert self.produce is None, "two producers"
+        self.produce = produce
+        if not self.buffer:
+            produce()
+
+    def unpull(self) -> None:
+        """The producer is done."""
+        assert self.produce is not None, "no producer"
+        self.produce = None
+
+    def close(self, close: CloseCode, retry_s: int | None = None) -> None:
+        """The first close counts."""
+        self.closed = self.closed or close
+
+    def read(self, count: int) -> None:
+        """The peer reads: room for so many bytes more."""
+        self.room += count
+        moved = min(self.room, len(self.buffer))
+        self.taken += self.buffer[:moved]
+        del self.buffer[:moved]
+        self.room -= moved
+        while self.produce is not None and not self.buffer and self.room:
+            before = (len(self.taken), self.produce)
+            self.produce()
+            if (len(self.taken), self.produce) == before:
+                break
+
+
+def frames(data: bytearray) -> list[tuple[int, bytes]]:
+    """Whole frames at the head of `data`, which are removed from it."""
+    found = []
+    while len(data) >= 2:
+        size, start = data[1] & 0x7F, 2
+        if size == 126:
+            size, start = int.from_bytes(data[2:4], "big"), 4
+        elif size == 127:
+            size, start = int.from_bytes(data[2:10], "big"), 10
+        if len(data) < start + size:
+            break
+        found.append((data[0] & 0x0F, bytes(data[start : start + size])))
+        del data[: start + size]
+    return found
+
+
+class Client:
+    """What a browser knows from what it was sent. `conflated` topics may jump; on all others a hole is a fault."""
+
+    def __init__(self, sink: FakeSink, conflated: Callable[[str], bool] = lambda _: False) -> None:
+        self.sink = sink
+        self.conflated = conflated
+        self.messages: list[dict[str, Any]] = []
+        self.positions: dict[str, tuple[str, int]] = {}
+        self.next_offset: dict[str, int | None] = {}
+        self.data: dict[str, list[int]] = {}
+        self.lost: dict[str, int] = {}
+        self.unknown_loss: set[str] = set()
+        self.states: dict[str, str] = {}
+
+    def read(self) -> list[dict[str, Any]]:
+        """Decode what came, holding the promises against it. Returns the new messages."""
+        new = [json.loads(payload) for opcode, payload in frames(self.sink.taken) if opcode == 1]
+        for message in new:
+            self._take(message)
+        self.messages += new
+        return new
+
+    def _take(self, message: dict[str, Any]) -> None:
+        op = message.get("op")
+        if op == "subscribed":
+            for name, described in message["topics"].items():
+                self.states[name] = described["state"]
+                self.next_offset.setdefault(name, None)
+        elif op == "unsubscribed":
+            for name in message["topics"]:
+                self.next_offset.pop(name, None)
+        elif op == "state":
+            self.states[message["topic"]] = message["state"]
+        elif op == "lost":
+            self._take_lost(message)
+        elif op is None:
+            self._take_publication(message)
+
+    def _take_lost(self, message: dict[str, Any]) -> None:
+        name = message["topic"]
+        expected = self.next_offset.get(name)
+        if message["why"] != "rate":
+            assert expected is None or message["after"] == expected - 1, (expected, message)
+            self.next_offset[name] = message["next"]
+        if message["count"] is None:
+            self.unknown_loss.add(name)
+        else:
+            self.lost[name] = self.lost.get(name, 0) + message["count"]
+
+    def _take_publication(self, message: dict[str, Any]) -> None:
+        name, offset = message["topic"], message["offset"]
+        assert name in self.next_offset, f"{name} was not subscribed to"
+        expected = self.next_offset[name]
+        if expected is not None:
+            if self.conflated(name) or message.get("snapshot"):
+                assert offset >= expected, (expected, message)
+            else:
+                assert offset == expected, (expected, message)
+        self.next_offset[name] = offset + 1
+        self.data.setdefault(name, []).append(offset)
+
+
+class FakeDemand:
+    """Records what it is told."""
+
+    def __init__(self) -> None:
+        self.wanted_topics: list[str] = []
+        self.refreshed: list[str] = []
+
+    def wanted(self, topic: Topic) -> None:
+        """A first reader."""
+        assert topic.name not in self.wanted_topics, "wanted twice"
+        self.wanted_topics.append(topic.name)
+
+    def unwanted(self, topic: Topic) -> None:
+        """No reader is left."""
+        self.wanted_topics.remove(topic.name)
+
+    def refresh(self, topic: Topic) -> None:
+        """A snapshot is needed."""
+        self.refreshed.append(topic.name)
+
+
+def delivery(mode: Mode = Mode.QUEUE, **changes: Any) -> Delivery:
+    """A delivery with small, test-sized bounds."""
+    settings: dict[str, Any] = {
+        "mode": mode, "history_count": 100, "history_bytes": 1 << 20, "history_age_s": 300.0, "deltas": False,
+        "max_hz": None, "max_lag_s": None, "slow_after_s": 10.0, "form": Form.AUTO, "stamp": False, "key_of": None,
+    }  # fmt: skip
+    return Delivery(**(settings | changes))
+
+
+def route(template: str, how: Delivery | None = None, **changes: Any) -> Route:
+    """A route of upstream `up` that lets everything through."""
+    parsed = TopicTemplate.parse(template)
+    settings: dict[str, Any] = {
+        "allow": {name: AllowAny() for name in parsed.fields}, "stale_after_s": None, "linger_s": 5.0, "pin": (),
+    }  # fmt: skip
+    return Route(template=parsed, upstream="up", delivery=how or delivery(), **(settings | changes))
+
+
+class Rig:
+    """A hub with routes, a clock, and as many clients as the test opens."""
+
+    def __init__(self, *routes: Route, topics: int = 1000, topics_per_client: int = 128, ring_bytes: int = 1 << 30) -> None:
+        self.clock = Clock()
+        self.counters = HubCounters()
+        self.demand = FakeDemand()
+        self.hub = Hub(
+            RouteTable(routes),
+            HubLimits(topics, topics_per_client, ring_bytes),
+            monotonic=self.clock,
+            wall=lambda: 1_700_000_000.0,
+            call_later=self.clock.call_later,
+            epoch="e",
+            counters=self.counters,
+        )
+        self.hub.demands["up"] = self.demand
+
+    def open(self, room: int = 1 << 40, raw: str | None = None) -> tuple[DownstreamSession, FakeSink]:
+        """A connection that has been greeted."""
+        sink = FakeSink(room)
+        session = DownstreamSession(self.hub, sink, raw_topic=raw, session_id="s")
+        session.opened()
+        return session, sink
+
+    def publish(self, name: str, payload: bytes = b"1", **how: Any) -> None:
+        """One text message on a topic."""
+        self.hub.publish(self.hub.topic(name), payload, True, **how)
+
+
+def say(session: DownstreamSession, **command: Any) -> None:
+    """A client's message."""
+    session.text(json.dumps(command).encode())
+
+
+__all__ = ["AllowAny", "AllowValues", "Client", "Clock", "FakeSink", "Rig", "delivery", "frames", "route", "say"]
