@@ -231,6 +231,12 @@ class Cohort:
         self.quit(member, len(flush.frames), len(flush.data))
         return flush.entries + self.pending
 
+    def has_flushed(self, serial: int) -> bool:
+        """Whether the flush of everything up to that serial has begun."""
+        if not self.pending and self.flush is None:
+            self.flushed = max(self.flushed, serial)  # nothing of ours lies between
+        return self.flushed >= serial
+
     def positions(self, undelivered: list[Entry | Notice]) -> dict[Topic, int]:
         """The offset up to which a member has each topic, when `undelivered` is what it has not got."""
         reached = {

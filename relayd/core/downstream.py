@@ -24,8 +24,8 @@ from relayd.core.subscriber import Sink, Subscriber
 from relayd.core.topic import TopicError, TopicPattern, is_pattern
 from relayd.core.topics import Topic
 
-# A message that is no command at all: the third closes the connection (research: one is a slip, three are a program that
-# speaks something else). An unknown op or a refused topic is never a strike.
+# A message that is no command at all: the third closes the connection (one is a slip, three are a program that speaks
+# something else: guess). An unknown op or a refused topic is never a strike.
 MAX_STRIKES = 3
 # Topics in one `subscribed` message; more follow in further ones (docs/protocol.md).
 TOPICS_PER_ANSWER = 500
@@ -91,6 +91,8 @@ class DownstreamSession:
         self._patterns: dict[str, TopicPattern] = {}
         self._pace_hz: float | None = None
         self._strikes = 0
+        self._asking = False
+        """True while a request makes topics of its own: they are part of its answer, not news."""
         self._lost = False
         self._operations: dict[str, Callable[[wire.Command], None]] = {
             "subscribe": self._subscribe,
@@ -161,6 +163,7 @@ class DownstreamSession:
             self.counters.errors += 1
             self._sink.close(_RAW_CLOSE.get(refused.code, CLOSE_OVERLOADED))
             return
+        self._held[topic] = _Held(exact=True, claims=True, max_hz=None)
         self._join([Want(topic)])
         self._hub.readers.settle(self.subscriber)
 
@@ -177,11 +180,13 @@ class DownstreamSession:
             return
         since = command.since or {}
         asked = _Asked()
+        self._asking = True
         for name in names:
             if is_pattern(name):
                 self._ask_pattern(name, command, asked)
             else:
                 self._ask(name, command.id, asked, _How(hz, since.get(name), exact=True))
+        self._asking = False
         joined = self._join(list(asked.wants.values()))
         self._answer(command.id, joined, asked.matches)
         self._hub.readers.settle(self.subscriber)
@@ -261,12 +266,15 @@ class DownstreamSession:
         existing = [topic.name for topic in self._hub.names(pattern)]
         claimed = set(finite)
         for name in dict.fromkeys((*finite, *existing)):
-            self._ask(name, command.id, asked, _How(command.max_hz, since.get(name), exact=False, claims=name in claimed))
+            how = _How(command.max_hz, since.get(name), exact=False, claims=name in claimed)
+            self._ask(name, command.id, asked, how)
         asked.matches = (asked.matches or 0) + len(asked.wants) - before
 
     def _met(self, topic: Topic) -> None:
         """A topic came into being: one of the patterns may mean it. Announced without `id`."""
-        if topic in self._held or not any(pattern.matches(topic.name) for pattern in self._patterns.values()):
+        if self._asking or topic in self._held:
+            return
+        if not any(pattern.matches(topic.name) for pattern in self._patterns.values()):
             return
         if len(self._held) >= self._hub.limits.topics_per_client:
             self._error("too_many_topics", "limits.topics_per_client is reached", None, topic.name)
@@ -282,10 +290,7 @@ class DownstreamSession:
                 Want(want.topic, pace if want.max_hz is None else min(pace, want.max_hz), want.since, want.claims)
                 for want in wants
             ]
-        wanted = list(wants)
-        for want in wanted:
-            self._held.setdefault(want.topic, _Held(exact=True, claims=want.claims, max_hz=None))
-        return self._hub.readers.subscribe(self.subscriber, wanted) if wanted else []
+        return self._hub.readers.subscribe(self.subscriber, list(wants))
 
     def _answer(self, request: int | str | None, joined: list[Joined], matches: int | None) -> None:
         for start in range(0, max(1, len(joined)), TOPICS_PER_ANSWER):

@@ -115,7 +115,7 @@ class Lagging:
 
     def _catch_up(self) -> None:
         self.stop()
-        if self.cohort.flushed < self.reached:
+        if not self.cohort.has_flushed(self.reached):
             self.subscriber.pace = Pace.WAITING
             return
         self.subscriber.lagging = None

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from relayd.core.topics import Topic
 
 
-# Answers, loss notices and states that a client has not read yet. Its own requests make nearly all of them, so one that asks
-# and does not read is the one that meets this bound; it is closed as slow (counted there).
+# Answers, loss notices and states that a client has not read yet. Its own requests make nearly all of them, so one that
+# asks and does not read is the one that meets this bound; it is closed as slow.
 MAX_CONTROL_BYTES = 64 * 1024
 
 
@@ -73,8 +73,8 @@ class Subscriber:
     """A connection's place in the hub. Made by a session; moved by the hub, the cohort and the lagging code alone."""
 
     __slots__ = (
-        "cohort", "control_bytes", "encoding", "flush_number", "joined_bytes", "joined_messages", "lagging", "lost_messages", "pace",
-        "send_now", "sent_bytes", "sent_messages", "sink", "slot", "topics",
+        "cohort", "control_bytes", "encoding", "flush_number", "joined_bytes", "joined_messages", "lagging",
+        "lost_messages", "pace", "send_now", "sent_bytes", "sent_messages", "sink", "slot", "topics",
     )  # fmt: skip
 
     def __init__(self, sink: Sink, encoding: Encoding) -> None:

@@ -1,8 +1,8 @@
 """A hub with readers whose sockets obey, and a client that believes nothing.
 
-`Rig` owns the clock and the pretended reactor. `FakeSink` is a socket with a room that the test chooses. `Client` decodes what
-a sink took and holds the promises of the protocol against it: per topic the offsets rise, nothing comes twice, and every
-offset that is missing was announced.
+`Rig` owns the clock and the pretended reactor. `FakeSink` is a socket with a room that the test chooses. `Client` decodes
+what a sink took and holds the promises of the protocol against it: per topic the offsets rise, nothing comes twice, and
+every offset that is missing was announced.
 """
 
 from __future__ import annotations
@@ -244,7 +244,9 @@ def route(template: str, how: Delivery | None = None, **changes: Any) -> Route:
 class Rig:
     """A hub with routes, a clock, and as many clients as the test opens."""
 
-    def __init__(self, *routes: Route, topics: int = 1000, topics_per_client: int = 128, ring_bytes: int = 1 << 30) -> None:
+    def __init__(
+        self, *routes: Route, topics: int = 1000, topics_per_client: int = 128, ring_bytes: int = 1 << 30
+    ) -> None:
         self.clock = Clock()
         self.counters = HubCounters()
         self.demand = FakeDemand()
