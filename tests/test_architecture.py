@@ -262,11 +262,12 @@ class MirrorTests:
         assert mirrored.exists(), f"{mirrored.relative_to(ROOT)} is missing"
 
     def test_no_orphans(self):
-        """Each test file there has its module."""
-        orphans = [
-            str(path.relative_to(ROOT))
-            for room in ("core", "config")
-            for path in sorted((ROOT / "tests" / room).rglob("test_*.py"))
-            if not (PACKAGE / path.relative_to(ROOT / "tests").with_name(path.name.removeprefix("test_"))).exists()
-        ]
-        assert not orphans
+        """Each test file there has its module; `test_hub_model.py` may look at `hub.py` in another way."""
+
+        def has_module(path: Path) -> bool:
+            words = path.stem.removeprefix("test_").split("_")
+            folder = PACKAGE / path.parent.relative_to(ROOT / "tests")
+            return any((folder / f"{'_'.join(words[:n])}.py").exists() for n in range(1, len(words) + 1))
+
+        tests = [path for room in ("core", "config") for path in (ROOT / "tests" / room).rglob("test_*.py")]
+        assert not [str(path.relative_to(ROOT)) for path in tests if not has_module(path)]
