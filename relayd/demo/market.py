@@ -23,7 +23,7 @@ LEVELS_MAX: Final = 90
 #: Rough and calm minutes: the log volatility returns to its mean in this time and strays by this much (guess, by eye).
 VOLATILITY_MEMORY_S: Final = 75.0
 VOLATILITY_SPREAD: Final = 0.55
-VOLATILITY_LOG_MAX: Final = 1.6
+VOLATILITY_LOG_MIN, VOLATILITY_LOG_MAX = -1.2, 1.6
 #: A trade makes the market a little rougher, so that trades cluster (guess, by eye).
 EXCITEMENT: Final = 0.0015
 #: How often a taker meets a quote that the fair value has run over before its maker withdraws it (guess, by eye).
@@ -35,6 +35,8 @@ HOME_S: Final = 10_800.0
 #: One taker order eats at most so many levels; a burst of takers in one step is cut at so many orders.
 FILLS_MAX: Final = 4
 ORDERS_MAX: Final = 6
+#: A calm product trades at least this often, so that silence always means that something is wrong.
+QUIET_MAX_S: Final = 1.5
 #: `set_price` needs room for a book below the price.
 TICK_MIN: Final = 4 * LEVELS_MAX
 TICK_MAX: Final = 10**12
@@ -76,6 +78,8 @@ class Listing:
     roughness: float = 0.0
     """The log of how much rougher than calm it is."""
     tide_seen: float = 0.0
+    quiet_s: float = 0.0
+    """How long there has been no trade."""
     last: Trade = field(init=False)
 
 
@@ -100,6 +104,9 @@ class Market:
         expected = listing.product.trades_per_s * exp(listing.roughness) * elapsed_s
         for _ in range(self._poisson(expected)):
             trades += self._order(listing)
+        listing.quiet_s = 0.0 if trades else listing.quiet_s + elapsed_s
+        if listing.quiet_s >= QUIET_MAX_S:
+            trades, listing.quiet_s = self._order(listing), 0.0
         self._requote(listing)
         self._churn(listing)
         return self._close(listing, trades)
@@ -162,7 +169,7 @@ class Market:
         gauss, root = self._random.gauss, sqrt(elapsed_s)
         pull = elapsed_s / VOLATILITY_MEMORY_S
         listing.roughness += -pull * listing.roughness + VOLATILITY_SPREAD * sqrt(2 * pull) * gauss(0.0, 1.0)
-        listing.roughness = min(listing.roughness, VOLATILITY_LOG_MAX)
+        listing.roughness = min(max(listing.roughness, VOLATILITY_LOG_MIN), VOLATILITY_LOG_MAX)
         # Each step of any product moves the tide by its share, so that its pace does not depend on who steps.
         self._tide += TIDE_PER_SQRT_S * root / sqrt(len(self.listings)) * gauss(0.0, 1.0)
         product = listing.product
