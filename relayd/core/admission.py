@@ -18,7 +18,8 @@ from relayd.core.refusal import DRAINING, TOO_MANY_CONNECTIONS, TOO_MANY_FROM_AD
 class AdmissionLimits:
     """Bounds on connections of one process."""
 
-    connections: int = 15_000  # limits.connections
+    connections: int = 10_000  # limits.connections
+    spare: int = 150  # sockets beside them for who is not in yet or leaving; relayd wants 200 descriptors beside them
     per_address: int | None = None  # limits.per_address; None is off
     handshakes: int = 500  # limits.handshakes: so many in each `handshakes_per_s` seconds
     handshakes_per_s: float = 1.0
@@ -49,6 +50,13 @@ class Admission:
         self.draining = False
         #: Connections that are in.
         self.connections = 0
+        #: Sockets that are open, let in or not: guards count them up and down.
+        self.sockets = 0
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more sockets are open than the descriptors allow, so that somebody who is not in must go."""
+        return self.sockets > self._limits.connections + self._limits.spare
 
     def admit(self, client: str, now: float, *, handshake: bool) -> HttpRefusal | None:
         """Let one connection in, or say why not. `client` is its address or the empty text; a `handshake` is a

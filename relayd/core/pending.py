@@ -55,6 +55,11 @@ class Pending(Generic[T]):
             self._by_key.setdefault(key, {})[item] = None
         return leaving
 
+    @property
+    def oldest(self) -> T | None:
+        """Who came first, None in an empty room."""
+        return next(iter(self._items), None)
+
     def discard(self, item: T) -> None:
         """Take an item out, if it is in."""
         _, key = self._items.pop(item, (0.0, None))

@@ -151,7 +151,6 @@ BAD_METHOD: Final = HttpRefusal(
 BAD_WEBSOCKET_METHOD: Final = HttpRefusal(
     405, "bad_request", "websocket_method", "a WebSocket begins with GET", (("Allow", "GET"),)
 )
-LATE_UPGRADE: Final = _bad_request("late_upgrade", "a WebSocket must begin on a connection of its own")
 
 # Who may come in.
 ORIGIN_REFUSED: Final = HttpRefusal(

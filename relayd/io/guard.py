@@ -19,244 +19,23 @@ from __future__ import annotations
 
 import random as random_module
 from collections.abc import Callable
-from dataclasses import replace
-from enum import Enum, auto
 from typing import Any, Final
 
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IAddress, IDelayedCall, IHalfCloseableDescriptor, IProtocolFactory
-from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory
+from twisted.internet.protocol import ServerFactory
 
 from relayd.core.address import client_key
 from relayd.core.admission import Admission
-from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_POLICY, CloseCode
-from relayd.core.guard import GuardCounters, GuardSettings, Handshake, Plain, judge
-from relayd.core.head import HeadParser, RequestHead
-from relayd.core.meter import FrameMeter
+from relayd.core.guard import GuardCounters, GuardSettings
+from relayd.core.head import RequestHead
 from relayd.core.pending import Pending
-from relayd.core.proxy_protocol import NotProxied, ProxyParser
-from relayd.core.refusal import HEAD_TIMEOUT, INTERNAL, HttpRefusal
+from relayd.core.refusal import HttpRefusal
+from relayd.io.guard_connection import Guard
 
-__all__ = ["Guard", "GuardCounters", "GuardFactory", "GuardSettings", "GuardState", "HttpRefusal", "RequestHead"]
+__all__ = ["GuardCounters", "GuardFactory", "GuardSettings", "HttpRefusal", "RequestHead"]
 
 #: How often deadlines are looked at: the precision of the shortest, 2 s, within an eighth (guess).
 SWEEP_EVERY_S: Final = 0.25
-
-log = Logger()
-
-
-class GuardState(Enum):
-    """Where a connection stands. In PROXY and HEAD it is pending: it has a deadline and gives way when too many are."""
-
-    PROXY = auto()
-    HEAD = auto()
-    PLAIN = auto()
-    WEBSOCKET = auto()
-    SILENCE = auto()  # an answer or a close frame is on its way out: what still comes is read and thrown away
-    LOST = auto()
-
-
-class Guard(Protocol):
-    """One connection."""
-
-    transport: Any
-
-    def __init__(self, factory: GuardFactory) -> None:
-        self.factory: GuardFactory = factory
-        self.state = GuardState.PROXY if factory.settings.proxy_protocol else GuardState.HEAD
-        self.peer = ""  # the address the connection comes from; empty for a unix socket
-        self.client = ""  # the same behind proxies
-        self.admitted = False
-        self.meter: FrameMeter | None = None
-        self._proxy: ProxyParser | None = ProxyParser() if factory.settings.proxy_protocol else None
-        self._head: HeadParser | None = HeadParser(factory.settings.head)
-        self._behind: Any = None  # the protocol that has the connection now
-        self._body_left_bytes = 0
-        self._has_spoken = False
-
-    def connectionMade(self) -> None:
-        """Wait for the head, with a deadline."""
-        peer = self.transport.getPeer()
-        self.peer = self.client = peer.host if isinstance(peer, IPv4Address | IPv6Address) else ""
-        self.factory.expect(self)
-
-    def dataReceived(self, data: bytes) -> None:
-        """Pass the bytes to whom they are for. An exception from there ends this connection and touches no other."""
-        self._has_spoken = True
-        try:
-            _INPUTS[self.state](self, data)
-        except Exception:
-            self._fail()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Forget the connection and tell the protocol behind; comes exactly once."""
-        self.state = GuardState.LOST
-        self._proxy = self._head = self.meter = None
-        self.factory.forget(self)
-        behind, self._behind = self._behind, None
-        if behind is not None:
-            behind.connectionLost(reason)
-
-    # What each state does with bytes.
-
-    def _proxy_header(self, data: bytes) -> None:
-        assert self._proxy is not None
-        if not self.factory.settings.trusted_proxies.trusts(self.peer):
-            self._drop_unproxied()
-            return
-        answer = self._proxy.feed(data)
-        if answer is None:
-            return
-        if isinstance(answer, NotProxied):
-            self._drop_unproxied()
-            return
-        if answer.source is not None:
-            self.peer = self.client = answer.source
-        rest, self._proxy = self._proxy.rest, None
-        self.state = GuardState.HEAD
-        if rest:
-            self._request_head(rest)
-
-    def _request_head(self, data: bytes) -> None:
-        assert self._head is not None
-        answer = self._head.feed(data)
-        if isinstance(answer, HttpRefusal):
-            self.refuse(answer)
-        elif answer is not None:
-            self._hand_over(answer, self._head.rest)
-
-    def _hand_over(self, head: RequestHead, rest: bytes) -> None:
-        factory, settings = self.factory, self.factory.settings
-        self.client = settings.trusted_proxies.client(self.peer, head.items("x-forwarded-for"))
-        head = replace(head, client=self.client)
-        purpose = judge(head, settings)
-        if isinstance(purpose, HttpRefusal):
-            self.refuse(purpose)
-            return
-        is_websocket = isinstance(purpose, Handshake)
-        refusal = factory.admission.admit(self.client, factory.monotonic(), handshake=is_websocket)
-        if refusal is not None:
-            self.refuse(refusal)
-            return
-        self.admitted = True
-        target = factory.websocket(head) if is_websocket else factory.site
-        if isinstance(target, HttpRefusal):
-            self.refuse(target)
-            return
-        factory.settle(self)
-        self._head = None
-        self._behind = target.buildProtocol(_address_of(self.client, self.transport.getPeer()))
-        if isinstance(purpose, Plain):
-            self.state = GuardState.PLAIN
-            self._body_left_bytes = purpose.body_bytes
-            factory.counters.http_requests += 1
-        else:
-            self.state = GuardState.WEBSOCKET
-            factory.counters.handshakes += 1
-            self.meter = FrameMeter(getattr(target, "meter_limits", settings.meter))
-        self._behind.makeConnection(self.transport)
-        self._behind.dataReceived(purpose.clean)
-        if rest:
-            _INPUTS[self.state](self, rest)
-
-    def _body(self, data: bytes) -> None:
-        body = data[: self._body_left_bytes]
-        if body:
-            self._body_left_bytes -= len(body)
-            self._behind.dataReceived(body)
-
-    def _frames(self, data: bytes) -> None:
-        meter = self.meter
-        assert meter is not None
-        breach = meter.feed(data, self.factory.monotonic())
-        self.factory.watch(self, meter.open_since is not None)
-        if breach is None:
-            self._behind.dataReceived(data)
-            return
-        if breach.at:
-            self._behind.dataReceived(data[: breach.at])
-        self._breach(breach.close, breach.label)
-
-    def _nothing(self, data: bytes) -> None:
-        """Read and forget: hanging up on unread bytes would reset the connection and take the answer with it."""
-
-    # Ends.
-
-    def refuse(self, refusal: HttpRefusal) -> None:
-        """Answer with a refusal, and leave the client a moment to take it."""
-        factory = self.factory
-        _count(factory.counters.refused, refusal.label)
-        self.state = GuardState.SILENCE
-        self._proxy = self._head = None
-        factory.settle(self)
-        factory.linger(self)
-        self.transport.write(refusal.render())
-        # Over TCP only our half is closed, so that the peer has read the answer when it closes its own.
-        has_halves = IHalfCloseableDescriptor.providedBy(self.transport)
-        hang_up = self.transport.loseWriteConnection if has_halves else self.transport.loseConnection
-        hang_up()
-
-    def head_overdue(self) -> None:
-        """The head did not come in time: say so, unless nothing came at all (browsers open connections ahead of
-        need).
-        """
-        if self._has_spoken and self.state is GuardState.HEAD:
-            self.refuse(HEAD_TIMEOUT)
-        else:
-            self.drop()
-
-    def message_overdue(self) -> None:
-        """A message was under way for too long."""
-        self._breach(CLOSE_POLICY, "open_message_s")
-
-    def drop(self) -> None:
-        """End the connection without a word."""
-        self.state = GuardState.SILENCE
-        self._proxy = self._head = None
-        self.factory.settle(self)
-        self.transport.abortConnection()
-
-    def _breach(self, close: CloseCode, label: str) -> None:
-        if self.state is not GuardState.WEBSOCKET:
-            return  # what stood before the breach made the protocol behind hang up by itself
-        self.state = GuardState.SILENCE
-        self.factory.watch(self, False)
-        _count(self.factory.counters.breaches, label)
-        self._behind.breach(close)
-
-    def _drop_unproxied(self) -> None:
-        self.factory.counters.unproxied += 1
-        self.drop()
-
-    def _fail(self) -> None:
-        """Something behind raised: count it, log it, and end this connection in the way its client understands best."""
-        self.factory.counters.errors += 1
-        log.failure("a connection failed and was closed")
-        state = self.state
-        if state in (GuardState.PROXY, GuardState.HEAD):
-            self.refuse(INTERNAL)
-        elif state is GuardState.WEBSOCKET:
-            self.state = GuardState.SILENCE
-            self.factory.watch(self, False)
-            try:
-                self._behind.breach(CLOSE_INTERNAL)
-            except Exception:
-                log.failure("and could not be closed in order")
-                self.transport.abortConnection()
-        elif state is not GuardState.LOST:
-            self.drop()
-
-
-_INPUTS: Final[dict[GuardState, Callable[[Guard, bytes], None]]] = {
-    GuardState.PROXY: Guard._proxy_header,
-    GuardState.HEAD: Guard._request_head,
-    GuardState.PLAIN: Guard._body,
-    GuardState.WEBSOCKET: Guard._frames,
-    GuardState.SILENCE: Guard._nothing,
-    GuardState.LOST: Guard._nothing,
-}
 
 
 class GuardFactory(ServerFactory):
@@ -289,6 +68,7 @@ class GuardFactory(ServerFactory):
         self.admission = admission or Admission(settings.admission, started=monotonic(), random=random_module.random)
         self._reactor = reactor
         self._call: IDelayedCall | None = None
+        self._is_listening = False
         self._pending: Pending[Guard] = Pending(
             capacity=settings.pending,
             per_key=settings.pending_per_address,
@@ -302,6 +82,7 @@ class GuardFactory(ServerFactory):
             pressed_within_s=settings.linger_s,
         )
         self._open_messages: dict[Guard, None] = {}
+        self._guards = 0  # connections that are not lost
 
     @property
     def pending(self) -> int:
@@ -316,18 +97,26 @@ class GuardFactory(ServerFactory):
     def startFactory(self) -> None:
         """The site may keep timers and a log; from here on deadlines are looked at."""
         self.site.doStart()
-        self._tick()
+        self._is_listening = True
+        if self._call is None:
+            self._tick()
 
     def stopFactory(self) -> None:
-        """No new connections: those that are still pending are left to their deadlines no more."""
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        """No new connections; those that are there keep their deadlines."""
         self.site.doStop()
+        self._is_listening = False
+        self._rest()
 
     def _tick(self) -> None:
         self._call = self._reactor.callLater(SWEEP_EVERY_S, self._tick)
         self.sweep(self.monotonic())
+        self._rest()
+
+    def _rest(self) -> None:
+        """Stop looking at deadlines when none can be there again."""
+        if self._call is not None and not self._is_listening and not self._guards:
+            self._call.cancel()
+            self._call = None
 
     def sweep(self, now: float) -> None:
         """End what is overdue: half-sent heads, answers that nobody takes, messages that do not end."""
@@ -342,14 +131,19 @@ class GuardFactory(ServerFactory):
 
     def expect(self, guard: Guard) -> None:
         """A connection is there and has said nothing yet; where too many are so, the oldest gives way."""
+        self._guards += 1
+        self.admission.sockets += 1
         leaving = self._pending.add(guard, self._key_of(guard), self.monotonic())
+        if leaving is None and self.admission.is_crowded:
+            leaving = self._lingering.oldest or self._pending.oldest
         if leaving is not None:
             self.counters.evicted += 1
             leaving.drop()
 
     def settle(self, guard: Guard) -> None:
-        """A connection has said what it wants."""
+        """A connection is no longer waited for."""
         self._pending.discard(guard)
+        self._lingering.discard(guard)
 
     def linger(self, guard: Guard) -> None:
         """A refused connection gets a moment to read why."""
@@ -372,21 +166,10 @@ class GuardFactory(ServerFactory):
 
     def forget(self, guard: Guard) -> None:
         """A connection is gone."""
+        self._guards -= 1
+        self.admission.sockets -= 1
         self.settle(guard)
-        self._lingering.discard(guard)
         self._open_messages.pop(guard, None)
         if guard.admitted:
             guard.admitted = False
             self.admission.release(guard.client)
-
-
-def _count(table: dict[str, int], label: str) -> None:
-    table[label] = table.get(label, 0) + 1
-
-
-def _address_of(client: str, peer: IAddress) -> IAddress:
-    """The client's address as Twisted writes one; the port is the peer's, of the proxy if there is one."""
-    port = peer.port if isinstance(peer, IPv4Address | IPv6Address) else 0
-    if not client:
-        return peer
-    return IPv6Address("TCP", client, port) if ":" in client else IPv4Address("TCP", client, port)
