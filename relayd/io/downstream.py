@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from relayd.core import wire
 from relayd.core.closecode import BY_CODE, CLOSE_INTERNAL, CLOSE_NO_PONG, CloseCode, reason
 from relayd.core.counters import CLOSED_BY_CLIENT, CLOSED_BY_LOSS
+from relayd.core.downstream import DownstreamSession
 from relayd.core.keepalive import Pulse
 from relayd.core.refusal import HttpRefusal
 from relayd.core.subscriber import Sink
@@ -41,23 +42,10 @@ _BAD_HANDSHAKE: Final = "this is not a WebSocket handshake that is served here (
 log = Logger()
 
 
-class Session(Protocol):
-    """What of `core.downstream.DownstreamSession` is used here."""
-
-    sent_messages: int
-    sent_bytes: int
-    lost_messages: int
-
-    def opened(self, topics: list[str]) -> None: ...
-    def text(self, payload: bytes, now: float) -> None: ...
-    def binary(self, payload: bytes, now: float) -> None: ...
-    def lost(self) -> None: ...
-
-
 class MakeSession(Protocol):
     """Makes the session of a connection that has just opened; `raw_topic` is None on `/ws`."""
 
-    def __call__(self, sink: Sink, *, raw_topic: str | None, session_id: str, now: float) -> Session: ...
+    def __call__(self, sink: Sink, *, raw_topic: str | None, session_id: str) -> DownstreamSession: ...
 
 
 class _Silent:
@@ -80,14 +68,13 @@ class DownstreamProtocol(WebSocketServerProtocol):
         super().__init__()
         self.client = client  # the address, as the log may show it
         self.session_id: str | None = None  # None until open
-        self._session: Session | None = None
+        self._session: DownstreamSession | None = None
         self._sink: TransportSink | None = None
         self._pulse: Pulse[DownstreamProtocol] | None = None
         self._path = ""
         self._raw_topic: str | None = None
         self._topics: list[str] = []
         self._opened_at = 0.0
-        self._received_messages = 0
         self._read_after_close_bytes = 0
         self._drained_at_ping = 0
         self._ending = False
@@ -127,9 +114,7 @@ class DownstreamProtocol(WebSocketServerProtocol):
         clients.counters.opened += 1
         clients.counters.open += 1
         log.info("client opened", id=self.session_id, client=self.client, path=self._path)
-        self._session = self.factory.make_session(
-            self._sink, raw_topic=self._raw_topic, session_id=self.session_id, now=self._opened_at
-        )
+        self._session = self.factory.make_session(self._sink, raw_topic=self._raw_topic, session_id=self.session_id)
         self._session.opened(self._topics)
 
     # -- what the browser sends ----------------------------------------------------------------------------------------
@@ -145,14 +130,10 @@ class DownstreamProtocol(WebSocketServerProtocol):
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if self._ending or self._session is None:
             return
-        self._received_messages += 1
         counters = self.factory.clients.counters
         counters.received_messages += 1
         counters.received_bytes += len(payload)
-        if self._raw_topic is not None:
-            return  # nothing is meant on /raw, and nothing is said: it carries the topic's payloads alone
-        take = self._session.binary if isBinary else self._session.text
-        self.guarded(take, payload, self.factory.clients.monotonic())
+        self.guarded(self._session.binary if isBinary else self._session.text, payload)
 
     def onMessageFrameEnd(self) -> None:
         self._heard()
@@ -246,26 +227,25 @@ class DownstreamProtocol(WebSocketServerProtocol):
         clients.forget(self)
         self.guarded(super().connectionLost, reason)
         session, self._session = self._session, None
-        if self.session_id is None:
-            return
-        clients.counters.open -= 1
-        cause = self._cause or (CLOSED_BY_LOSS if self.remoteCloseCode is None else CLOSED_BY_CLIENT)
-        clients.counters.closed[cause] += 1
         if session is not None:
             self.guarded(session.lost)
-        rtt_s = self._pulse.rtt_s if self._pulse is not None else None
-        log.info(
-            "client closed",
-            id=self.session_id,
-            reason=cause,
-            code=self.localCloseCode if self._cause else self.remoteCloseCode,
-            seconds=round(clients.monotonic() - self._opened_at, 3),
-            sent=getattr(session, "sent_messages", 0),
-            sent_bytes=getattr(session, "sent_bytes", 0),
-            lost=getattr(session, "lost_messages", 0),
-            received=self._received_messages,
-            rtt_ms=None if rtt_s is None else round(rtt_s * 1000, 1),
-        )
+        if self.session_id is not None:
+            cause = self._cause or (CLOSED_BY_LOSS if self.remoteCloseCode is None else CLOSED_BY_CLIENT)
+            clients.counters.open -= 1
+            clients.counters.closed[cause] += 1
+            self._log_close(cause, session)
+
+    def _log_close(self, cause: str, session: DownstreamSession | None) -> None:
+        fields: dict[str, object] = {"seconds": round(self.factory.clients.monotonic() - self._opened_at, 3)}
+        if session is not None:
+            fields["sent"], fields["sent_bytes"] = session.subscriber.totals()
+            fields["lost"] = session.subscriber.lost_messages
+            fields["received"] = session.counters.received_messages
+            fields["errors"] = session.counters.errors
+        if self._pulse is not None and self._pulse.rtt_s is not None:
+            fields["rtt_ms"] = round(self._pulse.rtt_s * 1000, 1)
+        code = self.localCloseCode if self._cause else self.remoteCloseCode
+        log.info("client closed", id=self.session_id, client=self.client, reason=cause, code=code, **fields)
 
     def guarded(self, call: Callable[..., None], *args: Any) -> None:
         """Call; an exception becomes a count, a line in the log and a close with 1011, and is this client's alone."""

@@ -1,0 +1,125 @@
+"""Opens what relay.yaml calls an endpoint, or says in one sentence why that cannot be.
+
+    tcp:8080   tcp:8080:interface=127.0.0.1   tcp6:8080 (IPv6 and IPv4 on one port)
+    unix:/run/relayd/relayd.sock:mode=660     systemd:NAME (FileDescriptorName= of the socket unit)
+
+Connections get the transport that sends directly. A listener that cannot listen is fatal: a relay that silently serves
+one port of two is worse than one that does not start.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.python.failure import Failure
+from twisted.python.systemd import ListenFDs
+
+from relayd.io.transport import transport_for
+
+#: A crowd that reconnects at once waits here for its accept; the kernel cuts it to net.core.somaxconn (4096 on Linux).
+BACKLOG: Final = 4096
+#: Whoever is in the group of the socket file may connect, such as the proxy before relayd; nobody else.
+UNIX_MODE: Final = "660"
+
+_UNESCAPED_COLON: Final = re.compile(r"(?<!\\):")
+
+
+class ListenError(Exception):
+    """An endpoint that cannot be opened; `str()` names it, the reason and the remedy."""
+
+    def __init__(self, endpoint: str, why: str, remedy: str) -> None:
+        super().__init__(f"cannot listen on {endpoint}: {why}; {remedy}")
+        self.endpoint = endpoint
+
+
+def listen(reactor: Any, endpoint: str, factory: IProtocolFactory) -> IListeningPort:
+    """Open `endpoint` now. Raises ListenError."""
+    kind, *parts = _UNESCAPED_COLON.split(endpoint)
+    arguments = dict(part.split("=", 1) for part in parts[1:])
+    arguments.setdefault("backlog", str(BACKLOG))
+    try:
+        if kind == "tcp6":
+            port = _listen_on_both_families(reactor, int(parts[0]), arguments, factory)
+        elif kind == "systemd":
+            port = _adopt(reactor, endpoint, parts[0], factory)
+        else:
+            if kind == "unix":
+                arguments.setdefault("mode", UNIX_MODE)
+            text = ":".join([kind, parts[0], *(f"{name}={value}" for name, value in arguments.items())])
+            port = _result(serverFromString(reactor, text).listen(factory))
+    except CannotListenError as error:
+        raise ListenError(endpoint, *_explain(kind, parts[0], error.socketError)) from None
+    except OSError as error:
+        raise ListenError(endpoint, *_explain(kind, parts[0], error)) from None
+    port.transport = transport_for(port)
+    return port
+
+
+def _listen_on_both_families(reactor: Any, number: int, arguments: dict[str, str], factory: IProtocolFactory) -> Any:
+    """One IPv6 socket that takes IPv4 too, whatever the system's bindv6only says."""
+    listening = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listening.bind((arguments.get("interface", "::").replace("\\:", ":"), number))
+        listening.listen(int(arguments["backlog"]))
+        return _adopt_descriptor(reactor, listening.fileno(), factory)
+    finally:
+        listening.close()
+
+
+def _adopt(reactor: Any, endpoint: str, name: str, factory: IProtocolFactory) -> Any:
+    descriptors = ListenFDs.fromEnvironment().inheritedNamedDescriptors()
+    if name not in descriptors:
+        passed = ", ".join(sorted(descriptors)) or "none"
+        raise ListenError(
+            endpoint,
+            f"systemd passed no socket of that name (passed: {passed})",
+            f"write FileDescriptorName={name} into the socket unit and start that unit",
+        )
+    return _adopt_descriptor(reactor, descriptors[name], factory)
+
+
+def _adopt_descriptor(reactor: Any, descriptor: int, factory: IProtocolFactory) -> Any:
+    duplicate = os.dup(descriptor)
+    family = socket.socket(fileno=os.dup(descriptor))
+    with family:
+        return _result(AdoptedStreamServerEndpoint(reactor, duplicate, family.family).listen(factory))
+
+
+def _result(listening: Deferred[Any]) -> Any:
+    """What a Deferred holds that has fired; listening on these endpoints never waits."""
+    outcome: list[Any] = []
+    listening.addBoth(outcome.append)
+    if isinstance(outcome[0], Failure):
+        outcome[0].raiseException()
+    return outcome[0]
+
+
+def _explain(kind: str, place: str, error: BaseException | str) -> tuple[str, str]:
+    number = error.errno if isinstance(error, OSError) else None
+    if kind == "unix":
+        if number is None or number == errno.EADDRINUSE:
+            return "another process listens there", "stop it, or name another path"
+        if number in (errno.ENOENT, errno.ENOTDIR):
+            return f"the directory {os.path.dirname(place) or '.'} does not exist", "create it, or name another path"
+        if number in (errno.EACCES, errno.EPERM):
+            return f"no permission to write in {os.path.dirname(place) or '.'}", "change its owner or name another path"
+    if number == errno.EADDRINUSE:
+        return "the port is in use", f"stop who has it (`ss -ltnp sport = :{place}` says who) or choose another port"
+    if number in (errno.EACCES, errno.EPERM):
+        return (
+            "no permission for this port",
+            "ports below 1024 need CAP_NET_BIND_SERVICE or a systemd socket; any other will do behind a proxy",
+        )
+    if number in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        return "this machine does not have that address", "`ip address` lists those it has"
+    return (os.strerror(number) if number else str(error)), "see the listener's `endpoint` in relay.yaml"

@@ -1,0 +1,157 @@
+"""The listeners of browsers, as services: ports open before anything is served, and closed in good order.
+
+A connection on a listener meets the guard first (relayd/io/guard.py), which hands it to the WebSocket protocol
+(relayd/io/downstream.py) or to the web server (relayd/io/http.py). With `tls`, TLS stands before the guard.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from relayd.config import model
+from relayd.core.address import TrustedProxies
+from relayd.core.admission import AdmissionLimits
+from relayd.core.closecode import CLOSE_RESTART
+from relayd.core.guard import GuardSettings
+from relayd.core.head import HeadLimits
+from relayd.core.meter import MeterLimits
+from relayd.core.origin import OriginPolicy
+from relayd.io import transport
+from relayd.io.certificates import ServerTls
+from relayd.io.clients import CLOSE_WITHIN_S, Clients
+from relayd.io.endpoints import listen
+
+#: The ping sweep's step (core/keepalive.py).
+TICK_S: Final = 0.1
+#: What a client is asked to wait before it comes back after a restart, at most: it adds its own jitter (guess).
+RETRY_AFTER_RESTART_S: Final = 2
+
+log = Logger()
+
+
+def admission_limits(limits: model.Limits) -> AdmissionLimits:
+    """How many may come in, for the whole process."""
+    return AdmissionLimits(
+        connections=limits.connections,
+        per_address=limits.per_address,
+        handshakes=limits.handshakes.count,
+        handshakes_per_s=limits.handshakes.period_s,
+    )
+
+
+def guard_settings(listener: model.Listener, limits: model.Limits) -> GuardSettings:
+    """What one listener's guard goes by."""
+    return GuardSettings(
+        head=HeadLimits(head_bytes=limits.head_bytes),
+        origins=OriginPolicy.parse(
+            ("*" if origin == "any" else origin for origin in listener.origins), required=listener.require_origin
+        ),
+        trusted_proxies=TrustedProxies.parse(listener.trusted_proxies),
+        proxy_protocol=listener.proxy_protocol,
+        prefix=listener.prefix,
+        secure=listener.tls is not None,
+        meter=MeterLimits(message_bytes=limits.message_bytes),
+        admission=admission_limits(limits),
+        body_bytes=limits.message_bytes,
+    )
+
+
+class ListenerService(Service):
+    """One listener: an endpoint, with TLS if asked for, and the factory of its guards behind it.
+
+    Starting it opens the port at once and raises ListenError or CertificateError where that fails, so that the program
+    ends with that sentence and not with a traceback later.
+    """
+
+    def __init__(self, listener: model.Listener, factory: IProtocolFactory, reactor: Any) -> None:
+        self.listener = listener
+        self.tls: ServerTls | None = None
+        self.port: IListeningPort | None = None
+        self._factory = factory
+        self._reactor = reactor
+
+    def privilegedStartService(self) -> None:
+        """Opens the port while the process may still open any."""
+        super().privilegedStartService()
+        self._open()
+
+    def startService(self) -> None:
+        super().startService()
+        self._open()
+
+    def _open(self) -> None:
+        if self.port is not None:
+            return
+        factory = self._factory
+        if (files := self.listener.tls) is not None:
+            self.tls = ServerTls(files.cert, files.key, files.client_ca)
+            factory = TLSMemoryBIOFactory(self.tls, False, factory, self._reactor)
+        self.port = listen(self._reactor, self.listener.endpoint, factory)
+        log.info("listening", endpoint=self.listener.endpoint, at=place_of(self.port), tls=self.tls is not None)
+        if transport.TCP_NOTSENT_LOWAT is None:
+            log.warn("no TCP_NOTSENT_LOWAT on this system: a client that never reads can hold megabytes in the kernel")
+
+    def stopService(self) -> Deferred[None] | None:
+        """Accepts nobody any more; connections that are open stay."""
+        super().stopService()
+        port, self.port = self.port, None
+        return None if port is None else port.stopListening()
+
+
+def place_of(port: IListeningPort) -> str:
+    """Where a port listens, as a person writes it: `127.0.0.1:8080`, `[::]:8080`, `/run/relayd.sock`."""
+    address: Any = port.getHost()
+    if not hasattr(address, "host"):
+        return (address.name or b"").decode("utf-8", "backslashreplace")
+    return f"[{address.host}]:{address.port}" if ":" in address.host else f"{address.host}:{address.port}"
+
+
+class ClientsService(Service):
+    """Gives the clients their time, and at the end their close: 1012, with a hint when to come back."""
+
+    def __init__(self, clients: Clients, reactor: Any, monotonic: Callable[[], float]) -> None:
+        self._clients = clients
+        self._monotonic = monotonic
+        self._reactor = reactor
+        self._ticking = LoopingCall(self._tick)
+        self._ticking.clock = reactor
+        self._stopped: Deferred[None] | None = None
+        self._deadline = math.inf
+
+    def startService(self) -> None:
+        super().startService()
+        self._ticking.start(TICK_S, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when every client is gone, 2 s later at the latest."""
+        super().stopService()
+        stopped: Deferred[None] = Deferred()
+        self._clients.close_all(CLOSE_RESTART, RETRY_AFTER_RESTART_S)
+        self._deadline = self._monotonic() + CLOSE_WITHIN_S
+        self._stopped = stopped
+        self._tick()
+        return stopped
+
+    def _tick(self) -> None:
+        try:
+            self._clients.tick(self._monotonic())
+        except Exception:
+            log.failure("the sweep over the clients failed, and goes on")
+        if self._stopped is None:
+            return
+        if self._monotonic() >= self._deadline:
+            self._clients.abort_all()
+            self._deadline = math.inf
+        if not self._clients.open and self._ticking.running:
+            self._ticking.stop()
+            stopped, self._stopped = self._stopped, None
+            stopped.callback(None)
