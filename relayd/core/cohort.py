@@ -231,11 +231,19 @@ class Cohort:
         self.quit(member, len(flush.frames), len(flush.data))
         return flush.entries + self.pending
 
-    def has_flushed(self, serial: int) -> bool:
-        """Whether the flush of everything up to that serial has begun."""
-        if not self.pending and self.flush is None:
+    def is_level(self, serial: int, positions: Mapping[Topic, int]) -> bool:
+        """Whether one who has everything up to that serial, and up to these offsets, may join: no flush will repeat it."""
+        quiet = not self.pending and self.flush is None
+        if quiet:
             self.flushed = max(self.flushed, serial)  # nothing of ours lies between
-        return self.flushed >= serial
+        if self.flushed < serial:
+            return False
+        for topic, lane in self.lanes.items():
+            if positions[topic] > lane.flushed[topic]:
+                if not quiet or any(held is topic for held, _ in lane.held):
+                    return False
+                lane.flushed[topic] = positions[topic]
+        return True
 
     def positions(self, undelivered: list[Entry | Notice]) -> dict[Topic, int]:
         """The offset up to which a member has each topic, when `undelivered` is what it has not got."""

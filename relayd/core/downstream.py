@@ -120,7 +120,7 @@ class DownstreamSession:
         if topics:
             self._subscribe(wire.Command(op="subscribe", topics=list(topics)))
 
-    def text(self, payload: bytes) -> None:
+    def text(self, payload: bytes, now: float) -> None:
         """A whole text message."""
         self._received(payload)
         if self._raw_topic is not None:
@@ -139,7 +139,7 @@ class DownstreamSession:
         else:
             operation(command)
 
-    def binary(self, payload: bytes) -> None:
+    def binary(self, payload: bytes, now: float) -> None:
         """A whole binary message: `/ws` speaks text."""
         self._received(payload)
         if self._raw_topic is None:
@@ -153,6 +153,21 @@ class DownstreamSession:
         self._hub.meet(self, None)
         self._hub.readers.leave(self.subscriber, {topic: held.claims for topic, held in self._held.items()})
         self._held.clear()
+
+    @property
+    def sent_messages(self) -> int:
+        """Publications sent so far."""
+        return self.subscriber.totals()[0]
+
+    @property
+    def sent_bytes(self) -> int:
+        """Their bytes, frames included."""
+        return self.subscriber.totals()[1]
+
+    @property
+    def lost_messages(self) -> int:
+        """Publications it did not get and was told of."""
+        return self.subscriber.lost_messages
 
     # -- operations ---------------------------------------------------------------------------------------------------
 

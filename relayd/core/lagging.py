@@ -115,7 +115,7 @@ class Lagging:
 
     def _catch_up(self) -> None:
         self.stop()
-        if not self.cohort.has_flushed(self.reached):
+        if not self.cohort.is_level(self.reached, self.positions):
             self.subscriber.pace = Pace.WAITING
             return
         self.subscriber.lagging = None

@@ -11,8 +11,8 @@ from relayd.core.routes import Mode
 from relayd.core.subscriber import MAX_CONTROL_BYTES
 from tests.support.hub_rig import Client, Rig, delivery, route, say
 
-# 40 seeds x 2,600 steps: 104,000 generated steps, in about 15 s of one core.
-SEEDS, STEPS = 40, 2600
+# 60 seeds x 2,600 steps: 156,000 generated steps in a few seconds.
+SEEDS, STEPS = 60, 2600
 MAX_PAYLOAD_BYTES = 3000
 
 
