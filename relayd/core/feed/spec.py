@@ -19,7 +19,7 @@ class HeartbeatSpec:
     """How the connection is kept and proved alive; `Conversation.heartbeat_every_s()` is the interval in force."""
 
     within_s: float | None = 10.0
-    """The answer (or, without anything to send, the next beat) is due in this time; guess: the feeds studied ask for 10."""
+    """The answer (or, of a companion, the next beat) is due in this time; guess: the feeds studied ask for 10."""
     ping: bool = True
     """A WebSocket ping; False: `Conversation.beat()` makes the message, or a companion subscription beats by itself."""
     expects: bool = False
