@@ -157,10 +157,10 @@ TABLE: Final[Mapping[State, Mapping[Event, State | Rule]]] = MappingProxyType(
             start=_IGNORE, stop=_S.DRAINING, dial=_ERROR, tcp_up=_ERROR, ws_open=_ERROR, ready=_ERROR,
             data=_S.LIVE, late=_IGNORE, close=_S.DRAINING, lost=_S.BACKOFF, refuse=_S.REFUSED,
         ),
-        # Saying goodbye: what was under way may still be told. A stop makes the goodbye the last one.
+        # Saying goodbye: what was under way may still be told, and whatever ends it was our wish.
         _S.DRAINING: _row(
             start=_IGNORE, stop=_IGNORE, dial=_ERROR, tcp_up=_IGNORE, ws_open=_IGNORE, ready=_IGNORE,
-            data=_IGNORE, late=_IGNORE, close=_IGNORE, lost=_S.IDLE, refuse=_S.REFUSED,
+            data=_IGNORE, late=_IGNORE, close=_IGNORE, lost=_S.IDLE, refuse=_S.IDLE,
         ),
     }
 )  # fmt: skip

@@ -61,9 +61,9 @@ class SlidingWindow:
 
 
 class Windows:
-    """The limits of one upstream: dials, frames sent, and of these the ones that (un)subscribe. None = no limit."""
+    """The limits of one upstream: dials, frames sent, of these the ones that (un)subscribe, HTTP. None = no limit."""
 
-    __slots__ = ("connect", "send", "subscribe")
+    __slots__ = ("connect", "http", "send", "subscribe")
 
     def __init__(
         self,
@@ -71,10 +71,12 @@ class Windows:
         connect: SlidingWindow | None = None,
         send: SlidingWindow | None = None,
         subscribe: SlidingWindow | None = None,
+        http: SlidingWindow | None = None,
     ) -> None:
         self.connect = connect
         self.send = send
         self.subscribe = subscribe
+        self.http = http
 
     def dial_free_at(self, now: float) -> float:
         """When the next dial may begin."""
@@ -83,6 +85,14 @@ class Windows:
     def send_free_at(self, now: float, *, subscribes: bool) -> float:
         """When the next frame may go out."""
         return free_at((self.send, self.subscribe if subscribes else None), now)
+
+    def http_free_at(self, now: float) -> float:
+        """When the next HTTP request may be made."""
+        return free_at((self.http,), now)
+
+    def requested(self, now: float) -> None:
+        """An HTTP request was made."""
+        record((self.http,), now)
 
     def dialled(self, now: float) -> None:
         """A dial began."""

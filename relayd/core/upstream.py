@@ -1,0 +1,324 @@
+"""The life of one upstream over its connections: when to dial, when to give up, what silence means.
+
+Rules of this file: the state changes in `_move` alone, by the table of `upstream_states.py`; nothing sleeps, `tick`
+does what is due and `next_deadline` says when. What is wanted stands in `upstream_topics.py`, what an open connection
+says and must hear in `upstream_connection.py`, the pauses between connections in `upstream_redial.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import Generic, TypeVar
+
+from relayd.core.counters import UpstreamCounters
+from relayd.core.upstream_connection import Connection, Talk
+from relayd.core.upstream_effects import (
+    Close,
+    Dial,
+    DialImpossible,
+    DialRequest,
+    Drop,
+    Effect,
+    Effects,
+    FeedSink,
+    Loss,
+    LossKind,
+    Note,
+)
+from relayd.core.upstream_lanes import Overrun
+from relayd.core.upstream_policy import UpstreamPolicy
+from relayd.core.upstream_redial import Redial
+from relayd.core.upstream_states import CONNECTED, Event, State, after
+from relayd.core.upstream_topics import TopicLedger
+from relayd.core.windows import Windows
+
+T = TypeVar("T")
+
+NOTHING: tuple[Effect, ...] = ()
+
+#: What was too late when the deadline of a step passes.
+TOO_LATE: Mapping[State, str] = {
+    State.CONNECTING: "the TCP connection took too long",
+    State.HANDSHAKING: "the handshake took too long",
+    State.LOGIN: "the login took too long",
+    State.DRAINING: "our close was not answered",
+}
+FIRST_SEND_TOO_LATE = "limits kept everything back for longer than limits.first_send"
+
+
+class UpstreamSession(Generic[T]):
+    """One upstream. T is the hub's topic; times are monotonic seconds, handed in as `now`.
+
+    Inputs return the effects to carry out, in order; `want` and `unwant` return none, because what follows from them is
+    done by the next `tick`, so that the topics of one turn share messages. Raises OutOfOrder when `tcp_up` or `ws_open`
+    come where they cannot.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        policy: UpstreamPolicy,
+        sink: FeedSink[T],
+        *,
+        request: Callable[[], DialRequest],
+        converse: Callable[[], Talk[T]],
+        random: Callable[[], float],
+        windows: Windows | None = None,
+        counters: UpstreamCounters | None = None,
+    ) -> None:
+        """`request` is asked at each dial (and may raise DialImpossible), `converse` at each connection that opens."""
+        self.name = name
+        self.policy = policy
+        self.counters = counters if counters is not None else UpstreamCounters()
+        self.state = State.STOPPED
+        self.why = ""
+        """Why the last connection ended, for people."""
+        self.connection: Connection[T] | None = None
+        """The open connection."""
+        self.topics: TopicLedger[T] = TopicLedger(
+            sink,
+            within_s=policy.subscribe_within_s,
+            failed_again_s=policy.failed_again_s,
+            acks=policy.acks,
+            unasked=policy.unasked,
+        )
+        self._sink = sink
+        self._request = request
+        self._converse = converse
+        self._windows = windows if windows is not None else Windows()
+        self.redial = Redial(policy, self._windows, random)
+        self._stopping = False
+        self._step_by = inf
+        """By when the present step (connect, handshake, login, goodbye) must be over."""
+
+    # -- inputs: the daemon and demand
+
+    def start(self, now: float) -> Effects:
+        """Run: dial at once (`dial: start`), or as soon as something is wanted."""
+        self._stopping = False
+        if self.state is State.STOPPED:
+            self.redial.begin()
+        self._move(Event.START)
+        return self.tick(now)
+
+    def stop(self, now: float) -> Effects:
+        """End in good order; the state is STOPPED then, or soon, when the goodbye is answered or took too long."""
+        self._stopping = True
+        if self.state in CONNECTED:
+            return self._goodbye(Event.STOP, "relayd stops", now)
+        self._move(Event.STOP)
+        return NOTHING
+
+    def want(self, topic: T, fields: Mapping[str, str], now: float) -> None:
+        """Somebody wants this topic. Idempotent."""
+        self.topics.want(topic, fields)
+        self.counters.topics = len(self.topics)
+
+    def unwant(self, topic: T, now: float) -> None:
+        """Nobody wants this topic any more. Idempotent."""
+        self.topics.unwant(topic)
+        self.counters.topics = len(self.topics)
+
+    # -- inputs: the connection
+
+    def tcp_up(self, now: float) -> Effects:
+        """TCP stands; TLS and the WebSocket handshake follow."""
+        self._move(Event.TCP_UP)
+        if self.state is State.HANDSHAKING:
+            self._step_by = now + self.policy.handshake_within_s
+        return NOTHING
+
+    def ws_open(self, now: float) -> Effects:
+        """The connection is open: log in, or subscribe at once."""
+        self._move(Event.WS_OPEN)
+        if self.state is not State.LOGIN:
+            return NOTHING
+        policy = self.policy
+        try:
+            talk = self._converse()
+        except DialImpossible as impossible:
+            return self._give_up(Loss(LossKind.CONFIG, text=str(impossible)), now)
+        self.connection = Connection(talk, policy, self.topics, self._sink, self._windows, self.counters, now)
+        self._step_by = now + policy.login_within_s
+        self.counters.connected = 1
+        self.counters.connects += 1
+        note = Note("open", {"upstream": self.name, "attempts": self.redial.backoff.attempts + 1})
+        if self.connection.ready:
+            self._ready(self.connection, now)
+        return [note, *self.tick(now)]
+
+    def message(self, payload: bytes, is_text: bool, now: float) -> Effects:
+        """A whole message came; data is published before this returns."""
+        connection = self.connection
+        if connection is None:
+            return NOTHING
+        signal = connection.message(payload, is_text, now)
+        if signal is Event.DATA:
+            if self.state is not State.LIVE:
+                self._first_data()
+            return self.tick(now) if connection.untended else NOTHING
+        if isinstance(signal, Loss):
+            return self._give_up(signal, now)
+        if signal is Event.CLOSE:
+            return self._goodbye(Event.CLOSE, "the upstream asked us to come anew", now)
+        if signal is Event.READY and self.state is State.LOGIN:
+            self._ready(connection, now)
+        return self.tick(now)
+
+    def pong(self, now: float) -> Effects:
+        """The upstream answered a ping: alive, but that is no data."""
+        if self.connection is None:
+            return NOTHING
+        self.connection.watch.frame(now)
+        return self.tick(now) if self.state is State.STALE else NOTHING
+
+    def ponged(self, now: float) -> Effects:
+        """The upstream pinged and was answered: the pong cannot wait, but it counts in `limits.send`."""
+        if self.connection is not None:
+            self.connection.ponged(now)
+        return NOTHING
+
+    def lost(self, loss: Loss, now: float) -> Effects:
+        """The connection ended, or the attempt failed. Late news of one that was dropped change nothing."""
+        return self._ended(loss, now) if self.state in CONNECTED else NOTHING
+
+    # -- time
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do: -infinity = at once, infinity = not before the next input."""
+        state = self.state
+        if state is State.STOPPED:
+            return inf
+        if state not in CONNECTED:
+            if self._wants_connection:
+                return self.redial.due()
+            return -inf if state is State.BACKOFF else inf
+        if state is State.DRAINING:
+            return self._step_by
+        if not self._wants_connection:
+            return -inf
+        if self.connection is None:
+            return self._step_by
+        return min(self._step_by, self.connection.next_deadline(stale=state in (State.STALE, State.LOGIN)))
+
+    def tick(self, now: float) -> Effects:
+        """Do all that is due."""
+        state = self.state
+        if state is State.STOPPED:
+            return NOTHING
+        if state not in CONNECTED:
+            return self._dial_if_due(now)
+        if now >= self._step_by:
+            return self._give_up(Loss(LossKind.DEADLINE, text=TOO_LATE.get(state, FIRST_SEND_TOO_LATE)), now)
+        if state is State.DRAINING:
+            return NOTHING
+        if not self._wants_connection:
+            return self._goodbye(Event.CLOSE, "nobody wants anything of it", now)
+        connection = self.connection
+        if connection is None:
+            return NOTHING
+        if (silence := connection.watch.dead(now)) is not None:
+            return self._give_up(Loss(LossKind.DEADLINE, text=silence), now)
+        if connection.watch.late(now):
+            self._move(Event.LATE)
+        elif state is State.STALE and connection.data_from < inf:
+            # It was the silence of all frames, and a frame has come: a quiet topic is no fault.
+            self._move(Event.DATA)
+        try:
+            effects = connection.tend(now)
+        except Overrun as overrun:
+            return self._give_up(Loss(LossKind.OVERRUN, text=str(overrun)), now)
+        if connection.sent and state is not State.LOGIN:
+            self._step_by = inf
+        return effects
+
+    # -- steps
+
+    @property
+    def _wants_connection(self) -> bool:
+        # An upstream that cuts those who say nothing is not dialled before there is something to say.
+        return self.topics.wanted or (self.policy.dial_at_start and self.policy.first_send_s is None)
+
+    def _move(self, event: Event) -> None:
+        self.state = after(self.state, event)
+
+    def _dial_if_due(self, now: float) -> Effects:
+        if not self._wants_connection:
+            self._move(Event.CLOSE)
+            return NOTHING
+        if self.redial.due() > now:
+            return NOTHING
+        self._move(Event.DIAL)
+        self.redial.dialled(now)
+        self._step_by = now + self.policy.connect_within_s
+        self.counters.dials += 1
+        try:
+            return [Dial(self._request())]
+        except DialImpossible as impossible:
+            return self._ended(Loss(LossKind.CONFIG, text=str(impossible)), now)
+
+    def _ready(self, connection: Connection[T], now: float) -> None:
+        self._move(Event.READY)
+        connection.begin(now)
+        first_send_s = self.policy.first_send_s
+        silent = first_send_s is not None and not connection.sent
+        self._step_by = connection.open_at + first_send_s if silent and first_send_s is not None else inf
+        self.topics.admitted()
+
+    def _first_data(self) -> None:
+        self._move(Event.DATA)
+        self.redial.refusals = 0
+
+    def _goodbye(self, event: Event, why: str, now: float) -> Effects:
+        """End the connection in good order; one that is not open yet has nobody to say goodbye to."""
+        if self.state is State.DRAINING:
+            return NOTHING
+        self._move(event)
+        self.why = why
+        if self.connection is not None:
+            self._step_by = now + self.policy.goodbye_within_s
+            return [Close(why)]
+        return self._give_up(Loss(LossKind.DEADLINE, text=why), now)
+
+    def _give_up(self, loss: Loss, now: float) -> Effects:
+        return [Drop(loss.text), *self._ended(loss, now)]
+
+    def _ended(self, loss: Loss, now: float) -> Effects:
+        """Every connection and every attempt ends here, once."""
+        connection, self.connection = self.connection, None
+        self._step_by = inf
+        proved = connection is not None and connection.proved(now)
+        if proved:
+            self.redial.proved()
+        draining = self.state is State.DRAINING
+        refused = not draining and self.redial.refuses(loss)
+        pause_s = self.redial.after_goodbye(proved, now) if draining else self.redial.after(loss, now)
+        self._move(Event.REFUSE if refused else Event.LOST)
+        if not draining:
+            self.why = str(loss)
+        self.counters.connected = 0
+        self.counters.losses += 1
+        self.topics.lost()
+        if refused:
+            self.topics.refused(f"the upstream refused: {loss}")
+        note = self._note(connection, pause_s, refused=refused, expected=draining, now=now)
+        if self._stopping:
+            self._move(Event.STOP)
+        return [note]
+
+    def _note(
+        self, connection: Connection[T] | None, pause_s: float, *, refused: bool, expected: bool, now: float
+    ) -> Note:
+        fields: dict[str, object] = {"upstream": self.name, "why": self.why}
+        if connection is not None:
+            fields |= {
+                "open_s": round(now - connection.open_at, 3),
+                "received": connection.received,
+                "published": connection.published,
+                "sent": connection.sent,
+            }
+        if self._wants_connection and not self._stopping:
+            fields["again_in_s"] = round(pause_s, 3) if pause_s < inf else "never"
+        event = "refused" if refused else "close" if connection is not None else "unreachable"
+        return Note(event, fields, warning=not expected)

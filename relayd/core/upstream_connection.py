@@ -1,0 +1,284 @@
+"""One connection of an upstream once it is open: what its messages mean for the topics, and what it has to send.
+
+It knows nothing of dialling: what ends it, or moves the upstream's state, it tells the session by an Event or a Loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from typing import Generic, Protocol, TypeVar
+
+from relayd.core.counters import UpstreamCounters
+from relayd.core.feed.outcome import (
+    Ack,
+    Beat,
+    Control,
+    Data,
+    Fail,
+    Frame,
+    Held,
+    Login,
+    Outcome,
+    Parts,
+    Unknown,
+    Unrouted,
+)
+from relayd.core.upstream_effects import Effect, FeedSink, Loss, LossKind, Note, Ping, Send, printable
+from relayd.core.upstream_lanes import Lanes, Overrun
+from relayd.core.upstream_policy import UpstreamPolicy
+from relayd.core.upstream_states import Event
+from relayd.core.upstream_topics import UPSTREAM, TopicLedger, Wanted
+from relayd.core.upstream_watch import Watch
+from relayd.core.windows import SlidingWindow, Windows
+
+T = TypeVar("T")
+
+REPAIRS_MOST, REPAIRS_SPAN_S = 3, 300.0
+"""research/feeds, fault 7: false gaps must not become endless reconnecting; beyond this a gap is only marked."""
+
+PING = b"relayd"
+
+
+class Talk(Protocol[T]):
+    """One connection's conversation in the dialect of the feed (`core/feed/conversation.py`)."""
+
+    @property
+    def ready(self) -> bool: ...
+    def open(self) -> Sequence[Frame]: ...
+    def want(self, topics: Sequence[Wanted[T]]) -> Sequence[Frame]: ...
+    def drop(self, topics: Sequence[T]) -> Sequence[Frame]: ...
+    def beat(self) -> Sequence[Frame]: ...
+    def message(self, payload: bytes, is_text: bool) -> Outcome[T]: ...
+    def heartbeat_every_s(self) -> float | None: ...
+
+
+class Connection(Generic[T]):
+    """An open connection. `message` stands on the way of every message."""
+
+    def __init__(
+        self,
+        talk: Talk[T],
+        policy: UpstreamPolicy,
+        topics: TopicLedger[T],
+        sink: FeedSink[T],
+        windows: Windows,
+        counters: UpstreamCounters,
+        now: float,
+    ) -> None:
+        self.watch = Watch(policy.heartbeat, policy.silence, now)
+        self.lanes = Lanes(windows)
+        self.open_at = now
+        self.data_from = inf
+        """When its first data came."""
+        self.data_at = -inf
+        """When its last data came."""
+        self.untended = False
+        """There may be something to send."""
+        self.received = self.published = self.sent = 0
+        self._talk = talk
+        self._policy = policy
+        self._topics = topics
+        self._sink = sink
+        self._counters = counters
+        self._repairs: dict[T | None, SlidingWindow] = {}
+        self._notes: list[Note] = []
+        self.lanes.answer(talk.open())
+
+    @property
+    def ready(self) -> bool:
+        """Whether the login is done, or there is none."""
+        return self._talk.ready
+
+    def begin(self, now: float) -> None:
+        """The login is done: the heart begins to beat, at the pace the upstream may have told in it."""
+        self.watch.begin(self._talk.heartbeat_every_s(), now)
+
+    def proved(self, now: float) -> bool:
+        """Whether it was a good one: enough data, or up for very long."""
+        return (
+            self.data_at - self.data_from >= self._policy.settle_s
+            or now - self.open_at >= self._policy.settle_quiet_s
+        )
+
+    # -- what comes
+
+    def message(self, payload: bytes, is_text: bool, now: float) -> Event | Loss | None:
+        """A whole message: published before this returns, where it is data."""
+        self.received += 1
+        self._counters.received += 1
+        self._counters.received_bytes += len(payload)
+        self.watch.frame(now)
+        outcome = self._talk.message(payload, is_text)
+        if type(outcome) is Data:
+            return self._data(outcome, now)
+        return self._other(outcome, now)
+
+    def _data(self, data: Data[T], now: float) -> Event | Loss | None:
+        self.watch.data(now)
+        self.data_at = now
+        if self.data_from == inf:
+            self.data_from = now
+        self.published += 1
+        self._counters.published += 1
+        topics, sink = self._topics, self._sink
+        repair: Event | Loss | None = None
+        if data.gap:
+            self._counters.gaps += 1
+        for topic in data.topics:
+            topics.data(topic)
+            if data.gap:
+                sink.gap(topic, data.missed, UPSTREAM)
+            sink.publish(topic, data.payload, data.is_text, data.snapshot)
+        if data.gap:
+            repair = self._repair(data.repair, data.topics, now)
+        return repair if repair is not None else Event.DATA
+
+    def _other(self, outcome: Outcome[T], now: float) -> Event | Loss | None:
+        counters, topics = self._counters, self._topics
+        self.untended = True
+        signal: Event | Loss | None = None
+        match outcome:
+            case Data():
+                signal = self._data(outcome, now)
+            case Ack():
+                counters.acks += len(outcome.topics)
+                counters.fails += len(outcome.failed)
+                topics.acked(outcome.topics)
+                topics.failed(outcome.failed, printable(outcome.text), now)
+                for data in outcome.released:
+                    signal = _graver(signal, self._data(data, now))
+            case Fail():
+                counters.fails += max(1, len(outcome.topics))
+                self._fail(outcome, now)
+            case Beat():
+                counters.beats += 1
+                if outcome.answer:
+                    self.watch.answered()
+                if outcome.gap:
+                    counters.gaps += 1
+                    live = topics.live()
+                    for topic in live:
+                        self._sink.gap(topic, outcome.missed, UPSTREAM)
+                    signal = self._repair(outcome.repair, live, now)
+            case Login():
+                signal = self._login(outcome)
+            case Control():
+                signal = self._control(outcome)
+            case Held():
+                counters.held += 1
+            case Unrouted():
+                counters.unrouted += 1
+            case Unknown():
+                counters.unknown += 1
+            case Parts():
+                for part in outcome.parts:
+                    signal = _graver(signal, self._other(part, now))
+                return signal
+        try:
+            self.lanes.answer(outcome.sends)
+        except Overrun as overrun:
+            return Loss(LossKind.OVERRUN, text=str(overrun))
+        return signal
+
+    def _fail(self, fail: Fail[T], now: float) -> None:
+        topics = fail.topics or tuple(self._topics.unconfirmed())
+        text = printable(fail.text) or "the upstream refused it"
+        if len(topics) == 1 or (fail.topics and fail.named):
+            self._topics.failed(topics, text, now)
+        else:
+            self._notes.append(Note("fail", {"topics": len(topics), "text": text}, warning=True))
+
+    def _login(self, login: Login) -> Event | Loss | None:
+        if login.step == "refused":
+            return Loss(LossKind.LOGIN, text="the upstream refused the login")
+        return Event.READY if login.step == "done" else None
+
+    def _control(self, control: Control[T]) -> Event | Loss | None:
+        if control.do == "reconnect":
+            return Loss(LossKind.ASKED, text="the upstream asked us to reconnect")
+        if control.do == "drain":
+            return Event.CLOSE
+        self._again(control.topics or None)
+        return None
+
+    def _repair(self, repair: str, topics: Sequence[T], now: float) -> Event | Loss | None:
+        """What the dialect wants done about a gap, unless it was done too often of late."""
+        if repair in ("", "mark"):
+            return None
+        self.untended = True
+        subjects: Sequence[T | None] = [None] if repair == "reconnect" else topics
+        allowed = [subject for subject in subjects if self._may_repair(subject, now)]
+        if len(allowed) < len(subjects):
+            self._notes.append(Note("gaps", {"repair": repair, "given_up": len(subjects) - len(allowed)}, warning=True))
+        if repair == "reconnect":
+            return Loss(LossKind.ASKED, text="messages of the connection are missing") if allowed else None
+        self._again([topic for topic in allowed if topic is not None])
+        return None
+
+    def _may_repair(self, subject: T | None, now: float) -> bool:
+        window = self._repairs.get(subject)
+        if window is None:
+            window = self._repairs[subject] = SlidingWindow(REPAIRS_MOST, REPAIRS_SPAN_S)
+        return window.take(now)
+
+    def _again(self, topics: Sequence[T] | None) -> None:
+        anew = self._topics.again(topics)
+        if anew:
+            self.lanes.subscribe(self._talk.drop(anew))
+
+    # -- what goes
+
+    def tend(self, now: float) -> list[Effect]:
+        """Send what is due and allowed. Raises Overrun."""
+        self.untended = False
+        effects: list[Effect] = list(self._notes)
+        self._notes.clear()
+        topics, lanes = self._topics, self.lanes
+        if self._talk.ready:
+            if overdue := topics.tick(now):
+                lanes.subscribe(self._talk.drop(overdue))
+            if topics.difference_due and not lanes.subscriptions_wait:
+                drops, wants = topics.difference()
+                if drops:
+                    lanes.subscribe(self._talk.drop(drops))
+                if wants:
+                    lanes.subscribe(self._talk.want(wants))
+                    topics.sent(now)
+            self.watch.expect_data(self._policy.unasked or topics.subscribed, now)
+            if self.watch.beat_due(now):
+                effects += self._beat(now)
+        for sending in lanes.release(now):
+            self.sent += 1
+            self._counters.sent += 1
+            effects.append(Send(sending))
+        return effects
+
+    def _beat(self, now: float) -> list[Effect]:
+        heartbeat = self._policy.heartbeat
+        if heartbeat is not None and not heartbeat.ping:
+            self.lanes.answer(self._talk.beat())
+            return []
+        self.lanes.pinged(now)
+        return [Ping(PING)]
+
+    def ponged(self, now: float) -> None:
+        """The upstream pinged, and was answered: the pong could not wait, but it counts."""
+        self.watch.frame(now)
+        self.lanes.pinged(now)
+
+    def next_deadline(self, *, stale: bool) -> float:
+        """When `tend` has something to do: -infinity = at once, infinity = not before the next message."""
+        deadline = min(self.watch.next_deadline(stale=stale), self.lanes.next_release())
+        if not self._talk.ready:
+            return deadline
+        if self._topics.difference_due and not self.lanes.subscriptions_wait:
+            return -inf
+        return min(deadline, self._topics.next_deadline())
+
+
+def _graver(one: Event | Loss | None, other: Event | Loss | None) -> Event | Loss | None:
+    """Of two signals of one frame the one that matters more: an end, then anything but data, then data."""
+    if isinstance(one, Loss) or other is None or (other is Event.DATA and one is not None):
+        return one
+    return other

@@ -1,0 +1,74 @@
+"""The numbers and rules by which an upstream lives: what its block in relay.yaml decides beside the dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from relayd.core import backoff
+from relayd.core.feed.spec import HeartbeatSpec, Reaction, ReconnectSpec, SilenceSpec
+from relayd.core.upstream_effects import Loss, LossKind
+
+Verdict: TypeAlias = Reaction | Literal["refused"]
+
+REFUSED_S = 300.0
+"""The first pause after a refused login: a bad key retried in a loop gets accounts locked (research/feeds, fault 9)."""
+REFUSED_MOST_S = 6 * 3600.0
+"""guess: a key renewed over night works in the morning without a restart."""
+WAIT_S = 60.0
+"""`wait` without a `Retry-After`: as long as the longest backoff."""
+RETRY_AFTER_MOST_S = 3600.0
+"""A `Retry-After` is obeyed up to this; Kraken's and Binance's bans are minutes to an hour."""
+MOST_DOUBLINGS = 16  # past REFUSED_MOST_S; keeps 2**n small in a session refused for a year
+
+REFUSED: Literal["refused"] = "refused"
+"""Come back after five minutes, then ten, then twenty: the default for a refused login, 401 and 403."""
+
+#: HTTP statuses that mean something without a rule: 418 is Binance's ban.
+STATUS_DEFAULTS: Mapping[int, Verdict] = {401: REFUSED, 403: REFUSED, 418: "wait", 429: "wait"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamPolicy:
+    """Durations in seconds; None switches a watchdog off."""
+
+    dial_at_start: bool = False
+    """`dial: start`: connected and kept; else dialled while something is wanted."""
+    unasked: bool = False
+    """No `subscribe` block: the upstream pushes what it likes."""
+    acks: bool = False
+    """The dialect confirms subscriptions; where it does not, a topic counts as confirmed when it is sent."""
+    connect_within_s: float = 15.0
+    """Name, then TCP. DNS alone gets 5 s (research/reliability, table U), a SYN is sent three times within 10 s."""
+    handshake_within_s: float = 10.0
+    """TLS and WebSocket handshake together; research/feeds section 3, last row."""
+    login_within_s: float = 10.0
+    """The whole login; graphql-transport-ws closes with 4408 after 3 to 10 s."""
+    goodbye_within_s: float = 2.0
+    """Close frame to the end of TCP, as for browsers."""
+    subscribe_within_s: float | None = None
+    """How long a sent topic may stay without an ack or data before it has failed."""
+    failed_again_s: float = 300.0
+    """A failed topic is asked for again at this pace: guess, slow enough for any limit."""
+    heartbeat: HeartbeatSpec | None = field(default_factory=HeartbeatSpec)
+    silence: SilenceSpec = field(default_factory=SilenceSpec)
+    reconnect: ReconnectSpec = field(default_factory=ReconnectSpec)
+    settle_s: float = 30.0
+    """The backoff is reset after this much data (research/feeds, fault 2) ..."""
+    settle_quiet_s: float = 600.0
+    """... or after this long logged in, for feeds that have nothing to say: guess."""
+    retry_least_s: float = backoff.LEAST_S
+    retry_most_s: float = backoff.MOST_S
+    first_send_s: float | None = None
+    """The upstream closes a connection that has sent nothing for this long."""
+
+    def verdict(self, loss: Loss) -> Verdict:
+        """What a loss asks for: the narrowest rule of `reconnect`, else the default."""
+        if loss.code is not None and (rule := self.reconnect.after_code(loss.code)) is not None:
+            return rule
+        if loss.status is not None:
+            if (rule := self.reconnect.after_status(loss.status)) is not None:
+                return rule
+            return STATUS_DEFAULTS.get(loss.status, "retry")
+        return REFUSED if loss.kind is LossKind.LOGIN else "retry"

@@ -1,0 +1,292 @@
+"""What is wanted of an upstream, how far each topic has come on the present connection, and what browsers are told.
+
+The wanted set is the only truth: what to send is always the difference between it and what this connection was sent,
+never something read back from an earlier one. A topic that comes and goes while nothing may be sent costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from math import inf
+from typing import Generic, TypeVar
+
+from relayd.core.publication import TopicState
+from relayd.core.upstream_effects import FeedSink
+
+T = TypeVar("T")
+
+UPSTREAM = "upstream"
+"""Why a gap is in a topic: the upstream's fault, not a slow reader's."""
+
+
+class Phase(Enum):
+    """How far a topic has come on the present connection."""
+
+    WANTED = "wanted"
+    SENT = "sent"
+    CONFIRMED = "confirmed"
+    LIVE = "live"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted(Generic[T]):
+    """A topic that somebody wants, with the fields by which the feed knows it."""
+
+    topic: T
+    fields: Mapping[str, str]
+
+
+class _Entry(Generic[T]):
+    """One topic. Slots and no dataclass of values: it lives as long as the demand and is looked up for each message."""
+
+    __slots__ = ("fields", "gap_due", "leaving", "phase", "topic", "why")
+
+    def __init__(self, topic: T, fields: Mapping[str, str]) -> None:
+        self.topic = topic
+        self.fields = fields
+        self.phase = Phase.WANTED
+        self.leaving = False
+        """Nobody wants it any more, and the upstream has not been told yet."""
+        self.gap_due = False
+        """It had data before the connection was lost: nobody knows what was missed since."""
+        self.why = ""
+        """Why it failed."""
+
+
+class TopicLedger(Generic[T]):
+    """The topics of one upstream. Bounded by what the hub lets exist (`limits.topics`)."""
+
+    def __init__(
+        self, sink: FeedSink[T], *, within_s: float | None, failed_again_s: float, acks: bool, unasked: bool
+    ) -> None:
+        """`within_s`: how long a sent topic may lack ack and data; None = for ever. `unasked`: nothing is sent."""
+        self._sink = sink
+        self._within_s = within_s
+        self._failed_again_s = failed_again_s
+        self._after_sent = Phase.SENT if acks else Phase.CONFIRMED
+        self._unasked = unasked
+        self._entries: dict[T, _Entry[T]] = {}
+        self._to_want: dict[T, _Entry[T]] = {}
+        self._to_drop: dict[T, _Entry[T]] = {}
+        # Both spans are constant, so insertion order is the order of deadlines.
+        self._overdue_at: dict[T, float] = {}
+        self._again_at: dict[T, float] = {}
+        self._refused_why: str | None = None
+
+    def __len__(self) -> int:
+        """How many topics are wanted, or not yet unsubscribed."""
+        return len(self._entries)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is wanted."""
+        return len(self._entries) > len(self._to_drop)
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether anything was asked of this connection, so that silence means something."""
+        return len(self._entries) > len(self._to_want) + len(self._again_at)
+
+    @property
+    def difference_due(self) -> bool:
+        """Whether there is something to tell the upstream."""
+        return bool(self._to_want or self._to_drop)
+
+    def phases(self) -> dict[T, tuple[Phase, str]]:
+        """Every wanted topic with how far it has come, and why it failed."""
+        return {topic: (entry.phase, entry.why) for topic, entry in self._entries.items() if not entry.leaving}
+
+    # -- the wanted set
+
+    def want(self, topic: T, fields: Mapping[str, str]) -> None:
+        """Somebody wants it. Idempotent."""
+        entry = self._entries.get(topic)
+        if entry is None:
+            self._entries[topic] = entry = _Entry(topic, fields)
+            if self._unasked:
+                entry.phase = Phase.CONFIRMED
+            else:
+                self._to_want[topic] = entry
+            self._tell_waiting(entry)
+        elif entry.leaving:
+            # The upstream never heard that it was unwanted.
+            entry.leaving = False
+            del self._to_drop[topic]
+
+    def unwant(self, topic: T) -> None:
+        """Nobody wants it any more. Idempotent."""
+        entry = self._entries.get(topic)
+        if entry is None or entry.leaving or self._unasked:
+            return
+        if entry.phase in (Phase.WANTED, Phase.FAILED):
+            self._forget(entry)
+        else:
+            entry.leaving = True
+            self._to_drop[topic] = entry
+
+    def difference(self) -> tuple[list[T], list[Wanted[T]]]:
+        """What to unsubscribe, and what to subscribe with its fields. The caller sends it and then calls `sent`."""
+        drops = list(self._to_drop)
+        for entry in list(self._to_drop.values()):
+            self._forget(entry)
+        return drops, [Wanted(entry.topic, entry.fields) for entry in self._to_want.values()]
+
+    def sent(self, now: float) -> None:
+        """The difference is on its way."""
+        for topic, entry in self._to_want.items():
+            entry.phase = self._after_sent
+            if entry.why:
+                entry.why = ""
+                self._tell_waiting(entry)
+            if self._within_s is not None:
+                self._overdue_at[topic] = now + self._within_s
+        self._to_want.clear()
+
+    # -- what the upstream says
+
+    def acked(self, topics: Iterable[T]) -> None:
+        """The upstream confirmed them; what is unknown or live already stays as it is."""
+        for topic in topics:
+            entry = self._entries.get(topic)
+            if entry is not None and entry.phase in (Phase.SENT, Phase.FAILED):
+                had_failed = entry.phase is Phase.FAILED
+                self._confirm(entry, Phase.CONFIRMED)
+                if had_failed:
+                    self._tell_waiting(entry)
+
+    def failed(self, topics: Iterable[T], why: str, now: float) -> None:
+        """The upstream refused them, or ended them; they are asked for again after a long pause."""
+        for topic in topics:
+            entry = self._entries.get(topic)
+            if entry is None or entry.phase is Phase.WANTED:
+                continue
+            if entry.leaving:
+                self._forget(entry)
+                continue
+            entry.gap_due = entry.gap_due or entry.phase is Phase.LIVE
+            self._confirm(entry, Phase.FAILED)
+            self._again_at[topic] = now + self._failed_again_s
+            entry.why = why
+            self._sink.state(topic, TopicState.FAILED, why)
+
+    def live(self) -> list[T]:
+        """Those that have data on this connection."""
+        return [topic for topic, entry in self._entries.items() if entry.phase is Phase.LIVE]
+
+    def unconfirmed(self) -> list[T]:
+        """Sent on this connection, without an answer so far."""
+        return [topic for topic, entry in self._entries.items() if entry.phase is Phase.SENT]
+
+    def data(self, topic: T) -> None:
+        """Data for it is about to be published. On the way of every message: one look-up when it is live."""
+        entry = self._entries.get(topic)
+        if entry is None:
+            if not self._unasked:
+                return
+            self._entries[topic] = entry = _Entry(topic, {})
+        if entry.phase is Phase.LIVE:
+            return
+        self._confirm(entry, Phase.LIVE)
+        if entry.gap_due:
+            entry.gap_due = False
+            self._sink.gap(topic, None, UPSTREAM)
+        self._sink.state(topic, TopicState.LIVE)
+
+    def again(self, topics: Iterable[T] | None) -> list[T]:
+        """Ask for them anew (None = for all); returns those that the upstream should forget first."""
+        anew = []
+        for topic in list(self._entries) if topics is None else topics:
+            entry = self._entries.get(topic)
+            if entry is None or entry.leaving or entry.phase is Phase.WANTED or self._unasked:
+                continue
+            self._away(entry)
+            anew.append(topic)
+        return anew
+
+    # -- the connection
+
+    def lost(self) -> None:
+        """The connection is gone, and with it all that was sent on it."""
+        for entry in list(self._to_drop.values()):
+            self._forget(entry)
+        for entry in self._entries.values():
+            self._away(entry)
+
+    def refused(self, why: str) -> None:
+        """The upstream lets us in no more: all topics fail, also those wanted from now on, until `admitted`."""
+        self._refused_why = why
+        for entry in self._entries.values():
+            self._tell_waiting(entry)
+
+    def admitted(self) -> None:
+        """The upstream let us in again."""
+        if self._refused_why is not None:
+            self._refused_why = None
+            for entry in self._entries.values():
+                self._tell_waiting(entry)
+
+    # -- time
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do, in the seconds of `now`; infinity = never."""
+        return min(next(iter(self._overdue_at.values()), inf), next(iter(self._again_at.values()), inf))
+
+    def tick(self, now: float) -> list[T]:
+        """Fails what is overdue, wants again what failed long ago; returns what the upstream should forget."""
+        overdue = _due(self._overdue_at, now)
+        self.failed(overdue, f"the upstream did not answer in {self._within_s:g} s" if overdue else "", now)
+        for topic in _due(self._again_at, now):
+            del self._again_at[topic]
+            self._entries[topic].phase = Phase.WANTED
+            self._to_want[topic] = self._entries[topic]
+        return overdue
+
+    # -- helpers
+
+    def _confirm(self, entry: _Entry[T], phase: Phase) -> None:
+        entry.phase = phase
+        entry.why = ""
+        self._overdue_at.pop(entry.topic, None)
+        self._again_at.pop(entry.topic, None)
+
+    def _away(self, entry: _Entry[T]) -> None:
+        was_live = entry.phase is Phase.LIVE
+        why = entry.why
+        self._confirm(entry, Phase.CONFIRMED if self._unasked else Phase.WANTED)
+        entry.why = why
+        if not self._unasked:
+            self._to_want[entry.topic] = entry
+        if was_live:
+            entry.gap_due = True
+            self._sink.state(entry.topic, TopicState.RECONNECTING)
+
+    def _forget(self, entry: _Entry[T]) -> None:
+        had_data = entry.gap_due or entry.phase is Phase.LIVE
+        self._confirm(entry, Phase.WANTED)
+        self._to_want.pop(entry.topic, None)
+        self._to_drop.pop(entry.topic, None)
+        del self._entries[entry.topic]
+        if had_data:
+            # Whoever resumes this topic later must meet the hole, and after this nobody here remembers it.
+            self._sink.gap(entry.topic, None, UPSTREAM)
+        self._sink.state(entry.topic, TopicState.PENDING)
+
+    def _tell_waiting(self, entry: _Entry[T]) -> None:
+        if self._refused_why is not None:
+            self._sink.state(entry.topic, TopicState.FAILED, self._refused_why)
+        elif entry.gap_due:
+            self._sink.state(entry.topic, TopicState.RECONNECTING)
+        else:
+            self._sink.state(entry.topic, TopicState.PENDING)
+
+
+def _due(deadlines: dict[T, float], now: float) -> list[T]:
+    due = []
+    for topic, at in deadlines.items():
+        if at > now:
+            break
+        due.append(topic)
+    return due

@@ -1,0 +1,620 @@
+"""Tests of relayd.core.upstream: an upstream's life, told as a dialogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import pytest
+
+from relayd.core.feed.outcome import Frame
+from relayd.core.feed.spec import CodeRule, HeartbeatSpec, ReconnectSpec, SilenceSpec
+from relayd.core.upstream import UpstreamSession
+from relayd.core.upstream_effects import (
+    Close,
+    Dial,
+    DialImpossible,
+    DialRequest,
+    Drop,
+    Effects,
+    Loss,
+    LossKind,
+    Note,
+    Ping,
+    Send,
+)
+from relayd.core.upstream_policy import UpstreamPolicy
+from relayd.core.upstream_states import OutOfOrder, State
+from relayd.core.windows import SlidingWindow, Windows
+from tests.support.upstream import NO_FIELDS, TinyTalk, WritingHub
+
+BROKEN = Loss(LossKind.BROKEN, text="the connection was reset")
+
+
+class Dialogue:
+    """A session with its clock; each call is an input and returns the effects in short words (notes left out)."""
+
+    def __init__(self, *, random: float = 0.5, windows: Windows | None = None, **policy: Any) -> None:
+        self.talk_options: dict[str, Any] = {}
+        policy.setdefault("heartbeat", None)
+        self.now = 1000.0
+        self.hub = WritingHub()
+        self.notes: list[Note] = []
+        self.impossible = ""
+        self.talks: list[TinyTalk] = []
+        self.session: UpstreamSession[str] = UpstreamSession(
+            "feed",
+            UpstreamPolicy(**policy),
+            self.hub,
+            request=self._request,
+            converse=self._converse,
+            random=lambda: random,
+            windows=windows,
+        )
+
+    def _request(self) -> DialRequest:
+        if self.impossible:
+            raise DialImpossible(self.impossible)
+        return DialRequest("ws://feed.example/", {"X-Key": "secret"})
+
+    def _converse(self) -> TinyTalk:
+        if self.impossible:
+            raise DialImpossible(self.impossible)
+        self.talks.append(TinyTalk(**self.talk_options))
+        return self.talks[-1]
+
+    @property
+    def state(self) -> State:
+        return self.session.state
+
+    def words(self, effects: Effects) -> list[str]:
+        words = []
+        for effect in effects:
+            match effect:
+                case Note():
+                    self.notes.append(effect)
+                case Dial():
+                    words.append("dial")
+                case Send(Frame() as sent):
+                    words.append(sent.payload.decode())
+                case Ping():
+                    words.append("ping")
+                case Close():
+                    words.append("close")
+                case Drop():
+                    words.append("drop")
+                case _:
+                    raise AssertionError(effect)
+        return words
+
+    def do(self, call: Callable[..., Effects], *arguments: Any) -> list[str]:
+        return self.words(call(*arguments, self.now)) + self.settle()
+
+    def settle(self) -> list[str]:
+        """Tick while something is due at once, as the ticker does."""
+        words: list[str] = []
+        for _ in range(20):
+            if self.session.next_deadline() > self.now:
+                return words
+            words += self.words(self.session.tick(self.now))
+        raise AssertionError(f"the session is never done ticking while {self.state.value}")
+
+    def start(self) -> list[str]:
+        return self.do(self.session.start)
+
+    def stop(self) -> list[str]:
+        return self.do(self.session.stop)
+
+    def want(self, *topics: str) -> list[str]:
+        for topic in topics:
+            self.session.want(topic, NO_FIELDS, self.now)
+        return self.settle()
+
+    def unwant(self, *topics: str) -> list[str]:
+        for topic in topics:
+            self.session.unwant(topic, self.now)
+        return self.settle()
+
+    def open(self) -> list[str]:
+        """TCP, then the WebSocket."""
+        return self.do(self.session.tcp_up) + self.do(self.session.ws_open)
+
+    def says(self, *texts: str) -> list[str]:
+        words = []
+        for text in texts:
+            words += self.do(self.session.message, text.encode(), True)
+        return words
+
+    def lost(self, loss: Loss = BROKEN) -> list[str]:
+        return self.do(self.session.lost, loss)
+
+    def after(self, seconds: float) -> list[str]:
+        """Let time pass, ticking at each deadline on the way."""
+        words, end = [], self.now + seconds
+        for _ in range(1000):
+            due = max(self.now, self.session.next_deadline())
+            if due > end:
+                self.now = end
+                return words
+            self.now = due
+            words += self.words(self.session.tick(self.now))
+        raise AssertionError("too many deadlines")
+
+    def live(self, *topics: str) -> None:
+        """Dialled, open, subscribed, data for each topic, and all of that read."""
+        self.start()
+        self.want(*topics)
+        self.open()
+        self.says(*(f"{topic}=0" for topic in topics))
+        assert self.state is State.LIVE
+        self.hub.read()
+
+
+class ComingUpTests:
+    """From nothing to the first data."""
+
+    def test_demand(self) -> None:
+        """Nothing is dialled until something is wanted; then it is subscribed, confirmed, live."""
+        feed = Dialogue(acks=True)
+        assert feed.want("a") == []
+        assert feed.start() == ["dial"]
+        assert feed.want("b") == []
+        assert feed.state is State.CONNECTING
+        assert feed.open() == ["+a,b"]
+        assert feed.state is State.SUBSCRIBING
+        assert feed.says("ok a,b") == []
+        assert feed.hub.read() == ["a pending", "b pending"]
+        assert feed.says("a=1", "a=2", "b#3") == []
+        assert feed.hub.read() == ["a live", "a=1", "a=2", "b live", "b#3"]
+        assert feed.state is State.LIVE
+
+    def test_nothing_wanted_nothing_dialled(self) -> None:
+        """Idle, without a deadline."""
+        feed = Dialogue()
+        assert feed.start() == []
+        assert (feed.state, feed.session.next_deadline()) == (State.IDLE, inf)
+
+    def test_dial_at_start(self) -> None:
+        """`dial: start` connects at once and stays, whatever is wanted."""
+        feed = Dialogue(dial_at_start=True)
+        assert feed.start() == ["dial"]
+        assert feed.open() == []
+        assert feed.want("a") == ["+a"]
+        assert feed.unwant("a") == ["-a"]
+        assert feed.after(3600) == []
+        assert feed.state is State.SUBSCRIBING
+
+    def test_login(self) -> None:
+        """Steps go out as they are answered; nothing is subscribed before it is done."""
+        feed = Dialogue()
+        feed.talk_options = {"login": True}
+        feed.start()
+        feed.want("a")
+        assert feed.open() == ["key"]
+        assert feed.state is State.LOGIN
+        assert feed.says("hi") == ["me"]
+        assert feed.says("in") == ["+a"]
+        assert feed.state is State.SUBSCRIBING
+
+    def test_one_message_for_the_topics_of_one_turn(self) -> None:
+        """What comes together goes out together, and what came and went costs nothing."""
+        feed = Dialogue()
+        feed.live("a")
+        assert feed.want("b", "c", "d") == ["+b,c,d"]
+        feed.session.want("e", NO_FIELDS, feed.now)
+        feed.session.unwant("e", feed.now)
+        feed.session.unwant("a", feed.now)
+        feed.session.want("a", NO_FIELDS, feed.now)
+        assert feed.settle() == []
+
+    def test_pushed_unasked(self) -> None:
+        """Without a subscribe block topics come as the upstream likes, and their loss is marked all the same."""
+        feed = Dialogue(unasked=True, dial_at_start=True)
+        feed.talk_options = {"unasked": True}
+        feed.start()
+        assert feed.open() == []
+        feed.says("a=1")
+        assert feed.want("b", "a") == []
+        feed.says("b=1")
+        assert feed.unwant("a", "b") == []
+        assert feed.hub.read() == ["a live", "a=1", "b pending", "b live", "b=1"]
+        feed.lost()
+        feed.after(60)
+        feed.open()
+        feed.says("a=2")
+        assert feed.hub.read() == ["a reconnecting", "b reconnecting", "a gap ? upstream", "a live", "a=2"]
+
+
+class LossTests:
+    """The connection goes, and comes back."""
+
+    def test_all_that_is_wanted_is_subscribed_again(self) -> None:
+        """The wanted set is the only truth, whatever changed while the upstream was away; holes are marked."""
+        feed = Dialogue()
+        feed.live("a", "b")
+        feed.want("c")
+        feed.hub.read()
+        assert feed.lost() == []
+        assert feed.state is State.BACKOFF
+        assert feed.hub.read() == ["a reconnecting", "b reconnecting"]
+        feed.unwant("b")
+        feed.want("d")
+        assert feed.hub.read() == ["b gap ? upstream", "b pending", "d pending"]
+        assert feed.after(1) == ["dial"]
+        assert feed.open() == ["+a,c,d"]
+        feed.says("c=1", "a=2", "a=3")
+        assert feed.hub.read() == ["c live", "c=1", "a gap ? upstream", "a live", "a=2", "a=3"]
+
+    def test_delays_grow_until_a_session_settles(self) -> None:
+        """Accepted and dropped is no success, nor is one message; thirty seconds of data are."""
+        feed = Dialogue(random=1.0)
+        feed.start()
+        feed.want("a")
+        waited = []
+        for _ in range(8):
+            feed.open()
+            feed.says("a=1")
+            feed.lost()
+            waited.append(feed.session.next_deadline() - feed.now)
+            assert feed.after(waited[-1]) == ["dial"]
+        assert waited == [1, 2, 4, 8, 16, 32, 60, 60]
+        feed.open()
+        feed.says("a=1")
+        feed.after(29.9)
+        feed.says("a=2")
+        feed.lost()
+        assert feed.session.next_deadline() - feed.now == 60
+        feed.after(60)
+        feed.open()
+        feed.says("a=1")
+        feed.after(30)
+        feed.says("a=2")
+        feed.lost()
+        assert feed.session.next_deadline() - feed.now == 1
+
+    def test_a_long_quiet_session_settles_too(self) -> None:
+        """A feed with nothing to say is not punished for being closed once a day."""
+        feed = Dialogue(random=1.0, dial_at_start=True)
+        feed.start()
+        for _ in range(3):
+            feed.open()
+            feed.after(600)
+            feed.lost()
+            assert feed.session.next_deadline() - feed.now == 1
+            feed.after(1)
+
+    def test_late_news_change_nothing(self) -> None:
+        """A connection that was given up may still report its end, or a message."""
+        feed = Dialogue()
+        feed.live("a")
+        feed.lost()
+        before = feed.session.next_deadline()
+        assert feed.lost() == feed.says("a=1") == feed.do(feed.session.pong) == feed.do(feed.session.ponged) == []
+        assert feed.session.next_deadline() == before
+        assert feed.session.counters.losses == 1
+
+    def test_nobody_waits_for_it_any_more(self) -> None:
+        """When the last topic goes during a backoff nothing is dialled, and the pause is kept for the next one."""
+        feed = Dialogue(random=1.0)
+        feed.live("a")
+        feed.lost()
+        assert feed.unwant("a") == []
+        assert (feed.state, feed.session.next_deadline()) == (State.IDLE, inf)
+        assert feed.want("a") == []
+        assert feed.after(0.9) == []
+        assert feed.after(0.2) == ["dial"]
+
+    def test_order_is_checked(self) -> None:
+        """A connection that was never dialled cannot open."""
+        feed = Dialogue()
+        feed.start()
+        with pytest.raises(OutOfOrder):
+            feed.session.tcp_up(feed.now)
+
+
+class DeadlineTests:
+    """Whatever the upstream does not do has an end."""
+
+    def test_connect_handshake_login(self) -> None:
+        """Each step has its own."""
+        feed = Dialogue(random=0.0)
+        feed.talk_options = {"login": True}
+        feed.want("a")
+        feed.start()
+        assert feed.after(14.9) == []
+        assert feed.after(0.2) == ["drop", "dial"]
+        feed.do(feed.session.tcp_up)
+        assert feed.after(9.9) == []
+        assert feed.after(0.2) == ["drop", "dial"]
+        feed.open()
+        feed.says("hi")
+        assert feed.after(9.9) == []
+        assert feed.after(0.2) == ["drop", "dial"]
+        assert [note.fields["why"] for note in feed.notes if note.event != "open"] == [
+            "deadline: the TCP connection took too long",
+            "deadline: the handshake took too long",
+            "deadline: the login took too long",
+        ]
+
+    def test_silence_of_data(self) -> None:
+        """Beats and pongs keep nothing alive that brings no data."""
+        feed = Dialogue(silence=SilenceSpec(data_s=60))
+        feed.live("a")
+        feed.after(29)
+        feed.says("beat")
+        feed.do(feed.session.pong)
+        assert feed.state is State.LIVE
+        feed.after(1)
+        assert feed.state is State.STALE
+        feed.do(feed.session.pong)
+        assert feed.state is State.STALE
+        feed.says("a=1")
+        assert feed.state is State.LIVE
+        assert feed.after(59) == []
+        assert feed.after(1) == ["drop"]
+        assert feed.session.why == "deadline: no data for silence.data"
+
+    def test_silence_of_data_means_nothing_without_topics(self) -> None:
+        """Nothing subscribed, no data expected."""
+        feed = Dialogue(silence=SilenceSpec(data_s=60), dial_at_start=True)
+        feed.live("a")
+        feed.unwant("a")
+        assert feed.after(600) == []
+        feed.want("b")
+        assert feed.after(59) == []
+        assert feed.after(1) == ["drop"]
+
+    def test_silence_of_all(self) -> None:
+        """Any frame will do, a pong too; stale is told on the way."""
+        feed = Dialogue(silence=SilenceSpec(any_s=20))
+        feed.live("a")
+        feed.after(10)
+        assert feed.state is State.STALE
+        feed.do(feed.session.pong)
+        assert feed.state is State.LIVE
+        feed.after(9)
+        feed.do(feed.session.ponged)
+        feed.after(19)
+        assert feed.state is State.STALE
+        assert feed.after(1) == ["drop"]
+        assert feed.session.why == "deadline: no frame for silence.any"
+
+    def test_stale_before_any_data_stays_stale(self) -> None:
+        """A pong does not make a session live that never had data."""
+        feed = Dialogue(silence=SilenceSpec(any_s=20))
+        feed.start()
+        feed.want("a")
+        feed.open()
+        feed.after(10)
+        feed.do(feed.session.pong)
+        assert feed.state is State.STALE
+        feed.says("a=1")
+        assert feed.state is State.LIVE
+
+    def test_pings(self) -> None:
+        """A ping where no message is given; any frame answers it."""
+        feed = Dialogue(heartbeat=HeartbeatSpec(within_s=10))
+        feed.talk_options = {"every_s": 20}
+        feed.live("a")
+        assert feed.after(20) == ["ping"]
+        feed.after(9)
+        feed.do(feed.session.pong)
+        assert feed.after(11) == ["ping"]
+        feed.says("a=1")
+        assert feed.after(20) == ["ping"]
+        assert feed.after(10) == ["drop"]
+        assert feed.session.why == "deadline: no answer to a heartbeat within heartbeat.within"
+
+    def test_beats_in_the_dialect(self) -> None:
+        """Where an answer is described only that one answers."""
+        feed = Dialogue(heartbeat=HeartbeatSpec(within_s=10, ping=False, expects=True))
+        feed.talk_options = {"every_s": 20}
+        feed.live("a")
+        assert feed.after(20) == ["!"]
+        assert feed.says("pong") == []
+        assert feed.after(20) == ["!"]
+        feed.says("a=1")
+        assert feed.after(10) == ["drop"]
+
+    def test_goodbye(self) -> None:
+        """A close that is not answered ends in two seconds."""
+        feed = Dialogue()
+        feed.live("a")
+        assert feed.unwant("a") == ["close"]
+        assert feed.state is State.DRAINING
+        assert feed.after(1.9) == []
+        assert feed.after(0.2) == ["drop"]
+        assert feed.state is State.IDLE
+
+
+class RefusalTests:
+    """Some losses mean: do not come back soon."""
+
+    def test_login_refused(self) -> None:
+        """Five minutes, ten, twenty; topics fail with the reason, also new ones; admitted, they are pending again."""
+        feed = Dialogue()
+        feed.talk_options = {"login": True}
+        feed.start()
+        feed.want("a")
+        feed.hub.read()
+        for pause_s in (300, 600, 1200):
+            feed.open()
+            assert feed.says("out") == ["drop"]
+            assert feed.state is State.REFUSED
+            assert feed.session.next_deadline() - feed.now == pause_s
+            assert feed.after(pause_s) == ["dial"]
+        reason = "failed: the upstream refused: login: the upstream refused the login"
+        assert feed.hub.read() == [f"a {reason}"] * 3
+        feed.want("b")
+        assert feed.hub.read() == [f"b {reason}"]
+        feed.open()
+        feed.says("in")
+        assert feed.hub.read() == ["a pending", "b pending"]
+        feed.says("a=1")
+        feed.lost(Loss(LossKind.HTTP, status=401))
+        assert feed.session.next_deadline() - feed.now == 300
+
+    def test_refused_is_not_cut_short(self) -> None:
+        """Topics coming and going do not bring the next dial nearer; a stop and a start begin afresh."""
+        feed = Dialogue()
+        feed.start()
+        feed.want("a")
+        feed.lost(Loss(LossKind.HTTP, status=403))
+        feed.unwant("a")
+        feed.want("a")
+        assert feed.after(299) == []
+        assert feed.stop() == []
+        assert feed.state is State.STOPPED
+        assert feed.start() == ["dial"]
+
+    def test_stop_rule(self) -> None:
+        """`stop` never comes back by itself, and the line in the log says so."""
+        feed = Dialogue(reconnect=ReconnectSpec(codes=(CodeRule(4400, 4499, "stop"),)))
+        feed.live("a")
+        feed.lost(Loss(LossKind.CLOSED, code=4401, text="Unauthorized"))
+        assert (feed.state, feed.session.next_deadline()) == (State.REFUSED, inf)
+        assert feed.notes[-1].event == "refused"
+        assert feed.notes[-1].fields["why"] == "closed 4401: Unauthorized"
+        assert feed.notes[-1].fields["again_in_s"] == "never"
+
+
+class EndTests:
+    """Ends that we wish for."""
+
+    def test_stop_in_every_state(self) -> None:
+        """From wherever it is, it ends, and it can be started again."""
+        feed = Dialogue()
+        assert feed.stop() == []
+        feed.start()
+        assert feed.stop() == []
+        feed.start()
+        feed.want("a")
+        assert feed.stop() == ["drop"]
+        assert feed.state is State.STOPPED
+        assert feed.start() == ["dial"]
+        feed.open()
+        assert feed.stop() == ["close"]
+        assert feed.stop() == []
+        assert feed.says("a=1", "do drain") == []
+        assert feed.lost(Loss(LossKind.CLOSED, code=1000)) == []
+        assert feed.state is State.STOPPED
+        assert feed.session.next_deadline() == inf
+        assert feed.session.tick(feed.now) == ()
+        assert feed.hub.read() == ["a pending", "a live", "a=1", "a reconnecting"]
+
+    def test_stopped_connections_of_a_dropped_attempt(self) -> None:
+        """What was under way when the goodbye began is told late and ignored."""
+        feed = Dialogue()
+        feed.live("a")
+        feed.unwant("a")
+        assert feed.do(feed.session.tcp_up) == feed.do(feed.session.ws_open) == []
+        assert feed.state is State.DRAINING
+
+    def test_asked_to_come_anew(self) -> None:
+        """`do: drain` says goodbye and dials again at once, if the session had settled; topics are marked."""
+        feed = Dialogue(random=1.0)
+        feed.live("a")
+        feed.after(31)
+        feed.says("a=1")
+        feed.hub.read()
+        assert feed.says("do drain") == ["close"]
+        assert feed.says("a=2") == []
+        assert feed.lost(Loss(LossKind.CLOSED, code=1000)) == ["dial"]
+        assert feed.open() == ["+a"]
+        assert feed.says("do drain") == ["close"]
+        assert feed.lost(Loss(LossKind.CLOSED, code=1000)) == []
+        assert feed.after(1) == ["dial"]
+        assert feed.hub.read() == ["a=2", "a reconnecting"]
+
+    def test_told_to_reconnect(self) -> None:
+        """`do: reconnect` is a loss."""
+        feed = Dialogue()
+        feed.live("a")
+        assert feed.says("do reconnect") == ["drop"]
+        assert feed.state is State.BACKOFF
+
+
+class LimitTests:
+    """Dials and frames wait for their windows."""
+
+    def test_dials(self) -> None:
+        """However short the backoff, the window holds."""
+        feed = Dialogue(random=0.0, windows=Windows(connect=SlidingWindow(2, 60)))
+        feed.start()
+        assert feed.want("a") == ["dial"]
+        assert feed.lost() == ["dial"]
+        assert feed.lost() == []
+        assert feed.after(59) == []
+        assert feed.after(2) == ["dial"]
+
+    def test_first_send(self) -> None:
+        """A feed that cuts the silent is not dialled for nothing, and not kept when nothing may be sent."""
+        feed = Dialogue(dial_at_start=True, first_send_s=5, windows=Windows(subscribe=SlidingWindow(1, 600)))
+        assert feed.start() == []
+        assert feed.want("a") == ["dial"]
+        assert feed.open() == ["+a"]
+        assert feed.after(60) == []
+        feed.lost()
+        feed.after(5)
+        assert feed.open() == []
+        assert feed.after(5) == ["drop"]
+        assert feed.session.why == "deadline: limits kept everything back for longer than limits.first_send"
+
+    def test_more_answers_than_the_limit_lets_out(self) -> None:
+        """The queue of answers is bounded: the connection is given up."""
+        feed = Dialogue(windows=Windows(send=SlidingWindow(1, 1)))
+        feed.live("a")
+        assert feed.says("ping 100") == ["drop"]
+        assert feed.session.why == "overrun: too many answers wait for limits.send"
+
+
+class ImpossibleTests:
+    """A dial that cannot be prepared."""
+
+    def test_the_reason_is_told_and_it_is_tried_again(self) -> None:
+        """A secret file may come later."""
+        feed = Dialogue(random=1.0)
+        feed.start()
+        feed.impossible = "the file of ${file./run/key} is missing"
+        assert feed.want("a") == []
+        assert feed.state is State.BACKOFF
+        assert feed.notes[-1].event == "unreachable"
+        assert feed.notes[-1].fields["why"] == "config: the file of ${file./run/key} is missing"
+        feed.impossible = ""
+        assert feed.after(1) == ["dial"]
+        feed.impossible = "the file of ${file./run/key} is missing"
+        assert feed.open() == ["drop"]
+        assert feed.state is State.BACKOFF
+
+
+class NoteTests:
+    """One line at open, one at the end, and nothing secret in them."""
+
+    def test_lines(self) -> None:
+        """They carry the counters and the reason."""
+        feed = Dialogue(random=1.0)
+        feed.live("a")
+        feed.after(2)
+        feed.lost()
+        assert [(note.event, note.warning) for note in feed.notes] == [("open", False), ("close", True)]
+        assert feed.notes[0].fields == {"upstream": "feed", "attempts": 1}
+        assert feed.notes[1].fields == {
+            "upstream": "feed",
+            "why": "broken: the connection was reset",
+            "open_s": 2.0,
+            "received": 1,
+            "published": 1,
+            "sent": 1,
+            "again_in_s": 1.0,
+        }
+        assert "secret" not in repr(DialRequest("ws://feed.example/", {"X-Key": "secret"}))
+
+    def test_an_expected_end_is_no_warning(self) -> None:
+        """And no next dial is promised."""
+        feed = Dialogue()
+        feed.live("a")
+        feed.unwant("a")
+        feed.lost(Loss(LossKind.CLOSED, code=1000))
+        assert (feed.notes[-1].warning, "again_in_s" in feed.notes[-1].fields) == (False, False)
+        assert feed.notes[-1].fields["why"] == "nobody wants anything of it"
