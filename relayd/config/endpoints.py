@@ -35,7 +35,9 @@ def parse_endpoint(value: Any) -> str:
         raise refuse("a placeholder stands only inside an upstream", expected)
     kind, *parts = _ESCAPED_SPLIT.split(value)
     if kind in ("ssl", "tls", "haproxy"):
-        raise refuse(f"`{kind}` is not an endpoint type here", "tcp:PORT, with `tls` or `proxy_protocol` as keys beside `endpoint`")
+        raise refuse(
+            f"`{kind}` is not an endpoint type here", "tcp:PORT, and `tls` or `proxy_protocol` beside `endpoint`"
+        )
     if kind not in _KEYS:
         raise refuse(f"`{kind}` is not an endpoint type", expected)
     if not parts or not parts[0]:
@@ -53,9 +55,11 @@ def _check_place(kind: str, place: str, expected: str) -> None:
         if "=" in place.split("/", 1)[0]:
             raise refuse("a unix endpoint starts with its path", expected)
         if len(place.encode()) > 107:
-            raise refuse("the path of a unix socket is longer than 107 bytes", "a shorter path, such as /run/relayd.sock")
+            raise refuse("the path of a unix socket has at most 107 bytes", "a shorter path, such as /run/relayd.sock")
     elif _NAME.fullmatch(place) is None:
-        raise refuse("not the name of a systemd socket", "the FileDescriptorName= of the socket unit, such as systemd:relayd")
+        raise refuse(
+            "not the name of a systemd socket", "the socket unit's FileDescriptorName=, such as systemd:relayd"
+        )
 
 
 def _check_arguments(kind: str, arguments: list[str], expected: str) -> None:
@@ -64,7 +68,8 @@ def _check_arguments(kind: str, arguments: list[str], expected: str) -> None:
         name, equals, value = argument.partition("=")
         if not equals or name not in _KEYS[kind]:
             known = " or ".join(f"{key}=" for key in _KEYS[kind]) or "nothing more"
-            raise refuse(f"`{argument}` does not belong to a {kind} endpoint", f"{known}; a colon inside an address is written \\:")
+            what = f"`{argument}` does not belong to a {kind} endpoint"
+            raise refuse(what, f"{known}; a colon inside an address is written \\:")
         if name in seen:
             raise refuse(f"`{name}` stands twice", expected)
         seen.add(name)
@@ -84,7 +89,9 @@ def _check_argument(kind: str, name: str, value: str) -> None:
         except ValueError:
             raise refuse(f"{value} is not an address", "interface=127.0.0.1, or interface=\\:\\:1 with tcp6") from None
         if (version == 6) != (kind == "tcp6"):
-            raise refuse(f"{value} is an IPv{version} address", f"{'tcp6' if version == 6 else 'tcp'} in place of {kind}")
+            raise refuse(
+                f"{value} is an IPv{version} address", f"{'tcp6' if version == 6 else 'tcp'} in place of {kind}"
+            )
 
 
 def parse_origin(value: Any) -> str:
@@ -135,5 +142,7 @@ Origin = Annotated[str, PlainValidator(parse_origin), WithJsonSchema({"type": "s
 """A page that may connect."""
 Network = Annotated[str, PlainValidator(parse_network), WithJsonSchema({"type": "string", "minLength": 1})]
 """A network in CIDR form."""
-Prefix = Annotated[str, PlainValidator(parse_prefix), WithJsonSchema({"type": "string", "pattern": r"^((/[A-Za-z0-9._~-]+)+)?$"})]
+Prefix = Annotated[
+    str, PlainValidator(parse_prefix), WithJsonSchema({"type": "string", "pattern": r"^((/[A-Za-z0-9._~-]+)+)?$"})
+]
 """The path before every resource of a listener."""

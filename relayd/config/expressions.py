@@ -1,22 +1,25 @@
 """The small languages inside an upstream block: paths, matches, templates, close codes, market hours.
 
-They are checked for shape here and compiled elsewhere; placeholders such as `${env.X}` stay as they are written, so that
-the model never holds a secret.
+They are checked for shape here and compiled elsewhere; placeholders such as `${env.X}` stay as they are written, so
+that the model never holds a secret.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar, cast
 
 from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
 
-from relayd.config.scalars import OFF, Seq, parse_duration, refuse
+from relayd.config.scalars import Refusals, Seq, parse_duration, refuse
 from relayd.core.feed import path
 from relayd.core.feed.errors import Malformed
+
+T = TypeVar("T")
 
 Scalar = str | int | float | bool | None
 """What a match compares with: a JSON scalar."""
@@ -42,8 +45,8 @@ class CodeRange:
 class Hours:
     """When a market is open.
 
-    `spans` are minutes after local midnight (one whose end is not after its start runs over it), `zone` is the time zone's
-    name, `days` (0 = Monday) are those on which a span starts.
+    `spans` are minutes after local midnight (one whose end is not after its start runs over it), `zone` is the time
+    zone's name, `days` (0 = Monday) are those on which a span starts.
     """
 
     spans: tuple[tuple[int, int], ...]
@@ -52,7 +55,7 @@ class Hours:
 
 
 def parse_path(value: Any) -> str:
-    """A path as text: dotted (`data.0.symbol`), `.` (the whole value), a JSON Pointer (`/a~1b`), or a position (`-1`)."""
+    """A path as text: dotted (`data.0.symbol`), `.` (the whole), a JSON Pointer (`/a~1b`), or a position (`-1`)."""
     expected = "a path such as data.0.symbol, a position such as 0 or -1, or a JSON Pointer such as /a/b"
     if isinstance(value, float):
         raise refuse("a number where a path is meant", f'quotes: "{value}"')
@@ -69,8 +72,22 @@ def parse_paths(value: Any) -> tuple[str, ...]:
     if isinstance(value, list | tuple):
         if not value:
             raise refuse("an empty list of paths", "one path or more")
-        return tuple(parse_path(one) for one in value)
+        return _members(value, parse_path)
     return (parse_path(value),)
+
+
+def _members(values: list[Any] | tuple[Any, ...], parse: Callable[[Any], T]) -> tuple[T, ...]:
+    refusals = Refusals()
+    found = tuple(refusals.read(at, parse, one) for at, one in enumerate(values))
+    refusals.finish()
+    return cast(tuple[T, ...], found)
+
+
+def _table(values: Mapping[Any, Any], parse_key: Callable[[Any], str], parse: Callable[[Any], T]) -> dict[str, T]:
+    refusals = Refusals()
+    found = {refusals.read(key, parse_key, key): refusals.read(key, parse, one) for key, one in values.items()}
+    refusals.finish()
+    return cast(dict[str, T], found)
 
 
 def parse_at(value: Any) -> Any:
@@ -79,13 +96,13 @@ def parse_at(value: Any) -> Any:
         return parse_paths(value)
     if not value:
         raise refuse("an empty table of fields", "field: path, such as {symbol: product_id}")
-    return {parse_field(field): parse_paths(paths) for field, paths in value.items()}
+    return _table(value, parse_field, parse_paths)
 
 
 def parse_field(value: Any) -> str:
     """A field's name."""
     if not isinstance(value, str) or FIELD_NAME.fullmatch(value) is None:
-        raise refuse(f"{value!r} is not a field name", "lower-case letters, digits and _, such as symbol")
+        raise refuse("not a field name", "lower-case letters, digits and _, such as symbol")
     return value
 
 
@@ -98,47 +115,61 @@ def parse_match(value: Any) -> Any:
         return tuple(value)
     if not isinstance(value, Mapping) or not value:
         raise refuse("not a match", expected)
-    return {parse_path(where): _scalars(where, one) for where, one in value.items()}
+    return _table(value, parse_path, _scalars)
 
 
-def _scalars(where: Any, value: Any) -> tuple[Scalar, ...]:
-    values = tuple(value) if isinstance(value, list | tuple) else (value,)
-    if not values:
-        raise refuse(f"an empty list at {where} matches nothing", "a value or a list of values")
-    if any(one is OFF for one in values):
-        raise refuse("`off` is a switch in YAML 1.1 and a text in 1.2", 'quotes: "off"')
-    if any(isinstance(one, Mapping | list | tuple) for one in values):
-        raise refuse(f"{where} is compared with a table or a list in a list", "a text, a number, true, false or null")
-    return values
+def _scalars(value: Any) -> tuple[Scalar, ...]:
+    if not isinstance(value, list | tuple):
+        return (_scalar(value),)
+    if not value:
+        raise refuse("an empty list matches nothing", "a value or a list of values")
+    return _members(value, _scalar)
+
+
+def _scalar(value: Any) -> Scalar:
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise refuse("not a value that can be compared", "a text, a number, true, false or null")
 
 
 def parse_fields_match(value: Any) -> Mapping[str, tuple[str, ...]]:
     """`for:` field -> glob or list of globs; the globs come out as a tuple."""
     if not isinstance(value, Mapping) or not value:
         raise refuse("not a table of fields", "field: value, such as {channel: book}")
-    found: dict[str, tuple[str, ...]] = {}
-    for field, one in value.items():
-        globs = tuple(one) if isinstance(one, list | tuple) else (one,)
-        if not globs or not all(isinstance(glob, str) and glob for glob in globs):
-            raise refuse(f"{field!r} is compared as text", 'a text in quotes, such as "1", or a list of them')
-        found[parse_field(field)] = globs
-    return found
+    return _table(value, parse_field, _globs)
+
+
+def _globs(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        return (_glob(value),)
+    if not value:
+        raise refuse("an empty list matches nothing", "a value or a list of values")
+    return _members(value, _glob)
+
+
+def _glob(value: Any) -> str:
+    if isinstance(value, str) and value:
+        return value
+    raise refuse("a field is compared as text", 'a text such as book, "depth*" or "1"')
 
 
 def parse_template(value: Any) -> Any:
     """A JSON value whose texts and keys may hold placeholders; kept as it stands."""
-    if value is OFF:
-        raise refuse("`off` is a switch in YAML 1.1 and a text in 1.2", 'quotes: "off"')
     if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str):
-                raise refuse(f"the key {key!r} is a number where text is meant", f'quotes: "{key}"')
-        return {key: parse_template(one) for key, one in value.items()}
+        return _table(value, _template_key, parse_template)
     if isinstance(value, list | tuple):
-        return [parse_template(one) for one in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return list(_members(value, parse_template))
+    if isinstance(value, float) and not math.isfinite(value):
         raise refuse("JSON has no such number", "a finite number")
-    return value
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise refuse("not a value of JSON", 'quotes, such as "off"')
+
+
+def _template_key(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise refuse("a number where a key is meant: keys are text", f'quotes: "{value}"')
 
 
 def parse_codes(value: Any) -> CodeRange:
@@ -236,7 +267,9 @@ Match = Annotated[
 """What a message must be: the whole text of a frame (or any of several), or path -> any of these values."""
 For = Annotated[Mapping[str, tuple[str, ...]], PlainValidator(parse_fields_match), WithJsonSchema(_FOR_SCHEMA)]
 """To which fields a variant applies: field -> any of these globs."""
-Field_ = Annotated[str, PlainValidator(parse_field), WithJsonSchema({"type": "string", "pattern": f"^{FIELD_NAME.pattern}$"})]
+Field_ = Annotated[
+    str, PlainValidator(parse_field), WithJsonSchema({"type": "string", "pattern": f"^{FIELD_NAME.pattern}$"})
+]
 """A field's name."""
 Template = Annotated[Any, PlainValidator(parse_template), WithJsonSchema({})]
 """A JSON value with placeholders (`$name`, `${env.X}`), rendered when it is sent."""

@@ -1,8 +1,8 @@
 """Scalars with a unit: durations, sizes, rates, histories, and the two ways of saying "nothing".
 
 Every type here takes what stands in the file (`1m30s`, `64KiB`, `5/1s`, `100/5m/1MiB`) and yields a number in the unit
-of the attribute's name (seconds, bytes). Whatever does not fit is refused with a `PydanticCustomError` whose context holds
-`expected`.
+of the attribute's name (seconds, bytes). Whatever does not fit is refused with a `PydanticCustomError` whose context
+holds `expected`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BeforeValidator, Field, PlainValidator, Strict, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 T = TypeVar("T")
+P = TypeVar("P")
 
 #: Longer than any session lives; bounds what a deadline computes with (guess: 10 years).
 MAX_DURATION_S: Final = 10 * 366 * 86_400.0
@@ -33,7 +34,7 @@ _SIZE: Final = re.compile(r"([0-9]{1,18})(B|KiB|MiB|GiB)?", re.ASCII)
 
 
 class Off(enum.Enum):
-    """The plain word `off`: false in YAML 1.1, text in 1.2. The reader keeps it apart, so that only a switch takes it."""
+    """The plain word `off`, false in YAML 1.1 and text in 1.2: kept apart, so that only a switch takes it."""
 
     OFF = "off"
 
@@ -44,6 +45,30 @@ OFF: Final = Off.OFF
 def refuse(what: str, expected: str = "") -> PydanticCustomError:
     """The error of a validator: what is wrong in a person's words, and what was expected ("" = the words say it)."""
     return PydanticCustomError("relayd", "{what}", {"what": what, "expected": expected})
+
+
+class Refusals:
+    """Gathers what is wrong with the members of a table or list, each at its own place."""
+
+    def __init__(self) -> None:
+        self._found: list[InitErrorDetails] = []
+
+    def read(self, key: str | int, parse: Callable[[Any], P], value: Any) -> P | None:
+        """The member as `parse` reads it, or None where it was refused."""
+        try:
+            return parse(value)
+        except PydanticCustomError as error:
+            self._found.append(InitErrorDetails(type=error, loc=(key,), input=value))
+        except ValidationError as error:
+            for inner in error.errors(include_url=False):
+                told = refuse(inner["ctx"]["what"], inner["ctx"]["expected"])
+                self._found.append(InitErrorDetails(type=told, loc=(key, *inner["loc"]), input=inner["input"]))
+        return None
+
+    def finish(self) -> None:
+        """Raises ValidationError, which pydantic merges with its own, if anything was refused."""
+        if self._found:
+            raise ValidationError.from_exception_data("relay.yaml", self._found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from relayd.config.scalars import refuse
+from relayd.config.scalars import Refusals, refuse
 from relayd.core.routes import AllowAny, AllowGlob, AllowRegex, AllowValues
 
 AllowRule = AllowValues | AllowGlob | AllowRegex | AllowAny
@@ -30,14 +30,31 @@ def parse_allow(value: Any) -> AllowRule:
 def _parse_values(values: list[Any] | tuple[Any, ...]) -> AllowValues:
     if not values:
         raise refuse("an empty list allows nothing", "one value or more")
-    for one in values:
-        if not isinstance(one, str):
-            raise refuse(f"{one!r} is not text: field values are compared as text", f'quotes: "{one}"')
-        if not one:
-            raise refuse("an empty value is no topic segment", "a text")
-    if len(set(values)) != len(values):
-        raise refuse("a value stands twice in the list", "each value once")
-    return AllowValues(tuple(values))
+    return AllowValues(_distinct(values))
+
+
+def _distinct(values: list[Any] | tuple[Any, ...]) -> tuple[str, ...]:
+    refusals = Refusals()
+    seen: set[str] = set()
+    for at, one in enumerate(values):
+        text = refusals.read(at, _text, one)
+        if text in seen:
+            refusals.read(at, _twice, one)
+        seen.add(text or "")
+    refusals.finish()
+    return tuple(values)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str) and value:
+        return value
+    if value == "":
+        raise refuse("an empty value is no topic segment", "text")
+    raise refuse("not text: values of fields are compared as text", "quotes")
+
+
+def _twice(value: Any) -> str:
+    raise refuse("stands twice in the list", "each once")
 
 
 def _parse_regex(pattern: Any) -> AllowRegex:
@@ -53,11 +70,9 @@ def parse_pin(value: Any) -> bool | tuple[str, ...]:
     """`true`, `false`, or a list of topics. Raises PydanticCustomError for anything else."""
     if isinstance(value, bool):
         return value
-    if not isinstance(value, list | tuple) or not all(isinstance(one, str) and one for one in value):
+    if not isinstance(value, list | tuple):
         raise refuse("not something to pin", "true, or a list of topics such as [market/ticker/BTC-USD]")
-    if len(set(value)) != len(value):
-        raise refuse("a topic stands twice in the list", "each topic once")
-    return tuple(value)
+    return _distinct(value)
 
 
 _TEXT: Final[dict[str, Any]] = {"type": "string", "minLength": 1}

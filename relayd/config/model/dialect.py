@@ -104,7 +104,7 @@ class Control(Block):
 
 
 class Request(Block):
-    """What subscribing and unsubscribing have in common. Variants are tried in order; the first whose `for` matches is used."""
+    """What subscribing and unsubscribing have in common; the first variant whose `for` matches is used."""
 
     for_: Given[For] = Field(default=None, alias="for")
     """The fields this variant is for; left out: all."""
