@@ -102,11 +102,10 @@ class ExchangeProtocol(WebSocketServerProtocol):
         self.transport.abortConnection()
 
     def pauseProducing(self) -> None:
-        self.paused = True
-        self.unread_bytes = 0
+        self.paused = True      # comes at every write while the reader is behind
 
     def resumeProducing(self) -> None:
-        self.paused = False
+        self.paused, self.unread_bytes = False, 0
         if self.transport.disconnecting:    # else a close that was asked for meanwhile waits for ever
             self.transport.unregisterProducer()
 

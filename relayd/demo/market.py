@@ -22,12 +22,13 @@ LEVELS_MIN: Final = 60
 LEVELS_MAX: Final = 90
 #: Rough and calm minutes: the log volatility returns to its mean in this time and strays by this much (guess, by eye).
 VOLATILITY_MEMORY_S: Final = 75.0
-VOLATILITY_SPREAD: Final = 0.55
-VOLATILITY_LOG_MIN, VOLATILITY_LOG_MAX = -1.2, 1.6
+VOLATILITY_SPREAD: Final = 0.5
+VOLATILITY_LOG_MIN: Final = -1.2
+VOLATILITY_LOG_MAX: Final = 1.4
 #: A trade makes the market a little rougher, so that trades cluster (guess, by eye).
 EXCITEMENT: Final = 0.0015
 #: How often a taker meets a quote that the fair value has run over before its maker withdraws it (guess, by eye).
-TAKER_IS_FIRST: Final = 0.2
+TAKER_IS_FIRST: Final = 0.12
 #: Standard deviation of the common movement over one second.
 TIDE_PER_SQRT_S: Final = 4e-5
 #: Prices return to where they started within hours, so that a demo left alone for a week still looks like a market.
@@ -283,7 +284,7 @@ class Market:
         """How much is offered so far from the fair value: little at the touch, more behind it, now and then a wall."""
         product = listing.product
         behind = min(distance / _reach(listing), 1.0)
-        usd = product.order_usd * (0.8 + 5.0 * behind) * self._random.lognormvariate(0.0, 0.7)
+        usd = product.order_usd * (2.0 + 5.0 * behind) * self._random.lognormvariate(0.0, 0.7)
         if self._random.random() < 0.03:
             usd *= self._random.uniform(4.0, 9.0)
         return product.units(usd, listing.fair)
