@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.logger import ILogObserver
+from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.logfile import LogFile
 
@@ -18,10 +18,18 @@ from relayd.config.load import load
 from relayd.config.model import Config
 from relayd.core.errors import ConfigErrors
 from relayd.io import logs
+from relayd.io.certificates import CertificateError
+from relayd.io.endpoints import ListenError
 
 # twistd would rotate at 1 MB and keep every file. Guess: 100 MiB hold weeks of one line at open and one at close.
 LOG_FILE_BYTES = 10 * 1024 * 1024
 LOG_FILES_KEPT = 9
+
+log = Logger()
+
+
+class StartError(Exception):
+    """relayd cannot start here, and why. Of a daemon's twistd prints 100 characters with the name, so that is short."""
 
 
 class Options(usage.Options):
@@ -88,6 +96,19 @@ class _Daemon(MultiService):
             parent.setComponent(ILogObserver, self._observer)
         super().setServiceParent(parent)
 
+    def privilegedStartService(self) -> None:
+        """Opens what is listened on.
+
+        Raises:
+            StartError: that is not possible. It is in the log in one line; twistd ends with exit status 1.
+        """
+        try:
+            super().privilegedStartService()
+        except (ListenError, CertificateError) as error:
+            log.critical("cannot start: {why}", why=str(error))
+            sys.excepthook = _without_start_errors
+            raise StartError(str(error)) from None
+
     def stopService(self) -> Any:
         """Stops everything; what the log held back is written last."""
         stopped = super().stopService()
@@ -99,6 +120,12 @@ class _Daemon(MultiService):
     def _flush_log(result: object, observer: logs.Floodgate) -> object:
         observer.flush()
         return result
+
+
+def _without_start_errors(kind: type[BaseException], error: BaseException, traceback: Any) -> None:
+    """What twistd lets through ends here: a traceback would tell a person nothing that the log line did not."""
+    if not isinstance(error, StartError):
+        sys.__excepthook__(kind, error, traceback)
 
 
 def _log_path(twistd: Any) -> str | None:

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "io": {"core", "config.model", "io"},
     "demo": {"core", "config", "io", "demo"},
     "app": {"core", "config", "io", "demo", "app"},
-    "tap": {"core.errors", "config", "io.logs", "app"},
+    "tap": {"core.errors", "config", "io", "app"},
     "cli": {"core", "config", "io.logs", "app", "demo", "cli"},
 }
 LIBRARIES = {
