@@ -1,0 +1,205 @@
+"""Publishing, topics, time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from relayd.core.conflation import key_reader
+from relayd.core.feed.path import parse_path
+from relayd.core.publication import Publication, TopicState
+from relayd.core.routes import AllowValues, Mode, TopicRefused
+from relayd.core.topic import TopicPattern
+from tests.support.hub_rig import Client, Rig, delivery, route, say
+
+
+class PublishTests:
+    """The way of a message."""
+
+    def test_numbers(self) -> None:
+        """An offset per topic, a serial per hub."""
+        rig = Rig(route("t/$n"))
+        for name in ("t/a", "t/b", "t/a"):
+            rig.publish(name)
+        newest = rig.hub.topic("t/a").ring.newest()
+        assert newest is not None
+        assert (newest.offset, newest.serial) == (2, 3)
+        assert (rig.counters.publications, rig.counters.payload_bytes) == (3, 3)
+
+    def test_stamp_and_key(self) -> None:
+        """Only where the route has them."""
+        how = replace(delivery(Mode.CONFLATE, stamp=True), key_of=key_reader(parse_path("k")))
+        rig = Rig(route("s/$n", how), route("t/$n"))
+        rig.publish("s/a", b'{"k":"x"}')
+        rig.publish("t/a", b'{"k":"x"}')
+        [stamped] = rig.hub.topic("s/a").ring.after(0)
+        [plain] = rig.hub.topic("t/a").ring.after(0)
+        assert isinstance(stamped, Publication) and isinstance(plain, Publication)
+        assert (stamped.at_ms, stamped.key) == (1_700_000_000_000, "x")
+        assert (plain.at_ms, plain.key) == (None, None)
+
+    def test_first_data_is_news(self) -> None:
+        """Pending, then live, told in its place before the data."""
+        rig = Rig(route("t/$n"))
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        rig.publish("t/a")
+        rig.clock.turn()
+        kinds = [(message.get("op"), message.get("state")) for message in Client(sink).read()]
+        assert kinds == [("welcome", None), ("subscribed", None), ("state", "live"), (None, None)]
+
+    def test_same_state_is_no_news(self) -> None:
+        """Told once."""
+        rig = Rig(route("t/$n"))
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        topic = rig.hub.topic("t/a")
+        rig.hub.state(topic, TopicState.FAILED, "no such symbol")
+        rig.hub.state(topic, TopicState.FAILED, "no such symbol")
+        rig.clock.turn()
+        assert [message["why"] for message in Client(sink).read() if message["op"] == "state"] == ["no such symbol"]
+
+    def test_gap(self) -> None:
+        """One offset in its place, counted."""
+        rig = Rig(route("t/$n"))
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        rig.publish("t/a")
+        rig.hub.gap(rig.hub.topic("t/a"), 4, "upstream")
+        rig.hub.gap(rig.hub.topic("t/a"), None, "upstream")
+        rig.publish("t/a")
+        rig.clock.turn()
+        client = Client(sink)
+        client.read()
+        assert client.data["t/a"] == [1, 4]
+        assert (client.lost["t/a"], client.unknown_loss) == (4, {"t/a"})
+        assert (rig.counters.gaps, rig.counters.lost_upstream) == (2, 4)
+
+
+class TopicsTests:
+    """Which exist."""
+
+    def test_bound(self) -> None:
+        """limits.topics refuses what readers hold, and lets go of what nobody reads."""
+        rig = Rig(route("t/$n"), topics=2)
+        held = rig.hub.hold("t/a")
+        rig.hub.hold("t/b")
+        with pytest.raises(TopicRefused, match=r"limits\.topics"):
+            rig.hub.topic("t/c")
+        assert rig.counters.topics_refused == 1
+        rig.publish("t/a")
+        held.release()
+        assert rig.hub.topic("t/c").name == "t/c"
+        assert rig.counters.topics_dropped == 1
+        assert sorted(topic.name for topic in rig.hub.names()) == ["t/b", "t/c"]
+
+    def test_resolve(self) -> None:
+        """Of an upstream that pushes unasked: made as it comes, within the bound."""
+        rig = Rig(route("t/$n"), topics=1)
+        [topic] = rig.hub.resolve("up", {"n": "a"})
+        assert topic is rig.hub.topic("t/a")
+        assert rig.hub.resolve("up", {"n": "a"}) == (topic,)
+        assert rig.hub.resolve("up", {"n": "b"}) == ()
+
+    def test_names(self) -> None:
+        """By pattern."""
+        rig = Rig(route("t/$n"), route("u/$n"))
+        for name in ("t/a", "u/a"):
+            rig.hub.topic(name)
+        assert [topic.name for topic in rig.hub.names(TopicPattern.parse("u/*"))] == ["u/a"]
+
+    def test_forget(self) -> None:
+        """A new topic of the same name has another epoch; the ring's bytes are given back."""
+        rig = Rig(route("t/$n"))
+        rig.publish("t/a")
+        topic = rig.hub.topic("t/a")
+        rig.hub.forget(topic)
+        assert rig.hub.ring_bytes == 0
+        assert rig.hub.topic("t/a").epoch != topic.epoch
+        rig.hub.forget(topic)
+        assert "t/a" in rig.hub.topics
+
+    def test_forget_with_readers(self) -> None:
+        """A pattern's readers stay, and are told that what follows does not join on."""
+        rig = Rig(route("t/$n"))
+        rig.publish("t/a")
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/*"])
+        rig.hub.forget(rig.hub.topic("t/a"))
+        rig.clock.turn()
+        client = Client(sink)
+        client.read()
+        assert client.states["t/a"] == "pending"
+        assert client.unknown_loss == {"t/a"}
+
+    def test_meet(self) -> None:
+        """Topics are announced to who wants to know, until it does not."""
+        rig = Rig(route("t/$n"))
+        met: list[str] = []
+        rig.hub.meet("me", lambda topic: met.append(topic.name))
+        rig.hub.topic("t/a")
+        rig.hub.meet("me", None)
+        rig.hub.topic("t/b")
+        assert met == ["t/a"]
+
+
+class BytesTests:
+    """limits.ring_bytes."""
+
+    def test_the_largest_ring_gives_way(self) -> None:
+        """All rings together stay within the bound."""
+        rig = Rig(route("t/$n", delivery(history_bytes=1 << 30)), ring_bytes=100_000)
+        rig.publish("t/small", b"1")
+        for _ in range(100):
+            rig.publish("t/large", b"x" * 5000)
+            assert rig.hub.ring_bytes <= 100_000 + 6000
+        assert rig.hub.ring_bytes == sum(topic.ring.bytes for topic in rig.hub.names())
+        assert len(rig.hub.topic("t/small").ring) == 1
+        assert rig.counters.rings_shrunk > 0
+
+
+class TimeTests:
+    """What a tick does."""
+
+    def test_stale_and_back(self) -> None:
+        """After the route's `stale_after`; the next message is live again."""
+        rig = Rig(route("t/$n", stale_after_s=3.0), route("u/$n"))
+        rig.publish("t/a")
+        rig.publish("u/a")
+        rig.hub.topic("t/b")
+        topic = rig.hub.topic("t/a")
+        rig.clock.advance(3)
+        rig.hub.tick(rig.clock())
+        assert topic.state is TopicState.LIVE
+        rig.clock.advance(0.1)
+        rig.hub.tick(rig.clock())
+        assert topic.state is TopicState.STALE
+        rig.hub.tick(rig.clock())
+        rig.publish("t/a")
+        assert topic.state is TopicState.LIVE
+        assert rig.hub.topic("u/a").state is TopicState.LIVE
+        assert rig.hub.topic("t/b").state is TopicState.PENDING
+
+    def test_ages(self) -> None:
+        """Old entries go without a new one coming, and the hub's sum knows."""
+        rig = Rig(route("t/$n", delivery(history_age_s=10)))
+        for _ in range(3):
+            rig.publish("t/a")
+        rig.clock.advance(60)
+        rig.hub.tick(rig.clock())
+        assert len(rig.hub.topic("t/a").ring) == 1
+        assert rig.hub.ring_bytes == rig.hub.topic("t/a").ring.bytes
+
+
+class RefreshTests:
+    """A fresh snapshot."""
+
+    def test_asked_of_the_demand(self) -> None:
+        """And counted; without an upstream there is nobody to ask."""
+        rig = Rig(route("d/$n", delivery(Mode.LOSSLESS, deltas=True), allow={"n": AllowValues(("a",))}))
+        rig.hub.refresh(rig.hub.topic("d/a"))
+        assert rig.demand.refreshed == ["d/a"]
+        rig.hub.topic("d/a").demand = None
+        rig.hub.refresh(rig.hub.topic("d/a"))
+        assert rig.counters.snapshots_refreshed == 2

@@ -1,0 +1,23 @@
+"""What a ring holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from relayd.core.publication import RETAINED_OVERHEAD_BYTES, GapMark, Publication
+
+TOPIC: Any = object()
+
+
+class PublicationTests:
+    """A payload and its place."""
+
+    def test_size_counts_the_object(self) -> None:
+        """An empty payload is not free."""
+        assert Publication(TOPIC, 1, 1, b"", True, False, 0.0).size == RETAINED_OVERHEAD_BYTES
+        assert Publication(TOPIC, 1, 1, b"xyz", True, False, 0.0).size == RETAINED_OVERHEAD_BYTES + 3
+
+    def test_a_mark_counts_by_number(self) -> None:
+        """It is no snapshot and has no key."""
+        mark = GapMark(TOPIC, 1, 1, None, "upstream", 0.0)
+        assert (mark.size, mark.snapshot, mark.key) == (0, False, None)
