@@ -11,9 +11,11 @@ from relayd.cli.reading import read
 @click.argument("file")
 def config(file: str) -> None:
     """Print the effective configuration: presets and defaults filled in, secrets masked."""
-    from relayd.config.effective import effective
+    effective = read(file)
 
-    click.echo(effective(read(file)), nl=False)
+    from relayd.config.effective import as_yaml
+
+    click.echo(as_yaml(effective), nl=False)
 
 
 @click.command()
