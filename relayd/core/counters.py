@@ -128,8 +128,8 @@ class Sample:
     label: str | None
 
 
-def samples(counters: ListenerCounters | HubCounters | UpstreamCounters) -> Iterator[Sample]:
-    """Every field of a counters object, in the order in which it is written down."""
+def samples(counters: Any) -> Iterator[Sample]:
+    """Every field of a counters object (here or in core/guard.py), in the order in which it is written down."""
     for entry in fields(counters):
         meta = entry.metadata
         yield Sample(entry.name, meta["kind"], meta["meaning"], getattr(counters, entry.name), meta.get("label"))

@@ -228,7 +228,8 @@ def _answer(request: Request, hold: Hold, publications: list[Publication]) -> by
         return b""
     head = {"topic": topic.name, "position": topic.position, "state": topic.state.value}
     parts = b",".join(_payloads(publications))
-    return answer_bytes(request, b'%b,"snapshot":[%b]}' % (json.dumps(head, separators=(",", ":")).encode()[:-1], parts))
+    opening = json.dumps(head, separators=(",", ":")).encode()[:-1]
+    return answer_bytes(request, b'%b,"snapshot":[%b]}' % (opening, parts))
 
 
 def _payloads(publications: list[Publication]) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from twisted.logger import Logger
 
-#: Descriptors beside those of browsers: listeners, upstreams, logs, the reactor, files being read (guess: 50 is common).
+#: Descriptors beside those of browsers: listeners, upstreams, logs, the reactor, files (guess: 50 are common).
 RESERVED_DESCRIPTORS: Final = 200
 
 log = Logger()

@@ -1,4 +1,4 @@
-"""The listeners of browsers, as services: ports open before anything is served, and closed in good order.
+"""The listeners as services: ports open before anything is served, and closed in good order.
 
 A connection on a listener meets the guard first (relayd/io/guard.py), which hands it to the WebSocket protocol
 (relayd/io/downstream.py) or to the web server (relayd/io/http.py). With `tls`, TLS stands before the guard.
@@ -66,18 +66,21 @@ def guard_settings(listener: model.Listener, limits: model.Limits) -> GuardSetti
 
 
 class ListenerService(Service):
-    """One listener: an endpoint, with TLS if asked for, and the factory of its guards behind it.
+    """One listener: an endpoint, with TLS if there are `files` for it, and what stands behind it (`factory`).
 
     Starting it opens the port at once and raises ListenError or CertificateError where that fails, so that the program
     ends with that sentence and not with a traceback later.
     """
 
-    def __init__(self, listener: model.Listener, factory: IProtocolFactory, reactor: Any) -> None:
-        self.listener = listener
+    def __init__(
+        self, endpoint: str, factory: IProtocolFactory, reactor: Any, files: model.ListenerTls | None = None
+    ) -> None:
+        self.endpoint = endpoint
         self.tls: ServerTls | None = None
         self.port: IListeningPort | None = None
         self._factory = factory
         self._reactor = reactor
+        self._files = files
 
     def privilegedStartService(self) -> None:
         """Opens the port while the process may still open any."""
@@ -92,13 +95,17 @@ class ListenerService(Service):
         if self.port is not None:
             return
         factory = self._factory
-        if (files := self.listener.tls) is not None:
+        if (files := self._files) is not None:
             self.tls = ServerTls(files.cert, files.key, files.client_ca)
             factory = TLSMemoryBIOFactory(self.tls, False, factory, self._reactor)
-        self.port = listen(self._reactor, self.listener.endpoint, factory)
-        log.info("listening", endpoint=self.listener.endpoint, at=place_of(self.port), tls=self.tls is not None)
+        self.port = listen(self._reactor, self.endpoint, factory)
+        log.info("listening", endpoint=self.endpoint, at=place_of(self.port), tls=self.tls is not None)
         if transport.TCP_NOTSENT_LOWAT is None:
             log.warn("no TCP_NOTSENT_LOWAT on this system: a client that never reads can hold megabytes in the kernel")
+
+    def not_ready(self) -> str | None:
+        """Why nobody can come in here, or None."""
+        return f"the listener {self.endpoint} is not open" if self.port is None else None
 
     def stopService(self) -> Deferred[None] | None:
         """Accepts nobody any more; connections that are open stay."""

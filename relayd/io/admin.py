@@ -1,0 +1,199 @@
+"""The listener for operators: is it alive, is it ready, what has it counted.
+
+    GET /live      200 while the reactor turns
+    GET /ready     200, or 503 with the reasons: a listener that is not open yet, a drain
+    GET /metrics   for Prometheus: everything in core/counters.py, read when asked; no topic, no address is a label
+    GET /status    upstreams with their state and ages, topics, connections, as JSON
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from twisted.web.server import Request
+
+from relayd.core.counters import Histogram, HubCounters, ListenerCounters, Sample, UpstreamCounters, samples
+from relayd.core.guard import GuardCounters
+from relayd.core.hub import Hub
+from relayd.core.upstream import UpstreamSession
+from relayd.io.clients import Clients
+from relayd.io.web import JsonResource, StrictSite, answer_json
+
+PREFIX: Final = "relayd"
+
+Counters = ListenerCounters | HubCounters | UpstreamCounters | GuardCounters
+
+
+@dataclass(slots=True)
+class AdminSources:
+    """What the admin listener looks at. Nothing is copied: it reads when it is asked."""
+
+    hub: Hub
+    clients: Clients
+    guards: GuardCounters
+    upstreams: Mapping[str, UpstreamSession[Any]]
+    monotonic: Callable[[], float]
+    not_ready: Sequence[Callable[[], str | None]] = field(default=())
+    """Each says why relayd is not ready to serve, or None."""
+
+    def reasons(self) -> list[str]:
+        """Why relayd is not ready."""
+        return [reason for ask in self.not_ready if (reason := ask()) is not None]
+
+
+def build_admin(sources: AdminSources, reactor: Any) -> StrictSite:
+    """The site of the admin listener."""
+    root = JsonResource()
+    root.putChild(b"live", _Live())
+    root.putChild(b"ready", _Ready(sources))
+    root.putChild(b"metrics", _Metrics(sources))
+    root.putChild(b"status", _Status(sources))
+    return StrictSite(root, reactor)
+
+
+class _Live(JsonResource):
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> bytes:
+        return answer_json(request, {"status": "live"})
+
+
+class _Ready(JsonResource):
+    isLeaf = True
+
+    def __init__(self, sources: AdminSources) -> None:
+        super().__init__()
+        self._sources = sources
+
+    def render_GET(self, request: Request) -> bytes:
+        reasons = self._sources.reasons()
+        if reasons:
+            request.setResponseCode(503)
+            return answer_json(request, {"status": "not ready", "reasons": reasons})
+        return answer_json(request, {"status": "ready"})
+
+
+class _Status(JsonResource):
+    isLeaf = True
+
+    def __init__(self, sources: AdminSources) -> None:
+        super().__init__()
+        self._sources = sources
+
+    def render_GET(self, request: Request) -> bytes:
+        sources = self._sources
+        now = sources.monotonic()
+        return answer_json(
+            request,
+            {
+                "ready": not sources.reasons(),
+                "connections": len(sources.clients.open),
+                "topics": len(sources.hub.topics),
+                "ring_bytes": sources.hub.ring_bytes,
+                "upstreams": {name: _describe(session, now) for name, session in sources.upstreams.items()},
+            },
+        )
+
+
+def _describe(session: UpstreamSession[Any], now: float) -> dict[str, object]:
+    """One upstream; ages in seconds, null before the first."""
+    connection = session.connection
+    connected_s = None if connection is None else round(now - connection.open_at, 1)
+    data_age_s = None if connection is None or not isfinite(connection.data_at) else round(now - connection.data_at, 1)
+    return {
+        "state": session.state.value,
+        "why": session.why,
+        "topics": session.counters.topics,
+        "connected_s": connected_s,
+        "data_age_s": data_age_s,
+        "received": session.counters.received,
+        "losses": session.counters.losses,
+    }
+
+
+class _Metrics(JsonResource):
+    isLeaf = True
+
+    def __init__(self, sources: AdminSources) -> None:
+        super().__init__()
+        self._registry = CollectorRegistry()
+        self._registry.register(CountersCollector(sources))
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def render_GET(self, request: Request) -> bytes:
+        accept = (request.getHeader(b"accept") or b"").decode("latin-1")
+        encode, content_type = choose_encoder(accept)
+        request.setHeader(b"content-type", content_type.encode("ascii"))
+        request.setHeader(b"cache-control", b"no-store")
+        return encode(self._registry)
+
+
+class CountersCollector(Collector):
+    """The counters as Prometheus wants them, made when they are asked for."""
+
+    def __init__(self, sources: AdminSources) -> None:
+        self._sources = sources
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: the registry then does not collect at the start to learn the names."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        sources = self._sources
+        yield from _families("clients", {None: sources.clients.counters})
+        yield from _families("guard", {None: sources.guards})
+        yield from _families("hub", {None: sources.hub.counters})
+        yield from _families("upstream", {name: session.counters for name, session in sources.upstreams.items()})
+        yield _gauge("hub_topics", "topics that exist now", len(sources.hub.topics))
+        yield _gauge("hub_ring_bytes", "bytes of publications held in rings", sources.hub.ring_bytes)
+        yield _gauge("hub_lagging", "clients whose socket did not take all, now", sources.hub.readers.count_lagging())
+        yield _gauge("ready", "1 if relayd is ready to serve", int(not sources.reasons()))
+
+
+def _gauge(name: str, meaning: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", meaning, value=value)
+
+
+def _families(group: str, objects: Mapping[str | None, Counters]) -> Iterator[Metric]:
+    """One family per field over all `objects`, which are of one kind; their keys are the label named by `group`."""
+    rows = [(name, list(samples(counters))) for name, counters in objects.items()]
+    if not rows:
+        return
+    for index, first in enumerate(rows[0][1]):
+        family = _family(group, first, labelled=rows[0][0] is not None)
+        for name, row in rows:
+            _add(family, [] if name is None else [name], row[index].value)
+        yield family
+
+
+def _family(group: str, sample: Sample, *, labelled: bool) -> Any:
+    name = f"{PREFIX}_{group}_{sample.name}"
+    labels = [group] if labelled else []
+    if sample.label is not None:
+        labels.append(sample.label)
+    if sample.kind == "histogram":
+        return HistogramMetricFamily(f"{name}_seconds", sample.meaning, labels=labels)
+    make = CounterMetricFamily if sample.kind == "counter" else GaugeMetricFamily
+    return make(name, sample.meaning, labels=labels)
+
+
+def _add(family: Any, labels: list[str], value: int | dict[str, int] | Histogram) -> None:
+    if isinstance(value, dict):
+        for label, number in value.items():
+            family.add_metric([*labels, label], number)
+    elif isinstance(value, Histogram):
+        total, buckets = 0, []
+        for bound_s, count in zip((*value.bounds_s, float("inf")), value.counts, strict=True):
+            total += count
+            buckets.append(("+Inf" if bound_s == float("inf") else str(bound_s), total))
+        family.add_metric(labels, buckets, value.sum_s)
+    else:
+        family.add_metric(labels, value)
