@@ -9,7 +9,7 @@ only word about that page, and the browser writes it, not the page. Entries of `
     https://*.example.com         any subdomain at any depth, never example.com itself
     chrome-extension://abcdef     other schemes by their exact text
     "null"                        sandboxed frames and files: anybody at all, so it must be named
-    "*"                           any page; "null" must still be named
+    any                           any page with an address; "null" must still be named ("*" means the same)
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ class OriginPolicy:
         below: set[Origin] = set()
         words: set[str] = set()
         for entry in entries:
-            if entry in ("same", "null", "*"):
-                words.add(entry)
+            if entry in ("same", "null", "any", "*"):
+                words.add("any" if entry == "*" else entry)
             elif "://*." in entry:
                 below.add(_parse_below(entry))
             else:
                 exact.add(_parse_entry(entry))
-        return cls("same" in words, "null" in words, "*" in words, frozenset(exact), frozenset(below), required)
+        return cls("same" in words, "null" in words, "any" in words, frozenset(exact), frozenset(below), required)
 
     def refuse(self, origin: str | None, host: str, *, secure: bool) -> HttpRefusal | None:
         """Why a request with this Origin header (None: it has none) may not come in; None where it may.
@@ -120,11 +120,12 @@ def _is_same(origin: Origin, host: str, secure: bool) -> bool:
     return origin.scheme in _DEFAULT_PORTS and parse_origin(f"{scheme}://{host}") == origin._replace(scheme=scheme)
 
 
-def _parse_entry(entry: str) -> Origin:
-    scheme, separator, rest = entry.partition("://")
+def _parse_entry(entry: str, wildcard: str = "") -> Origin:
+    """What an entry names; `wildcard` is what stands between its scheme and its host."""
+    scheme, separator, rest = entry.partition("://" + wildcard)
     if not separator:
         raise OriginEntryError(
-            f'{entry!r} is not an origin: expected same, "null", "*" or SCHEME://HOST[:PORT], such as '
+            f'{entry!r} is not an origin: expected same, "null", any or SCHEME://HOST[:PORT], such as '
             f"https://{entry or 'app.example.com'}"
         )
     if scheme.lower() in ("ws", "wss"):
@@ -142,9 +143,8 @@ def _parse_entry(entry: str) -> Origin:
 
 
 def _parse_below(entry: str) -> Origin:
-    scheme, _, rest = entry.partition("://*.")
-    origin = _parse_entry(f"{scheme}://{rest}")
-    if scheme.lower() not in _DEFAULT_PORTS or origin.host.startswith("["):
+    origin = _parse_entry(entry, "*.")
+    if origin.scheme not in _DEFAULT_PORTS or origin.host.startswith("["):
         raise OriginEntryError(f"{entry!r}: only http and https names have subdomains")
     if "." not in origin.host.rstrip("."):
         raise OriginEntryError(
