@@ -1,0 +1,150 @@
+"""Clients that ask for the wrong thing: each is told what was wrong, and the next one is served as if nothing was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.e2e.conftest import Start
+from tests.support.daemon import Daemon, Exchange
+
+CONFIG = """\
+listeners:
+  - endpoint: tcp:$PORT:interface=127.0.0.1
+upstreams:
+  exchange:
+    connect: {url: "$FEED"}
+    topic: {at: {channel: type, symbol: product_id}}
+    subscribe: {each: $symbol, send: {type: $verb, channels: [{name: $channel, product_ids: $topics}]}}
+    control: [{when: {type: subscriptions}, ack: {all: channels, at: {channel: name, symbol: product_ids}}}]
+routes:
+  - topic: market/$channel/$symbol
+    upstream: exchange
+    allow: {channel: [ticker], symbol: "*-USD"}
+"""
+GOOD_TOPIC = "market/ticker/BTC-USD"
+
+
+@pytest.fixture
+def daemon(start: Start, exchange: Exchange) -> Iterator[Daemon]:
+    """relayd before a feed; whatever a test does to it, afterwards it serves and has no traceback in its log."""
+    running = start(CONFIG.replace("$FEED", exchange.feed))
+    yield running
+    with connect(running.url(f"/ws?topics={GOOD_TOPIC}")) as client:
+        while "data" not in json.loads(client.recv(timeout=10)):
+            pass
+    assert "Traceback" not in running.output
+
+
+def ask(client: ClientConnection, message: str | dict[str, object]) -> dict[str, object]:
+    """Sends a message; the answer to it."""
+    client.send(message if isinstance(message, str) else json.dumps(message))
+    while True:
+        answer = json.loads(client.recv(timeout=10))
+        if answer.get("op") in ("subscribed", "error", "pong"):
+            return answer
+
+
+def close_code(client: ClientConnection) -> tuple[int, str]:
+    """Reads until the server closes; code and reason."""
+    with pytest.raises(ConnectionClosed) as closed:
+        while True:
+            client.recv(timeout=10)
+    received = closed.value.rcvd
+    assert received is not None, "the connection ended without a close frame"
+    return received.code, received.reason
+
+
+class CommandTests:
+    """On /ws: one error, and the connection goes on."""
+
+    @pytest.mark.parametrize(
+        ("asked", "code", "said"),
+        [
+            ({"op": "subscribe", "id": 7, "topics": ["nowhere/at/all"]}, "unknown_topic", "no route"),
+            ({"op": "subscribe", "id": 7, "topics": ["market/level2/BTC-USD"]}, "forbidden", "allow"),
+            ({"op": "subscribe", "id": 7, "topics": ["market/ticker/BTC-EUR"]}, "forbidden", "allow"),
+            ({"op": "subscribe", "id": 7, "topics": ["no good"]}, "bad_request", ""),
+            ({"op": "subscribe", "id": 7}, "bad_request", "topics"),
+            ({"op": "dance", "id": 7}, "unknown_op", "subscribe"),
+        ],
+    )
+    def test_error(self, daemon: Daemon, asked: dict[str, object], code: str, said: str):
+        """The code for programs, a sentence for people, the id of the request, and the topic where there is one."""
+        with connect(daemon.url("/ws")) as client:
+            answer = ask(client, asked)
+            assert (answer["op"], answer["id"], answer["code"]) == ("error", 7, code)
+            assert said in str(answer["message"])
+            assert answer.get("topic") in (None, *asked.get("topics", ()))
+            while (answer := ask(client, {"op": "ping", "id": 8}))["op"] != "pong":
+                assert answer["id"] == 7  # `subscribed`, with no topic in it
+
+    def test_malformed_json(self, daemon: Daemon):
+        """Told twice what is wrong; the third time it is no slip any more."""
+        with connect(daemon.url("/ws")) as client:
+            for _ in range(2):
+                answer = ask(client, "{not json")
+                assert (answer["op"], answer["code"]) == ("error", "bad_request")
+            client.send("{not json")
+            assert close_code(client) == (4501, "bad-request")
+
+    def test_ten_megabytes(self, daemon: Daemon):
+        """Refused with 1009 long before they are all read; `limits.message` is 64 KiB."""
+        with connect(daemon.url("/ws"), max_size=None) as client:
+            with suppress(ConnectionClosed):
+                client.send("x" * 10 * 1024 * 1024)
+            assert close_code(client) == (1009, "too-big")
+
+    def test_binary(self, daemon: Daemon):
+        """/ws speaks text."""
+        with connect(daemon.url("/ws")) as client:
+            client.send(b"\x00")
+            assert close_code(client) == (1003, "binary")
+
+
+class PathTests:
+    """Paths and topics that are not served."""
+
+    @pytest.mark.parametrize(
+        ("path", "closed"),
+        [("/raw/nowhere/at/all", (4501, "bad-request")), ("/raw/market/level2/BTC-USD", (4503, "forbidden"))],
+    )
+    def test_raw(self, daemon: Daemon, path: str, closed: tuple[int, str]):
+        """A raw connection can only be closed; the code says whether to come back."""
+        with connect(daemon.url(path)) as client:
+            assert close_code(client) == closed
+
+    def test_no_such_path(self, daemon: Daemon):
+        """404, and where the WebSockets are."""
+        with pytest.raises(InvalidStatus) as refused, connect(daemon.url("/socket")):
+            pass
+        assert refused.value.response.status_code == 404
+        assert "/ws" in json.loads(refused.value.response.body)["message"]
+
+    @pytest.mark.parametrize(
+        ("path", "status", "code"),
+        [
+            ("/topics/nowhere/at/all", 404, "unknown_topic"),
+            ("/topics/market/level2/BTC-USD", 403, "forbidden"),
+            (f"/topics/{GOOD_TOPIC}?wait=1y", 400, "bad_request"),
+            ("/nothing", 404, "unknown_path"),
+            ("/ws", 426, "bad_request"),
+        ],
+    )
+    def test_http(self, daemon: Daemon, path: str, status: int, code: str):
+        """JSON with a code and a sentence."""
+        answered, body = daemon.get(path)
+        assert (answered, body["code"]) == (status, code)
+        assert body["message"]
+
+    def test_page_of_another_origin(self, daemon: Daemon):
+        """403, and the setting that lets it in."""
+        with pytest.raises(InvalidStatus) as refused, connect(daemon.url("/ws"), origin="https://evil.example"):
+            pass
+        assert refused.value.response.status_code == 403
+        assert "origins" in json.loads(refused.value.response.body)["message"]
