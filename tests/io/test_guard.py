@@ -1,0 +1,531 @@
+"""The guard on a transport in memory: who gets which bytes, what is answered, what time and number do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableDescriptor
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.logger import LogEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from relayd.core.address import TrustedProxies
+from relayd.core.admission import AdmissionLimits
+from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_POLICY, CLOSE_TOO_BIG, CloseCode
+from relayd.core.meter import MeterLimits
+from relayd.core.refusal import NO_WEBSOCKET_HERE
+from relayd.io.guard import SWEEP_EVERY_S, GuardCounters, GuardFactory, GuardSettings, HttpRefusal, RequestHead
+from tests.support.portions import portions_of
+
+HANDSHAKE = (
+    b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+GET = b"GET /topics HTTP/1.1\r\nHost: a\r\n\r\n"
+CLEAN_GET = b"GET /topics HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 198.51.100.1\r\nconnection: close\r\n\r\n"
+SETTINGS = GuardSettings()
+HELLO = b"\x81\x85\x00\x00\x00\x00hello"
+
+
+@implementer(IHalfCloseableDescriptor)
+class Socket(StringTransport):
+    """A TCP connection that remembers how it was ended."""
+
+    aborted = half_closed = False
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+
+class Behind(Protocol):
+    """What stands behind the guard: remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.received: list[bytes] = []
+        self.breaches: list[CloseCode] = []
+        self.lost = 0
+        self.addr: Any = None
+        self.fails = False
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.fails:
+            raise RuntimeError("a fault of ours")
+        self.received.append(data)
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        self.lost += 1
+
+    def breach(self, close: CloseCode) -> None:
+        self.breaches.append(close)
+
+
+class Behinds(Factory[Behind]):
+    """Makes them, and keeps them."""
+
+    def __init__(self) -> None:
+        self.made: list[Behind] = []
+        self.started = 0
+
+    def doStart(self) -> None:
+        self.started += 1
+
+    def doStop(self) -> None:
+        self.started -= 1
+
+    def buildProtocol(self, addr: Any) -> Behind:
+        protocol = Behind()
+        protocol.addr = addr
+        self.made.append(protocol)
+        return protocol
+
+
+class Rig:
+    """A guard factory with a clock, something behind it, and connections."""
+
+    def __init__(self, settings: GuardSettings = SETTINGS) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000.0)
+        self.sockets = Behinds()
+        self.site = Behinds()
+        self.heads: list[RequestHead] = []
+        self.refusal: HttpRefusal | None = None
+        self.factory = GuardFactory(
+            websocket=self.websocket,
+            site=self.site,
+            settings=settings,
+            reactor=self.clock,
+            monotonic=self.clock.seconds,
+            counters=GuardCounters(),
+        )
+        self.factory.doStart()
+
+    def websocket(self, head: RequestHead) -> Behinds | HttpRefusal:
+        self.heads.append(head)
+        return self.refusal or self.sockets
+
+    def connect(self, host: str = "198.51.100.1", peer: Any = None) -> tuple[Any, Socket]:
+        """A connection from there: the guard and its transport."""
+        socket = Socket(peerAddress=peer or IPv4Address("TCP", host, 55555))
+        guard = self.factory.buildProtocol(peer)
+        guard.makeConnection(socket)
+        return guard, socket
+
+    def send(self, data: bytes, size: int = 1 << 20, **where: Any) -> tuple[Any, Socket]:
+        """A new connection that sends this in such portions."""
+        guard, socket = self.connect(**where)
+        for portion in portions_of(data, size):
+            guard.dataReceived(portion)
+        return guard, socket
+
+    def pass_time(self, seconds: float) -> None:
+        """In steps of a sweep."""
+        for _ in range(round(seconds / SWEEP_EVERY_S)):
+            self.clock.advance(SWEEP_EVERY_S)
+
+
+def lose(guard: Any) -> None:
+    """The connection is gone."""
+    guard.connectionLost(Failure(ConnectionDone()))
+
+
+def status(socket: Socket) -> int:
+    """Of the answer; checks that its body is JSON of the length it says."""
+    head, _, body = socket.value().partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert set(json.loads(body)) == {"code", "message"}
+    return int(head.split()[1])
+
+
+@pytest.fixture
+def logged() -> Any:
+    """What is logged meanwhile."""
+    events: list[LogEvent] = []
+    observer: Callable[[LogEvent], None] = events.append
+    globalLogPublisher.addObserver(observer)
+    yield events
+    globalLogPublisher.removeObserver(observer)
+
+
+class HandOverTests:
+    """Who gets which bytes."""
+
+    @pytest.mark.parametrize("size", [1, 7, 1 << 20])
+    def test_a_websocket(self, size: int) -> None:
+        """A fresh protocol of the factory that was named gets the clean head, then the frames."""
+        rig = Rig()
+        guard, socket = rig.send(HANDSHAKE + HELLO, size)
+        [behind] = rig.sockets.made
+        assert behind.received[0] == HANDSHAKE
+        assert b"".join(behind.received[1:]) == HELLO
+        assert behind.transport is socket
+        assert behind.addr == IPv4Address("TCP", "198.51.100.1", 55555)
+        assert [(head.path, head.client) for head in rig.heads] == [("/ws", "198.51.100.1")]
+        assert (rig.factory.counters.handshakes, rig.factory.admission.connections) == (1, 1)
+        lose(guard)
+        assert behind.lost == 1
+        assert rig.factory.admission.connections == rig.factory.admission.sockets == 0
+
+    @pytest.mark.parametrize("size", [1, 7, 1 << 20])
+    def test_a_plain_request(self, size: int) -> None:
+        """The site's protocol gets a clean head that asks for one answer; a second request goes nowhere."""
+        rig = Rig()
+        guard, socket = rig.send(GET + GET, size)
+        [behind] = rig.site.made
+        assert b"".join(behind.received) == CLEAN_GET
+        assert behind.transport is socket
+        assert rig.factory.counters.http_requests == 1
+        lose(guard)
+        assert behind.lost == 1
+        assert rig.factory.admission.connections == 0
+
+    @pytest.mark.parametrize("size", [1, 7, 1 << 20])
+    def test_a_body(self, size: int) -> None:
+        """So many bytes as declared, and not one of what follows."""
+        rig = Rig()
+        rig.send(b"POST /topics/a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" + GET, size)
+        received = b"".join(rig.site.made[0].received)
+        assert received.endswith(b"connection: close\r\n\r\nhello")
+        assert received.count(b"HTTP/1.1") == 1
+
+    @pytest.mark.parametrize("size", [1, 1 << 20])
+    def test_a_refused_head(self, size: int) -> None:
+        """A fixed answer, our half closed, what follows thrown away, nothing built."""
+        rig = Rig()
+        guard, socket = rig.send(b"GET <script> HTTP/1.1\r\nHost: a\r\n\r\n" + GET, size)
+        assert status(socket) == 400
+        assert b"script" not in socket.value()
+        assert socket.half_closed
+        assert not rig.site.made
+        assert not rig.sockets.made
+        assert rig.factory.counters.refused["bad_target"] == 1
+        lose(guard)
+        assert rig.factory.admission.sockets == 0
+
+    def test_a_refused_websocket(self) -> None:
+        """By the judge, and by whom the guard asks for a factory."""
+        rig = Rig()
+        _, socket = rig.send(HANDSHAKE.replace(b"/ws", b"/nowhere"))
+        assert status(socket) == 404
+        rig.refusal = NO_WEBSOCKET_HERE
+        guard, socket = rig.send(HANDSHAKE)
+        assert status(socket) == 404
+        assert rig.factory.admission.connections == 1
+        lose(guard)
+        assert rig.factory.admission.connections == 0
+
+    def test_without_half_close(self) -> None:
+        """Over TLS there is none: the connection is ended after the answer."""
+        rig = Rig()
+        guard = rig.factory.buildProtocol(None)
+        transport = StringTransport(peerAddress=IPv6Address("TCP", "2001:db8::1", 1))
+        guard.makeConnection(transport)
+        guard.dataReceived(b"\n")
+        assert transport.disconnecting
+
+    def test_no_room(self) -> None:
+        """limits.connections: 503 with Retry-After, before anything is built."""
+        rig = Rig(replace(SETTINGS, admission=AdmissionLimits(connections=1)))
+        rig.send(GET)
+        _, socket = rig.send(GET)
+        assert status(socket) == 503
+        assert b"\r\nRetry-After: " in socket.value()
+        assert len(rig.site.made) == 1
+
+    @pytest.mark.parametrize(
+        ("peer", "address"),
+        [
+            (IPv6Address("TCP", "2001:db8::1", 7), IPv6Address("TCP", "2001:db8::1", 7)),
+            (UNIXAddress("/run/a"), UNIXAddress("/run/a")),
+        ],
+    )
+    def test_other_sockets(self, peer: Any, address: Any) -> None:
+        """IPv6 and unix."""
+        rig = Rig()
+        rig.send(HANDSHAKE, peer=peer)
+        assert rig.sockets.made[0].addr == address
+
+
+class ProxyTests:
+    """Who the client is behind proxies."""
+
+    BEHIND = replace(SETTINGS, trusted_proxies=TrustedProxies.parse(["10.0.0.0/8", "unix"]))
+    FORWARDED = GET.replace(
+        b"Host: a", b"Host: a\r\nX-Forwarded-For: 6.6.6.6, 198.51.100.7\r\nX-Forwarded-For: 10.0.0.2"
+    )
+
+    @pytest.mark.parametrize("peer", [IPv4Address("TCP", "10.0.0.1", 1), UNIXAddress("/run/a")])
+    def test_forwarded_for(self, peer: Any) -> None:
+        """Only the address that is vouched for goes on."""
+        rig = Rig(self.BEHIND)
+        rig.send(self.FORWARDED, peer=peer)
+        [behind] = rig.site.made
+        assert b"\r\nx-forwarded-for: 198.51.100.7\r\n" in behind.received[0]
+        assert b"6.6.6.6" not in behind.received[0]
+        assert behind.addr.host == "198.51.100.7"
+
+    def test_forwarded_for_by_anybody(self) -> None:
+        """Does not count."""
+        rig = Rig(self.BEHIND)
+        rig.send(self.FORWARDED)
+        assert rig.site.made[0].addr.host == "198.51.100.1"
+
+    def test_counts_by_the_client(self) -> None:
+        """per_address holds for clients, not for the proxy they share."""
+        rig = Rig(replace(self.BEHIND, admission=AdmissionLimits(per_address=1)))
+        for client, expected in ((b"198.51.100.7", 0), (b"198.51.100.8", 0), (b"198.51.100.7", 429)):
+            _, socket = rig.send(GET.replace(b"Host: a", b"Host: a\r\nX-Forwarded-For: " + client), host="10.0.0.1")
+            assert (status(socket) if socket.value() else 0) == expected
+
+    @pytest.mark.parametrize("size", [1, 5, 1 << 20])
+    @pytest.mark.parametrize(
+        "header",
+        [
+            b"PROXY TCP4 198.51.100.7 10.0.0.1 5 443\r\n",
+            b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + bytes([198, 51, 100, 7, 10, 0, 0, 1, 0, 5, 1, 187]),
+        ],
+    )
+    def test_proxy_protocol(self, header: bytes, size: int) -> None:
+        """The client of the header is the client of the request, however the bytes come."""
+        rig = Rig(replace(self.BEHIND, proxy_protocol=True))
+        rig.send(header + HANDSHAKE + HELLO, size, host="10.0.0.1")
+        [behind] = rig.sockets.made
+        assert behind.addr.host == "198.51.100.7"
+        assert b"".join(behind.received) == HANDSHAKE + HELLO
+
+    def test_proxy_protocol_of_the_proxy_itself(self) -> None:
+        """A health check keeps the address it comes from."""
+        rig = Rig(replace(self.BEHIND, proxy_protocol=True))
+        rig.send(b"PROXY UNKNOWN\r\n" + GET, host="10.0.0.1")
+        assert rig.site.made[0].addr.host == "10.0.0.1"
+
+    def test_no_proxy_header(self) -> None:
+        """Is no answer either: whoever speaks here should know how."""
+        rig = Rig(replace(self.BEHIND, proxy_protocol=True))
+        _, socket = rig.send(GET, host="10.0.0.1")
+        assert socket.aborted
+        assert not socket.value()
+        assert rig.factory.counters.unproxied == 1
+
+    def test_proxy_header_of_anybody(self) -> None:
+        """Who is no trusted proxy is not listened to."""
+        rig = Rig(replace(self.BEHIND, proxy_protocol=True))
+        _, socket = rig.connect()
+        assert socket.aborted
+        assert rig.factory.counters.unproxied == 1
+
+
+class DeadlineTests:
+    """Time, looked at by one sweep."""
+
+    def test_half_a_head(self) -> None:
+        """408 after ten seconds in all, however steadily it drips; two seconds later the connection is cut."""
+        rig = Rig()
+        guard, socket = rig.connect()
+        for byte in portions_of(GET[:-5], 1)[:18]:
+            guard.dataReceived(byte)
+            rig.pass_time(0.5)
+        assert not socket.value()
+        rig.pass_time(1.0)
+        assert status(socket) == 408
+        assert not socket.aborted
+        rig.pass_time(2.0)
+        assert socket.aborted
+        lose(guard)
+        assert rig.factory.pending == 0
+
+    def test_silence(self) -> None:
+        """Who opens a connection ahead of need is let go without a word."""
+        rig = Rig()
+        _, socket = rig.connect()
+        rig.pass_time(10.0)
+        assert socket.aborted
+        assert not socket.value()
+
+    def test_pressure(self) -> None:
+        """More than half the room taken: five seconds."""
+        rig = Rig(replace(SETTINGS, pending=4))
+        made = [rig.connect() for _ in range(3)]
+        rig.pass_time(5.0)
+        assert all(socket.aborted for _, socket in made)
+
+    def test_a_complete_head_has_no_deadline(self) -> None:
+        """Neither a WebSocket nor a request that waits for its answer."""
+        rig = Rig()
+        made = [rig.send(HANDSHAKE), rig.send(GET)]
+        rig.pass_time(60.0)
+        assert not any(socket.aborted or socket.value() for _, socket in made)
+
+    def test_an_open_message(self) -> None:
+        """1008 after ten seconds without its end; not while messages end."""
+        rig = Rig()
+        slow, _ = rig.send(HANDSHAKE + HELLO[:8])
+        fine, _ = rig.send(HANDSHAKE + HELLO[:8])
+        rig.pass_time(9.0)
+        fine.dataReceived(HELLO[8:])
+        rig.pass_time(2.0)
+        assert [behind.breaches for behind in rig.sockets.made] == [[CLOSE_POLICY], []]
+        assert rig.factory.counters.breaches["open_message_s"] == 1
+        slow.dataReceived(HELLO)
+        assert len(rig.sockets.made[0].received) == 2
+        lose(slow)
+        lose(fine)
+
+    def test_the_sweep_ends_with_the_last_connection(self) -> None:
+        """A listener that is closed keeps its deadlines until nobody is there."""
+        rig = Rig()
+        guard, socket = rig.send(GET[:9])
+        rig.factory.doStop()
+        assert rig.site.started == 0
+        rig.pass_time(10.0)
+        assert status(socket) == 408
+        assert rig.clock.getDelayedCalls()
+        lose(guard)
+        rig.pass_time(0.5)
+        assert rig.clock.getDelayedCalls() == []
+
+    def test_stop_and_start(self) -> None:
+        """Without connections the sweep ends at once, and begins anew."""
+        rig = Rig()
+        rig.factory.doStop()
+        assert rig.clock.getDelayedCalls() == []
+        rig.factory.doStart()
+        guard, _ = rig.connect()
+        rig.factory.doStop()
+        rig.factory.doStart()
+        assert len(rig.clock.getDelayedCalls()) == 1
+        lose(guard)
+
+
+class CrowdTests:
+    """Number: half-open connections never keep others out."""
+
+    def test_the_oldest_gives_way(self) -> None:
+        """At the bound for all."""
+        rig = Rig(replace(SETTINGS, pending=3))
+        made = [rig.connect(f"198.51.100.{number}")[1] for number in range(5)]
+        assert [socket.aborted for socket in made] == [True, True, False, False, False]
+        assert rig.factory.counters.evicted == 2
+        assert rig.factory.pending == 3
+
+    def test_the_oldest_of_an_address_gives_way(self) -> None:
+        """At the bound for one address; a trusted proxy has none."""
+        rig = Rig(replace(ProxyTests.BEHIND, pending_per_address=2))
+        made = [rig.connect(host)[1] for host in ("198.51.100.2", "198.51.100.1", "198.51.100.1", "198.51.100.1")]
+        assert [socket.aborted for socket in made] == [False, True, False, False]
+        assert not any(rig.connect("10.0.0.1")[1].aborted for _ in range(5))
+
+    def test_descriptors(self) -> None:
+        """Sockets beyond connections and the spare ones: first who was refused, then who waits longest."""
+        rig = Rig(replace(SETTINGS, admission=AdmissionLimits(connections=1, spare=2)))
+        _, inside = rig.send(GET)
+        _, refused = rig.send(GET)
+        assert status(refused) == 503
+        _, waiting = rig.connect()
+        assert not refused.aborted
+        rig.connect()
+        assert refused.aborted
+        rig.connect()
+        assert waiting.aborted
+        assert not inside.aborted
+
+    def test_refused_ones_give_way(self) -> None:
+        """Who does not take a refusal away is cut when too many do not."""
+        rig = Rig(replace(SETTINGS, pending=2))
+        made = [rig.send(b"\n", host=f"198.51.100.{number}")[1] for number in range(3)]
+        assert [socket.aborted for socket in made] == [True, False, False]
+
+
+class MeterTests:
+    """What is metered, and how a client is closed for it."""
+
+    def test_what_stands_before_a_breach_is_passed_on(self) -> None:
+        """And nothing after it."""
+        rig = Rig()
+        guard, _ = rig.send(HANDSHAKE + HELLO + b"\x81\xff\x00\x00\x00\x00\x7f\xff\xff\xff" + HELLO)
+        [behind] = rig.sockets.made
+        assert behind.received == [HANDSHAKE, HELLO]
+        assert behind.breaches == [CLOSE_TOO_BIG]
+        guard.dataReceived(HELLO)
+        rig.pass_time(30.0)
+        assert behind.received == [HANDSHAKE, HELLO]
+        assert behind.breaches == [CLOSE_TOO_BIG]
+        assert rig.factory.counters.breaches["message_bytes"] == 1
+
+    def test_a_breach_at_the_first_byte(self) -> None:
+        """Nothing is passed on."""
+        rig = Rig(replace(SETTINGS, meter=MeterLimits(bytes_per_s=5)))
+        rig.send(HANDSHAKE + HELLO)
+        assert rig.sockets.made[0].received == [HANDSHAKE]
+        assert rig.sockets.made[0].breaches == [CLOSE_POLICY]
+
+    def test_a_factory_may_have_its_own_limits(self) -> None:
+        """`meter_limits` goes before the listener's."""
+        rig = Rig(replace(SETTINGS, meter=MeterLimits(frames_per_s=1)))
+        rig.sockets.meter_limits = MeterLimits(frames_per_s=2)  # type: ignore[attr-defined]
+        rig.send(HANDSHAKE + HELLO * 2)
+        assert rig.sockets.made[0].breaches == []
+
+
+class FaultTests:
+    """An exception ends one connection, with one line in the log."""
+
+    def test_before_anything_is_built(self, logged: list[LogEvent]) -> None:
+        """500."""
+        rig = Rig()
+        rig.heads = None  # type: ignore[assignment]
+        _, socket = rig.send(HANDSHAKE)
+        assert status(socket) == 500
+        assert (rig.factory.counters.errors, len(logged)) == (1, 1)
+
+    def test_in_a_websocket(self, logged: list[LogEvent]) -> None:
+        """1011, and nothing more is passed on."""
+        rig = Rig()
+        guard, _ = rig.send(HANDSHAKE)
+        [behind] = rig.sockets.made
+        behind.fails = True
+        guard.dataReceived(HELLO)
+        behind.fails = False
+        guard.dataReceived(HELLO)
+        assert behind.breaches == [CLOSE_INTERNAL]
+        assert behind.received == [HANDSHAKE]
+        assert (rig.factory.counters.errors, len(logged)) == (1, 1)
+
+    def test_in_closing(self, logged: list[LogEvent]) -> None:
+        """Then the connection is cut."""
+        rig = Rig()
+        guard, socket = rig.send(HANDSHAKE)
+        [behind] = rig.sockets.made
+        behind.fails = True
+        behind.breach = None  # type: ignore[assignment,method-assign]
+        guard.dataReceived(HELLO)
+        assert socket.aborted
+        assert rig.factory.counters.errors == 1
+
+    def test_in_the_site(self, logged: list[LogEvent]) -> None:
+        """The connection is cut: half an answer may be out."""
+        rig = Rig()
+        guard, socket = rig.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+        rig.site.made[0].fails = True
+        guard.dataReceived(b"hello")
+        assert socket.aborted
+        assert rig.factory.counters.errors == 1
+
+    def test_after_the_loss(self) -> None:
+        """Bytes that still come go nowhere."""
+        rig = Rig()
+        guard, _ = rig.send(HANDSHAKE)
+        lose(guard)
+        guard.dataReceived(HELLO)
+        assert rig.sockets.made[0].received == [HANDSHAKE]
