@@ -113,7 +113,7 @@ class Subscriber:
             self.sink.write(data)
 
     def totals(self) -> tuple[int, int]:
-        """Messages and bytes of publications sent so far."""
+        """Messages (publications, and the notices among them) and bytes sent so far, control lane apart."""
         if self.pace is Pace.CURRENT and self.cohort is not None:
             return (
                 self.sent_messages + self.cohort.messages - self.joined_messages,

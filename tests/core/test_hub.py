@@ -77,6 +77,25 @@ class PublishTests:
         assert (rig.counters.gaps, rig.counters.lost_upstream) == (2, 4)
 
 
+class HoldTests:
+    """A reader without a connection."""
+
+    def test_waits_once(self) -> None:
+        """It counts as demand, is called at the first data, and lets go once."""
+        rig = Rig(route("t/$n"))
+        hold = rig.hub.hold("t/a")
+        assert (hold.snapshot(), rig.demand.wanted_topics) == ([], ["t/a"])
+        called: list[int] = []
+        hold.on_first(lambda: called.append(1))
+        rig.publish("t/a")
+        rig.publish("t/a")
+        assert called == [1]
+        assert [publication.offset for publication in hold.snapshot()] == [2]
+        hold.release()
+        hold.release()
+        assert rig.demand.wanted_topics == []
+
+
 class TopicsTests:
     """Which exist."""
 

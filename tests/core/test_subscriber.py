@@ -44,10 +44,15 @@ class TotalsTests:
         for _ in range(3):
             rig.publish("t/a")
             rig.clock.turn()
-        assert session.subscriber.totals()[0] == 3
+        assert session.subscriber.totals()[0] == 4  # the state `live`, and three publications
         say(session, op="subscribe", topics=["t/b"])
-        assert session.sent_messages == 3
-        assert session.sent_bytes == 3 * len(b'..{"topic":"t/a","offset":1,"data":1}')
+        assert session.sent_messages == 4
+        live = len(b'..{"op":"state","topic":"t/a","state":"live"}')
+        assert session.sent_bytes == live + 3 * len(b'..{"topic":"t/a","offset":1,"data":1}')
         client = Client(sink)
         client.read()
         assert client.data["t/a"] == [1, 2, 3]
+
+    def test_before_and_after(self) -> None:
+        """Without a cohort it has what it had."""
+        assert Subscriber(FakeSink(), Encoding.V1).totals() == (0, 0)

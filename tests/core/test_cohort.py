@@ -1,0 +1,410 @@
+"""Members, flushes, lanes."""
+
+from __future__ import annotations
+
+import json
+
+from relayd.core.closecode import CLOSE_POSITION_LOST
+from relayd.core.cohort import MAX_PENDING_BYTES, MAX_REST_BYTES, Cohort
+from relayd.core.flusher import SLICE_MEMBERS
+from relayd.core.publication import TopicState
+from relayd.core.routes import Mode
+from relayd.core.subscriber import Pace
+from tests.support.hub_rig import Client, Rig, delivery, frames, route, say
+
+
+def cohort_of(rig: Rig, name: str) -> Cohort:
+    """The only cohort that reads the topic."""
+    [cohort] = rig.hub.topic(name).cohorts
+    assert isinstance(cohort, Cohort)
+    return cohort
+
+
+class MembersTests:
+    """Who reads alike shares all of it."""
+
+    def test_same_topics_same_cohort(self) -> None:
+        """In whatever order they were asked for."""
+        rig = Rig(route("t/$n"))
+        for names in (["t/a", "t/b"], ["t/b", "t/a"]):
+            session, _ = rig.open()
+            say(session, op="subscribe", topics=names)
+        assert len(cohort_of(rig, "t/a").members) == 2
+
+    def test_one_encoding_for_all(self) -> None:
+        """Every member is given the same bytes object's content, made once."""
+        rig = Rig(route("t/$n"))
+        rig.publish("t/a")
+        sinks = []
+        for _ in range(3):
+            session, sink = rig.open()
+            say(session, op="subscribe", topics=["t/a"])
+            sink.taken.clear()
+            sinks.append(sink)
+        rig.publish("t/a", b'{"x":1}')
+        rig.clock.turn()
+        assert {bytes(sink.taken) for sink in sinks} == {b'\x81\x29{"topic":"t/a","offset":2,"data":{"x":1}}'}
+        assert rig.counters.delivered == 3
+
+    def test_quit_in_the_middle(self) -> None:
+        """The last member takes the slot; nobody is forgotten."""
+        rig = Rig(route("t/$n"))
+        opened = [rig.open() for _ in range(5)]
+        for session, _ in opened:
+            say(session, op="subscribe", topics=["t/a"])
+        opened[1][0].lost()
+        opened[4][0].lost()
+        rig.publish("t/a")
+        rig.clock.turn()
+        for index in (0, 2, 3):
+            client = Client(opened[index][1])
+            client.read()
+            assert client.data["t/a"] == [1]
+
+    def test_empty_cohort_goes(self) -> None:
+        """With its last member, flushed or behind."""
+        rig = Rig(route("t/$n"))
+        session, _ = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        session.lost()
+        assert rig.hub.topic("t/a").cohorts == {}
+        rig.publish("t/a")
+        assert rig.clock.waiting == 0
+
+
+class SlicesTests:
+    """Long flushes, and who comes and goes between two slices."""
+
+    def crowd(self, rig: Rig) -> list[tuple[object, Client]]:
+        """More members than a slice offers."""
+        crowd = []
+        for _ in range(SLICE_MEMBERS + 20):
+            session, sink = rig.open()
+            say(session, op="subscribe", topics=["t/a"])
+            crowd.append((session, Client(sink)))
+        return crowd
+
+    def test_leaving_between_slices(self) -> None:
+        """Members of both halves move away mid-flush: each gets everything once."""
+        rig = Rig(route("t/$n"))
+        rig.publish("t/a")
+        crowd = self.crowd(rig)
+        rig.publish("t/a")
+        rig.clock.turn()
+        assert cohort_of(rig, "t/a").flush is not None
+        for index in (0, 3, SLICE_MEMBERS + 5, SLICE_MEMBERS + 19):
+            say(crowd[index][0], op="subscribe", topics=["t/b"])  # type: ignore[arg-type]
+        crowd[1][0].lost()  # type: ignore[attr-defined]
+        newcomer, sink = rig.open()
+        say(newcomer, op="subscribe", topics=["t/a"])
+        crowd.append((newcomer, Client(sink)))
+        for _ in range(3):
+            rig.clock.turn()
+        rig.publish("t/a")
+        for _ in range(4):
+            rig.clock.turn()
+        for index, (_, client) in enumerate(crowd):
+            client.read()
+            if index != 1:
+                assert client.data["t/a"][-2:] == [2, 3], index
+                assert client.data["t/a"].count(2) == 1
+
+    def test_short_in_a_slice(self) -> None:
+        """A member whose socket is full falls behind in a sliced flush too."""
+        rig = Rig(route("t/$n"))
+        rig.publish("t/a")
+        crowd = self.crowd(rig)
+        crowd[7][1].sink.room = 10
+        rig.publish("t/a")
+        rig.clock.turn()
+        rig.clock.turn()
+        assert crowd[7][0].subscriber.pace is Pace.LAGGING  # type: ignore[attr-defined]
+        crowd[7][1].sink.read(1 << 30)
+        crowd[7][1].read()
+        assert crowd[7][1].data["t/a"] == [1, 2]
+
+    def test_notice_for_one_who_leaves_mid_flush(self) -> None:
+        """A state in the flush under way reaches a member that goes before its slice."""
+        rig = Rig(route("t/$n"))
+        rig.publish("t/a")
+        crowd = self.crowd(rig)
+        rig.hub.state(rig.hub.topic("t/a"), TopicState.RECONNECTING)
+        rig.clock.turn()
+        session, client = crowd[-1]
+        say(session, op="subscribe", topics=["t/b"])  # type: ignore[arg-type]
+        client.read()
+        assert client.states["t/a"] == "reconnecting"
+
+
+class RestTests:
+    """What a member keeps of a flush that it did not take."""
+
+    def test_bounded(self) -> None:
+        """The rest of the frame that was cut, further whole ones up to the bound, and no more."""
+        rig = Rig(route("t/$n", delivery(history_count=10_000, history_bytes=1 << 30)))
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        sink.room = 100
+        for _ in range(100):
+            rig.publish("t/a", b'"' + b"x" * 5000 + b'"')
+        rig.clock.turn()
+        assert 0 < sink.most_buffered <= MAX_REST_BYTES
+        client = Client(sink)
+        sink.read(1 << 30)
+        for _ in range(50):
+            rig.clock.turn()
+        client.read()
+        assert client.data["t/a"] == list(range(1, 101))
+
+    def test_one_long_publication(self) -> None:
+        """Longer than the bound: kept whole, since half a frame is no frame."""
+        rig = Rig(route("t/$n", delivery(history_bytes=1 << 30)))
+        rig.publish("t/a")
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        sink.room = 10
+        rig.publish("t/a", b'"' + b"x" * 200_000 + b'"')
+        rig.publish("t/a")
+        rig.clock.turn()
+        assert 200_000 < sink.most_buffered < 201_000
+        sink.read(1 << 30)
+        client = Client(sink)
+        client.read()
+        assert client.data["t/a"] == [1, 2, 3]
+
+    def test_notices_are_not_dropped(self) -> None:
+        """A state beyond the rest goes by the control lane."""
+        rig = Rig(route("t/$n", delivery(history_bytes=1 << 30)))
+        rig.publish("t/a")
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        sink.room = 0
+        rig.publish("t/a", b'"' + b"x" * 70_000 + b'"')
+        rig.hub.state(rig.hub.topic("t/a"), TopicState.STALE)
+        rig.clock.turn()
+        client = Client(sink)
+        sink.read(1 << 30)
+        client.read()
+        assert client.states["t/a"] == "stale"
+
+    def test_those_behind_hear_notices_at_once(self) -> None:
+        """Rings hold publications only."""
+        rig = Rig(route("t/$n"))
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        sink.room = 0
+        rig.publish("t/a")
+        rig.clock.turn()
+        rig.hub.state(rig.hub.topic("t/a"), TopicState.STALE)
+        sink.read(1 << 30)
+        client = Client(sink)
+        client.read()
+        assert client.states["t/a"] == "stale"
+
+
+class PendingBoundTests:
+    """MAX_PENDING_BYTES."""
+
+    def test_hurries_past_the_hold(self) -> None:
+        """A cohort that holds too much is flushed at the next turn, whatever the merge rule says."""
+        rig = Rig(route("t/$n", delivery(history_bytes=1 << 30)))
+        rig.publish("t/a")
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        cohort = cohort_of(rig, "t/a")
+        cohort.not_before = rig.clock.now + 1000
+        for _ in range(3):
+            rig.publish("t/a", b'"' + b"x" * (MAX_PENDING_BYTES // 2) + b'"')
+        rig.clock.turn()
+        assert cohort.pending == []
+        for _ in range(10):
+            sink.read(1 << 30)
+            rig.clock.advance(0.1)
+        client = Client(sink)
+        client.read()
+        assert client.data["t/a"] == [1, 2, 3, 4]
+
+
+class RawTests:
+    """`/raw` readers have no place for a notice."""
+
+    def test_payloads_alone(self) -> None:
+        """States are not for them."""
+        rig = Rig(route("t/$n"))
+        _, sink = rig.open(raw="t/a")
+        rig.publish("t/a", b"one")
+        rig.hub.publish(rig.hub.topic("t/a"), b"\x00", False)
+        rig.clock.turn()
+        assert frames(sink.taken) == [(1, b"one"), (2, b"\x00")]
+
+    def test_a_gap_closes(self) -> None:
+        """What came before it is sent, then 4010."""
+        rig = Rig(route("t/$n"))
+        _, sink = rig.open(raw="t/a")
+        rig.publish("t/a", b"one")
+        rig.hub.gap(rig.hub.topic("t/a"), 1, "upstream")
+        rig.publish("t/a", b"two")
+        rig.clock.turn()
+        assert frames(sink.taken) == [(1, b"one")]
+        assert sink.closed is CLOSE_POSITION_LOST
+
+    def test_a_gap_alone_closes(self) -> None:
+        """Nothing to send, and still the end."""
+        rig = Rig(route("t/$n"))
+        _, sink = rig.open(raw="t/a")
+        rig.hub.gap(rig.hub.topic("t/a"), 1, "upstream")
+        rig.clock.turn()
+        assert sink.closed is CLOSE_POSITION_LOST
+
+    def test_conflated_routes_go_on(self) -> None:
+        """Who asked for the newest only has lost nothing that it wanted."""
+        rig = Rig(route("c/$n", delivery(Mode.CONFLATE)))
+        _, sink = rig.open(raw="c/a")
+        rig.hub.gap(rig.hub.topic("c/a"), 1, "upstream")
+        rig.publish("c/a", b"two")
+        rig.clock.turn()
+        assert frames(sink.taken) == [(1, b"two")]
+        assert sink.closed is None
+
+
+class LaneTests:
+    """`max_hz`."""
+
+    def test_the_newest_at_that_rate(self) -> None:
+        """The first at once, then one per period, the newest; the jump is the notice."""
+        rig = Rig(route("t/$n", delivery(max_hz=10)))
+        rig.publish("t/a")
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        client = Client(sink, lambda _: True)
+        for _ in range(30):
+            rig.publish("t/a")
+            rig.clock.advance(0.01)
+        client.read()
+        assert client.data["t/a"][0] == 1
+        assert len(client.data["t/a"]) <= 5
+        rig.clock.advance(0.2)
+        client.read()
+        assert client.data["t/a"][-1] == 31
+
+    def test_totals_once_a_second(self) -> None:
+        """How many were skipped, in all."""
+        rig = Rig(route("t/$n", delivery(max_hz=4)))
+        rig.publish("t/a")
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        for _ in range(400):
+            rig.publish("t/a")
+            rig.clock.advance(0.01)
+        rig.clock.advance(2)
+        rig.publish("t/a")
+        rig.clock.advance(2)
+        client = Client(sink, lambda _: True)
+        client.read()
+        assert client.lost["t/a"] + len(client.data["t/a"]) == 402
+        totals = [message for message in client.messages if message.get("op") == "lost"]
+        assert {message["why"] for message in totals} == {"rate"}
+        assert len(totals) <= 6
+
+    def test_the_lower_rate_counts(self) -> None:
+        """Of route and client."""
+        rig = Rig(route("t/$n", delivery(max_hz=10)))
+        session, _ = rig.open()
+        say(session, op="subscribe", topics=["t/a"], max_hz=2)
+        assert list(session.subscriber.topics.values()) == [2]
+
+    def test_gaps_are_jumps(self) -> None:
+        """A mark is not held."""
+        rig = Rig(route("t/$n", delivery(max_hz=10)))
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        rig.hub.gap(rig.hub.topic("t/a"), None, "upstream")
+        rig.publish("t/a")
+        rig.clock.advance(1)
+        client = Client(sink, lambda _: True)
+        client.read()
+        assert client.data["t/a"] == [2]
+
+    def test_newcomer_to_a_busy_lane(self) -> None:
+        """It gets what was flushed last, then the same as everybody; nothing twice."""
+        rig = Rig(route("t/$n", delivery(max_hz=10)))
+        first, _ = rig.open()
+        say(first, op="subscribe", topics=["t/a"])
+        for _ in range(10):
+            rig.publish("t/a")
+            rig.clock.advance(0.015)
+        late, sink = rig.open()
+        say(late, op="subscribe", topics=["t/a"])
+        rig.clock.advance(1)
+        client = Client(sink, lambda _: True)
+        client.read()
+        assert client.data["t/a"] == sorted(set(client.data["t/a"]))
+        assert client.data["t/a"][-1] == 10
+
+    def test_from_a_quicker_cohort(self) -> None:
+        """Who has more than the lane has flushed waits for it."""
+        rig = Rig(route("t/$n"))
+        slow, _ = rig.open()
+        say(slow, op="subscribe", topics=["t/a"], max_hz=1)
+        quick, sink = rig.open()
+        say(quick, op="subscribe", topics=["t/a"])
+        for _ in range(5):
+            rig.publish("t/a")
+            rig.clock.advance(0.01)
+        say(quick, op="subscribe", topics=["t/a"], max_hz=1)
+        assert quick.subscriber.pace is Pace.WAITING
+        rig.publish("t/a")
+        rig.clock.advance(3)
+        assert quick.subscriber.pace is Pace.CURRENT
+        client = Client(sink, lambda _: True)
+        client.read()
+        assert client.data["t/a"] == [1, 2, 3, 4, 5, 6]
+
+    def test_ahead_of_a_cohort_that_has_yet_to_flush(self) -> None:
+        """Who comes with more than a cohort has flushed gets nothing twice."""
+        rig = Rig(route("t/$n"))
+        for _ in range(2):
+            rig.publish("t/a")
+        both, sink = rig.open()
+        say(both, op="subscribe", topics=["t/a", "t/b"])
+        other, _ = rig.open()
+        say(other, op="subscribe", topics=["t/a"])
+        cohort = other.subscriber.cohort
+        assert cohort is not None
+        cohort.not_before = rig.clock.now + 0.01
+        rig.publish("t/a")
+        rig.clock.turn()
+        say(both, op="unsubscribe", topics=["t/b"])
+        assert both.subscriber.pace is Pace.WAITING
+        rig.clock.advance(0.1)
+        assert both.subscriber.pace is Pace.CURRENT
+        client = Client(sink)
+        client.read()
+        assert client.data["t/a"] == [2, 3]
+
+    def test_quiet_lane_takes_it_at_once(self) -> None:
+        """A mark that the lane has passed over holds nobody up: nothing can come twice."""
+        rig = Rig(route("t/$n"))
+        slow, _ = rig.open()
+        say(slow, op="subscribe", topics=["t/a"], max_hz=1)
+        quick, _ = rig.open()
+        say(quick, op="subscribe", topics=["t/a"])
+        rig.hub.gap(rig.hub.topic("t/a"), 1, "upstream")
+        rig.clock.turn()
+        say(quick, op="subscribe", topics=["t/a"], max_hz=1)
+        assert quick.subscriber.pace is Pace.CURRENT
+
+    def test_key(self) -> None:
+        """The newest per key, where the route has one."""
+        rig = Rig(route("t/$n", delivery(max_hz=10, key_of=lambda payload: json.loads(payload)["k"])))
+        rig.publish("t/a", b'{"k":"z"}')
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        rig.publish("t/a", b'{"k":"z"}')
+        rig.clock.advance(0.01)
+        for key in ("x", "y", "x"):
+            rig.publish("t/a", json.dumps({"k": key}).encode())
+        rig.clock.advance(1)
+        client = Client(sink, lambda _: True)
+        client.read()
+        assert client.data["t/a"] == [1, 2, 4, 5]

@@ -1,0 +1,163 @@
+"""When a cohort is flushed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from relayd.core import flusher as rule
+from tests.support.hub_rig import Client, Rig, delivery, route, say
+
+
+def costly(rig: Rig, seconds: float) -> None:
+    """Make each flush of the hub cost so much time."""
+    flusher: Any = rig.hub.flusher
+    inner = flusher._flush
+
+    def flush(cohort: Any, budget: int) -> int:
+        slice_of = cohort.flush_slice
+
+        def slow(slice_budget: int) -> int:
+            offered: int = slice_of(slice_budget)
+            rig.clock.now += seconds
+            return offered
+
+        cohort.flush_slice = slow
+        try:
+            offered: int = inner(cohort, budget)
+            return offered
+        finally:
+            del cohort.flush_slice
+
+    flusher._flush = flush
+
+
+class MergeRuleTests:
+    """Latency first when idle, throughput first under load."""
+
+    def test_idle_is_the_next_turn(self) -> None:
+        """One message, one turn, no delay."""
+        rig = Rig(route("t/$n"))
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        client = Client(sink)
+        for expected in range(1, 5):
+            rig.publish("t/a")
+            assert rig.clock.waiting == 1
+            rig.clock.turn()
+            client.read()
+            assert client.data["t/a"][-1] == expected
+
+    def test_single_messages_are_never_held(self) -> None:
+        """However costly the flushes: only a flush of two or more delays the next."""
+        rig = Rig(route("t/$n", stale_after_s=None))
+        rig.publish("t/a")
+        session, _ = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        costly(rig, 0.01)
+        [cohort] = rig.hub.topic("t/a").cohorts
+        rig.publish("t/a")
+        rig.clock.turn()
+        assert cohort.not_before == 0.0  # type: ignore[union-attr]
+
+    def test_busy_waits_by_the_cost(self) -> None:
+        """After a flush of two: HOLD_SHARE of the mean cost, at most HOLD_MAX_S."""
+        rig = Rig(route("t/$n"))
+        rig.publish("t/a")
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        costly(rig, 0.01)
+        rig.publish("t/a")
+        rig.publish("t/a")
+        rig.clock.turn()
+        ended = rig.clock.now
+        expected = rule.HOLD_SHARE * rule.EWMA_ALPHA * 0.01
+        [cohort] = rig.hub.topic("t/a").cohorts
+        assert abs(cohort.not_before - ended - expected) < 1e-9  # type: ignore[union-attr]
+        rig.publish("t/a")
+        rig.clock.turn()
+        client = Client(sink)
+        client.read()
+        assert client.data["t/a"][-1] == 3
+        rig.clock.advance(expected + 1e-6)
+        client.read()
+        assert client.data["t/a"][-1] == 4
+
+    def test_the_hold_is_capped(self) -> None:
+        """A second of flushing holds nobody for long."""
+        rig = Rig(route("t/$n"))
+        rig.publish("t/a")
+        session, _ = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        costly(rig, 1.0)
+        rig.publish("t/a")
+        rig.publish("t/a")
+        rig.clock.turn()
+        [cohort] = rig.hub.topic("t/a").cohorts
+        assert abs(cohort.not_before - rig.clock.now - rule.HOLD_MAX_S) < 1e-9  # type: ignore[union-attr]
+
+    def test_what_comes_during_a_flush_is_flushed_next(self) -> None:
+        """A publication between two slices waits for the next flush, and gets one."""
+        rig = Rig(route("t/$n"))
+        rig.publish("t/a")
+        clients = []
+        for _ in range(rule.SLICE_MEMBERS + 10):
+            session, sink = rig.open()
+            say(session, op="subscribe", topics=["t/a"])
+            clients.append(Client(sink))
+        rig.publish("t/a")
+        rig.clock.turn()
+        rig.publish("t/a")
+        rig.clock.turn()
+        rig.clock.turn()
+        for client in clients:
+            client.read()
+            assert client.data["t/a"] == [1, 2, 3]
+
+    def test_later_timer_is_not_asked_twice(self) -> None:
+        """Lanes of many rates: one call for the nearest, the next when it has fired."""
+        rig = Rig(route("t/$n", delivery()))
+        for hz in (1, 2, 4):
+            session, _ = rig.open()
+            say(session, op="subscribe", topics=["t/a"], max_hz=hz)
+        for _ in range(3):
+            rig.publish("t/a")
+            rig.clock.advance(0.01)
+        assert rig.clock.waiting <= 3
+        rig.clock.advance(2)
+        assert rig.clock.waiting == 0
+
+
+    def test_a_turn_with_nothing_to_do(self) -> None:
+        """A cohort that was hurried stands in line twice and is flushed once."""
+        rig = Rig(route("t/$n"))
+        rig.publish("t/a")
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        rig.publish("t/a")
+        [cohort] = rig.hub.topic("t/a").cohorts
+        rig.hub.flusher.ready(cohort)  # type: ignore[arg-type]
+        rig.clock.turn()
+        client = Client(sink)
+        client.read()
+        assert client.data["t/a"] == [1, 2]
+        assert rig.counters.flushes == 1
+
+
+class ChoresTests:
+    """Lagging readers that give way."""
+
+    def test_many_turns(self) -> None:
+        """A long history to a quick reader takes several turns, and arrives whole."""
+        rig = Rig(route("t/$n", delivery(history_count=2000, history_bytes=1 << 30)))
+        for _ in range(100):
+            rig.publish("t/a", b'"' + b"x" * 20_000 + b'"')
+        session, sink = rig.open()
+        epoch = rig.hub.topic("t/a").epoch
+        say(session, op="subscribe", topics=["t/a"], since={"t/a": f"{epoch}:0"})
+        client = Client(sink)
+        client.read()
+        assert 0 < len(client.data["t/a"]) < 100
+        for _ in range(10):
+            rig.clock.turn()
+        client.read()
+        assert client.data["t/a"] == list(range(1, 101))
