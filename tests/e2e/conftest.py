@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import Daemon, Exchange
+from tests.support.daemon import Daemon, Exchange, Start
 from tests.support.ports import free_port
 from tests.support.wheel import ROOT, Installation, installation
 
 HERE = Path(__file__).parent
-
-Start = Callable[..., Daemon]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,8 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.e2e.conftest import Start
-from tests.support.daemon import Daemon, Exchange
+from tests.support.daemon import Daemon, Exchange, Start
 
 CONFIG = """\
 listeners:

@@ -9,10 +9,9 @@ from collections.abc import Callable
 import pytest
 from websockets.sync.client import connect
 
-from tests.e2e.conftest import Start
 from tests.support import bad_upstream
 from tests.support.bad_upstream import BadUpstream
-from tests.support.daemon import Exchange
+from tests.support.daemon import Exchange, Start
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Start
-from tests.support.daemon import Exchange, environment, request
+from tests.support.daemon import Exchange, Start, environment, request
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
 from tests.support.wheel import ROOT, Installation

@@ -15,10 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.clients import tally
-from tests.e2e.conftest import Start
 from tests.support import require
 from tests.support.chromium import chromium
-from tests.support.daemon import Exchange, environment
+from tests.support.daemon import Exchange, Start, environment
 from tests.support.process import Program
 from tests.support.wheel import ROOT, STORE
 

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,10 @@ class Daemon(Program):
     def get(self, path: str) -> tuple[int, Any]:
         """Status and decoded JSON (or text) of a GET."""
         return request(self.port, "GET", path)
+
+
+Start = Callable[..., Daemon]
+"""The fixture `start`: `start(text, *options, wait=True, **env)`."""
 
 
 class Exchange(Program):
