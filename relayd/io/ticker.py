@@ -1,0 +1,86 @@
+"""Wakes whatever has a deadline: one timer for the process, whatever the number of upstreams and clients.
+
+A reactor's clock is wall time, and a step of it moves every timer. So the timer only wakes us, every `LONGEST_S` at
+least; what is due is decided by an injected monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Protocol
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+LONGEST_S = 1.0
+"""The longest sleep: what a step of the wall clock can add. One wake-up a second costs nothing that can be measured."""
+SHORTEST_S = 0.001
+"""The shortest sleep: a thing whose deadline does not move when it ticks must not hold the reactor."""
+
+log = Logger("ticker")
+
+
+class Ticking(Protocol):
+    """Something with deadlines, in monotonic seconds."""
+
+    def next_deadline(self) -> float: ...
+    def tick(self, now: float) -> object: ...
+
+
+class Ticker(Service):
+    """Calls `tick(now)` of each thing when its `next_deadline()` has come."""
+
+    def __init__(self, reactor: IReactorTime, monotonic: Callable[[], float]) -> None:
+        self._reactor = reactor
+        self._monotonic = monotonic
+        self._things: list[Ticking] = []
+        self._call: IDelayedCall | None = None
+        self._soon = False
+
+    def add(self, thing: Ticking) -> None:
+        """Wake it from now on."""
+        self._things.append(thing)
+        self.wake()
+
+    def remove(self, thing: Ticking) -> None:
+        """Wake it no more. Idempotent."""
+        self._things = [other for other in self._things if other is not thing]
+
+    def wake(self) -> None:
+        """A deadline may have come nearer: look at all of them in the next turn of the reactor. Cheap when repeated."""
+        if self.running and not self._soon:
+            self._soon = True
+            self._sleep(0)
+
+    def startService(self) -> None:
+        super().startService()
+        self.wake()
+
+    def stopService(self) -> None:
+        super().stopService()
+        self._soon = False
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _sleep(self, seconds: float) -> None:
+        if self._call is not None:
+            self._call.cancel()
+        self._call = self._reactor.callLater(seconds, self._look)
+
+    def _look(self) -> None:
+        self._call = None
+        self._soon = False
+        now = self._monotonic()
+        for thing in tuple(self._things):
+            try:
+                if thing.next_deadline() <= now:
+                    thing.tick(now)
+            except Exception:
+                log.failure("a deadline of {thing} failed", thing=type(thing).__name__)
+        if not self.running or self._soon:
+            return
+        nearest = min((thing.next_deadline() for thing in self._things), default=inf)
+        self._sleep(min(max(nearest - self._monotonic(), SHORTEST_S), LONGEST_S))

@@ -1,0 +1,290 @@
+"""An upstream's sockets: turns the effects of `core/upstream.py` into connections, and their events into its inputs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+
+from relayd.core.demand import Demand
+from relayd.core.feed.outcome import Frame
+from relayd.core.upstream import UpstreamSession
+from relayd.core.upstream_effects import (
+    Close,
+    Dial,
+    DialRequest,
+    Drop,
+    Effect,
+    Effects,
+    Loss,
+    LossKind,
+    Note,
+    Ping,
+    Send,
+    printable,
+)
+from relayd.core.upstream_states import State
+from relayd.io.ticker import Ticker
+from relayd.io.tls import TrustUnreadable, UpstreamTls, trust_root
+from relayd.io.upstream_protocol import UpstreamFactory, UpstreamProtocol
+
+CONNECT_WITHIN_S = 10.0
+"""One address; the session's own deadline covers name and addresses together."""
+
+#: What each note of the session says; its fields follow.
+LINES = {
+    "open": "upstream {upstream} is connected",
+    "close": "upstream {upstream} ended: {why}",
+    "unreachable": "upstream {upstream} cannot be reached: {why}",
+    "refused": "upstream {upstream} refuses us: {why}",
+    "fail": "upstream {upstream} refused some of {topics} topics without saying which: {text}",
+    "gaps": "upstream {upstream}: gaps come too often to {repair}; they are only marked from now on",
+}
+#: Header fields that the handshake itself writes.
+RESERVED = frozenset(
+    {"host", "upgrade", "connection", "content-length", "transfer-encoding"}
+    | {f"sec-websocket-{name}" for name in ("key", "version", "protocol", "extensions")}
+)
+
+log = Logger("upstream")
+
+
+@dataclass(frozen=True, slots=True)
+class DialPlan:
+    """A DialRequest taken apart, and found to be fit to send."""
+
+    host: str
+    port: int
+    resource: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    protocols: tuple[str, ...]
+    tls: UpstreamTls | None
+
+    @property
+    def host_header(self) -> str:
+        """The host as a Host field holds it."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+
+def plan(request: DialRequest, ca: str | None, user_agent: str) -> DialPlan:
+    """What to dial. Raises ValueError or TrustUnreadable, whose texts hold no secret."""
+    parts = urlsplit(request.url)
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        raise ValueError("connect.url is not of the form ws://host/ or wss://host/")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("connect.url holds a user name; put it into connect.headers (Authorization)")
+    secure = parts.scheme == "wss"
+    try:
+        port = parts.port or (443 if secure else 80)
+    except ValueError:
+        raise ValueError("the port in connect.url is not a number up to 65535") from None
+    resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if not resource.isascii() or any(character <= " " or character == "\x7f" for character in resource):
+        raise ValueError("connect.url or connect.query holds a character that must be percent-encoded")
+    headers = {name: value for name, value in request.headers.items()}
+    for name, value in headers.items():
+        if name.lower() in RESERVED:
+            raise ValueError(f"connect.headers: {name} is written by the handshake itself")
+        if any((character < " " and character != "\t") or character == "\x7f" for character in name + value):
+            raise ValueError(f"connect.headers: {printable(name)} holds a control character")
+    if not any(name.lower() == "user-agent" for name in headers):
+        headers = {"User-Agent": user_agent, **headers}
+    tls = UpstreamTls(parts.hostname, trust_root(ca)) if secure else None
+    return DialPlan(parts.hostname, port, resource, headers, request.protocols, tls)
+
+
+class UpstreamService(Service):
+    """One upstream's sockets. Runs from startService until the Deferred of stopService fires.
+
+    The hub speaks to `demand`; the ticker calls `tick`. Inputs of the connection come from UpstreamProtocol.
+    """
+
+    def __init__(
+        self,
+        session: UpstreamSession[Any],
+        reactor: Any,
+        monotonic: Callable[[], float],
+        ticker: Ticker,
+        *,
+        payload_most_bytes: int = 16 << 20,
+        ca: str | None = None,
+        user_agent: str = "relayd",
+        connect_from: Callable[[str, int], IStreamClientEndpoint] | None = None,
+    ) -> None:
+        """
+        Args:
+            payload_most_bytes: the largest message taken (`limits.payload`).
+            ca: a PEM file of authorities (`connect.tls.ca`); None = those of the system.
+            connect_from: makes the TCP endpoint for a host and port; HostnameEndpoint by default.
+        """
+        self.name = session.name
+        self.setName(f"upstream {session.name}")
+        self.session = session
+        self.demand: Demand[Any] = Demand(session, monotonic=monotonic, wake=ticker.wake)
+        self._reactor = reactor
+        self._monotonic = monotonic
+        self._ticker = ticker
+        self._payload_most_bytes = payload_most_bytes
+        self._ca = ca
+        self._user_agent = user_agent
+        self._endpoint = connect_from or self._hostname_endpoint
+        self._dialling: Deferred[Any] | None = None
+        self._protocol: UpstreamProtocol | None = None
+        self._ending: set[UpstreamProtocol] = set()
+        self._effects: deque[Effect] = deque()
+        self._carrying = False
+        self._stopped: list[Deferred[None]] = []
+
+    # -- the life of the service
+
+    def startService(self) -> None:
+        super().startService()
+        self._ticker.add(self)
+        self._carry_out(self.session.start(self._monotonic()))
+
+    def stopService(self) -> Deferred[None]:
+        """Says goodbye; fires when every connection has ended, two seconds later at most."""
+        super().stopService()
+        stopped: Deferred[None] = Deferred()
+        self._stopped.append(stopped)
+        self._carry_out(self.session.stop(self._monotonic()))
+        return stopped
+
+    def next_deadline(self) -> float:
+        """For the ticker."""
+        return min(self.session.next_deadline(), self.demand.next_deadline())
+
+    def tick(self, now: float) -> None:
+        """For the ticker."""
+        self.demand.tick(now)
+        self._carry_out(self.session.tick(now))
+
+    # -- what the connection tells
+
+    def tcp_up(self, protocol: UpstreamProtocol) -> None:
+        """TCP stands."""
+        self._dialling = None
+        self._protocol = protocol
+        self._ending.add(protocol)
+        self._carry_out(self.session.tcp_up(self._monotonic()))
+
+    def ws_open(self) -> None:
+        """The handshake is done."""
+        self._carry_out(self.session.ws_open(self._monotonic()))
+
+    def message(self, payload: bytes, is_text: bool) -> None:
+        """A message came. On the way of every publication."""
+        effects = self.session.message(payload, is_text, self._monotonic())
+        if effects != ():
+            self._carry_out(effects)
+
+    def pong(self) -> None:
+        """The upstream answered a ping."""
+        effects = self.session.pong(self._monotonic())
+        if effects != ():
+            self._carry_out(effects)
+
+    def ponged(self) -> None:
+        """The upstream pinged, and Autobahn answered."""
+        self._carry_out(self.session.ponged(self._monotonic()))
+
+    def lost(self, protocol: UpstreamProtocol, loss: Loss) -> None:
+        """The connection ended."""
+        if protocol is self._protocol:
+            self._protocol = None
+            self._carry_out(self.session.lost(loss, self._monotonic()))
+
+    def gone(self, protocol: UpstreamProtocol) -> None:
+        """A TCP connection has ended, perhaps one given up long ago."""
+        self._ending.discard(protocol)
+        self._tell_stopped()
+
+    # -- effects
+
+    def _carry_out(self, effects: Effects) -> None:
+        """In order, also where carrying out one of them brings new ones."""
+        self._effects.extend(effects)
+        if not self._carrying:
+            self._carrying = True
+            try:
+                while self._effects:
+                    self._carry_out_one(self._effects.popleft())
+            finally:
+                self._carrying = False
+        self._ticker.wake()
+        self._tell_stopped()
+
+    def _carry_out_one(self, effect: Effect) -> None:
+        match effect:
+            case Send(Frame() as frame):
+                if self._protocol is not None:
+                    self._protocol.send(frame)
+            case Ping(payload):
+                if self._protocol is not None:
+                    self._protocol.ping(payload)
+            case Dial(request):
+                self._dial(request)
+            case Close():
+                if self._protocol is not None:
+                    self._protocol.goodbye()
+            case Drop():
+                self._drop()
+            case Note(event, fields, warning):
+                level = LogLevel.warn if warning else LogLevel.info
+                log.emit(level, LINES[event], **{"upstream": self.name, **fields})
+            case Send(request):
+                raise NotImplementedError(f"an HTTP request of upstream {self.name}")
+
+    def _dial(self, request: DialRequest) -> None:
+        try:
+            dial = plan(request, self._ca, self._user_agent)
+        except (ValueError, TrustUnreadable) as error:
+            self._carry_out(self.session.lost(Loss(LossKind.CONFIG, text=str(error)), self._monotonic()))
+            return
+        factory = UpstreamFactory(self, dial, self._reactor, self._payload_most_bytes)
+        endpoint = self._endpoint(dial.host, dial.port)
+        if dial.tls is not None:
+            endpoint = wrapClientTLS(dial.tls, endpoint)
+        self._dialling = dialling = endpoint.connect(factory)
+        dialling.addErrback(lambda failure: self._unreachable(failure, dialling))
+
+    def _hostname_endpoint(self, host: str, port: int) -> IStreamClientEndpoint:
+        return HostnameEndpoint(self._reactor, host, port, timeout=CONNECT_WITHIN_S)
+
+    def _unreachable(self, failure: Failure, dialling: Deferred[Any]) -> None:
+        if self._dialling is not dialling or failure.check(CancelledError, ConnectingCancelledError):
+            return
+        self._dialling = None
+        if failure.check(DNSLookupError):
+            loss = Loss(LossKind.DNS, text="the name of the upstream is not known")
+        elif failure.check(ConnectError):
+            loss = Loss(LossKind.CONNECT, text=printable(failure.getErrorMessage()))
+        else:
+            log.failure("upstream {upstream}: the dial failed", failure, upstream=self.name)
+            loss = Loss(LossKind.CONNECT, text=printable(failure.getErrorMessage()))
+        self._carry_out(self.session.lost(loss, self._monotonic()))
+
+    def _drop(self) -> None:
+        protocol, self._protocol = self._protocol, None
+        dialling, self._dialling = self._dialling, None
+        if protocol is not None:
+            protocol.let_go()
+        elif dialling is not None:
+            dialling.cancel()
+
+    def _tell_stopped(self) -> None:
+        if self._stopped and self.session.state is State.STOPPED and not self._ending and not self._carrying:
+            self._ticker.remove(self)
+            stopped, self._stopped = self._stopped, []
+            for deferred in stopped:
+                deferred.callback(None)

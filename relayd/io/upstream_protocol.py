@@ -1,0 +1,247 @@
+"""The WebSocket client of one upstream connection: Autobahn's, with every timer and every decision taken out of it.
+
+Autobahn's timers run on a clock of their own, so all of them are off; the session in `core/upstream.py` keeps the time.
+Its logger writes requests and answers, and with them secrets, so it is mute; what matters comes out as a Loss.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from autobahn.websocket.types import ConnectingRequest
+from OpenSSL import SSL
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from relayd.core.feed.outcome import Frame
+from relayd.core.upstream_effects import Loss, LossKind, printable
+from relayd.core.upstream_reply import HandshakeReply
+
+if TYPE_CHECKING:
+    from relayd.io.upstream import DialPlan, UpstreamService
+
+BODY_WITHIN_S = 1.0
+"""How long the body of a refusal is waited for: guess; it mostly comes with its head."""
+GOODBYE_WITHIN_S = 2.0
+"""Close frame to abort, as for browsers (docs/protocol.md)."""
+
+log = Logger("upstream")
+
+
+class Mute:
+    """A logger that writes nothing."""
+
+    def debug(self, *_: object, **__: object) -> None: ...
+
+    trace = info = warn = error = critical = failure = debug
+
+
+class UpstreamProtocol(WebSocketClientProtocol):
+    """One connection. It speaks to its owner until it has told it of a loss, or was let go; never afterwards."""
+
+    log = Mute()
+    factory: UpstreamFactory
+    transport: Any
+
+    def __init__(self, owner: UpstreamService) -> None:
+        super().__init__()
+        self._owner: UpstreamService | None = owner
+        self._reply: HandshakeReply | None = HandshakeReply()
+        self._waits: IDelayedCall | None = None
+
+    # -- what the owner asks
+
+    def send(self, frame: Frame) -> None:
+        """Send one message, if the connection is still open."""
+        if self.state == self.STATE_OPEN:
+            self.sendMessage(frame.payload, isBinary=not frame.is_text)
+
+    def ping(self, payload: bytes) -> None:
+        """Send a ping, if the connection is still open."""
+        if self.state == self.STATE_OPEN:
+            self.sendPing(payload)
+
+    def goodbye(self) -> None:
+        """Send a close frame; the upstream's answer comes as a loss."""
+        self.sendClose(self.CLOSE_STATUS_CODE_NORMAL)
+
+    def let_go(self) -> None:
+        """Abort, and tell nobody."""
+        self._owner = None
+        self._stop_waiting()
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    # -- what the transport and Autobahn tell
+
+    def connectionMade(self) -> None:
+        if self._owner is not None:
+            self._owner.tcp_up(self)
+        super().connectionMade()
+
+    def onConnecting(self, transport_details: object) -> ConnectingRequest:
+        return self.factory.request
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._owner is None:
+            return
+        if self._reply is not None:
+            reply = self._reply.feed(data)
+            if reply is None:
+                if self._reply.refused and self._waits is None:
+                    self._waits = self.factory.reactor.callLater(BODY_WITHIN_S, self._waited)
+                return
+            if isinstance(reply, Loss):
+                self._lose(reply, abort=True)
+                return
+            self._reply = None
+            data = reply
+        try:
+            super().dataReceived(data)
+        except Exception:
+            log.failure("upstream {upstream}: reading failed", upstream=self._name())
+            self._lose(Loss(LossKind.PROTOCOL, text="relayd failed on what the upstream sent"), abort=True)
+        if self.failedByMe and self._owner is not None:
+            self._lose(Loss(LossKind.PROTOCOL, text=printable(self.localCloseReason or "broken")), abort=False)
+        elif self.state == self.STATE_CLOSED and self._owner is not None:
+            text = printable(self.wasNotCleanReason or "the handshake failed")
+            self._lose(Loss(LossKind.HANDSHAKE, text=text), abort=True)
+
+    def onOpen(self) -> None:
+        if self._owner is not None:
+            self._owner.ws_open()
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        if self._owner is not None:
+            self._owner.message(payload, not isBinary)
+
+    def onPong(self, payload: bytes) -> None:
+        if self._owner is not None:
+            self._owner.pong()
+
+    def onPing(self, payload: bytes) -> None:
+        super().onPing(payload)
+        if self._owner is not None:
+            self._owner.ponged()
+
+    def onCloseFrame(self, code: Any, reasonRaw: Any) -> bool | None:
+        reason = printable((reasonRaw or b"").decode("utf-8", "replace"))
+        finished = super().onCloseFrame(code, reasonRaw)
+        self._lose(Loss(LossKind.CLOSED, code=code if code is not None else 1005, text=reason), abort=False)
+        return finished
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._stop_waiting()
+        self.factory.gone(self)
+        super().connectionLost(reason)
+        if self._owner is None:
+            return
+        if self._reply is None:
+            self._lose(Loss(LossKind.BROKEN, text=_ended(reason)), abort=False)
+        elif refusal := self.factory.refusal(reason):
+            self._lose(Loss(LossKind.TLS, text=refusal), abort=False)
+        else:
+            self._lose(self._reply.ended(), abort=False)
+
+    # -- helpers
+
+    def _name(self) -> str:
+        return str(self._owner.name) if self._owner is not None else ""
+
+    def _waited(self) -> None:
+        self._waits = None
+        if self._reply is not None:
+            self._lose(self._reply.ended(), abort=True)
+
+    def _lose(self, loss: Loss, *, abort: bool) -> None:
+        owner, self._owner = self._owner, None
+        self._stop_waiting()
+        if self.transport is not None and getattr(self.transport, "connected", True):
+            if abort:
+                self.transport.abortConnection()
+            else:
+                # A close frame of ours may still be on its way out; whether it arrives is not waited for long.
+                self.transport.loseConnection()
+                self._waits = self.factory.reactor.callLater(GOODBYE_WITHIN_S, self._abort)
+        if owner is not None:
+            owner.lost(self, loss)
+
+    def _abort(self) -> None:
+        self._waits = None
+        self.transport.abortConnection()
+
+    def _stop_waiting(self) -> None:
+        if self._waits is not None:
+            self._waits.cancel()
+            self._waits = None
+
+
+def _ended(reason: Failure) -> str:
+    return "the connection ended without a close frame" if reason.check(ConnectionDone) else _message(reason)
+
+
+def _message(reason: Failure) -> str:
+    return printable(str(reason.getErrorMessage()))
+
+
+class UpstreamFactory(WebSocketClientFactory):
+    """Makes the protocol of one dial."""
+
+    log = Mute()
+    noisy = False
+
+    def __init__(self, owner: UpstreamService, dial: DialPlan, reactor: IReactorTime, payload_most_bytes: int) -> None:
+        super().__init__(reactor=reactor)
+        # Every timer off: see the head of this file. A message is refused by its declared length, before it is read.
+        self.setProtocolOptions(
+            openHandshakeTimeout=0,
+            closeHandshakeTimeout=0,
+            serverConnectionDropTimeout=0,
+            autoPingInterval=0,
+            autoPingTimeout=0,
+            maxFramePayloadSize=payload_most_bytes,
+            maxMessagePayloadSize=payload_most_bytes,
+            failByDrop=False,
+            tcpNoDelay=True,
+            perMessageCompressionOffers=[],
+        )
+        self.protocols = list(dial.protocols)
+        self.request = ConnectingRequest(
+            host=dial.host_header,
+            port=dial.port,
+            resource=dial.resource,
+            headers=dict(dial.headers),
+            useragent=None,
+            protocols=list(dial.protocols),
+        )
+        self._owner = owner
+        self._tls = dial.tls
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        protocol = UpstreamProtocol(self._owner)
+        protocol.factory = self
+        return protocol
+
+    def gone(self, protocol: UpstreamProtocol) -> None:
+        """Its TCP connection has ended."""
+        self._owner.gone(protocol)
+
+    def refusal(self, reason: Failure) -> str:
+        """Why TLS failed; empty if it did not."""
+        if self._tls is None:
+            return ""
+        if self._tls.refusal:
+            return self._tls.refusal
+        if isinstance(reason.value, SSL.Error):
+            return "the TLS handshake failed: " + printable(_openssl(reason.value))
+        return ""
+
+
+def _openssl(error: SSL.Error) -> str:
+    """`[('SSL routines', '', 'wrong version number')]` in words."""
+    stack = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    return "; ".join(str(entry[-1]) for entry in stack if entry) or type(error).__name__
