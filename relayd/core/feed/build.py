@@ -1,7 +1,7 @@
 """From an upstream block to its dialect. The block has the file's keys; durations may be seconds already.
 
-Shapes (unknown keys, types) are the file reader's affair. What is checked here is meaning: paths, placeholders, and that
-what asking uses is what messages yield. All that is wrong is told at once, each with its place.
+Shapes (unknown keys, types) are the file reader's affair. What is checked here is meaning: paths, placeholders, and
+that what asking uses is what messages yield. All that is wrong is told at once, each with its place.
 """
 
 from __future__ import annotations
@@ -9,26 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from relayd.core.feed.blocks import (
+from relayd.core.feed.build_asking import read_connect, read_variants
+from relayd.core.feed.build_parts import (
     Reader,
     as_list,
     as_table,
-    read_connect,
     read_control,
     read_decode,
     read_fields,
-    read_heartbeat,
     read_login,
     read_sequences,
     read_snapshots,
-    read_specs,
     read_topics,
-    read_variants,
 )
+from relayd.core.feed.build_specs import read_heartbeat, read_specs
 from relayd.core.feed.dialect import Cursor, Dialect
 from relayd.core.feed.errors import Problems
 from relayd.core.feed.extract import compile_extractor
-from relayd.core.feed.path import OUTER, SSE, parse_paths
+from relayd.core.feed.path import OUTER, SSE, Paths, parse_paths
 from relayd.core.feed.usage import check_usage, identities_of
 
 Block = Mapping[str, Any]
@@ -37,6 +35,13 @@ Block = Mapping[str, Any]
 def build_dialect(block: Block) -> Dialect:
     """The dialect of an upstream block. Raises DialectError, which holds everything that is wrong."""
     problems = Problems()
+    with problems.at():
+        return _build(block, problems)
+    problems.finish()
+    raise AssertionError("what is malformed was noted")
+
+
+def _build(block: Block, problems: Problems) -> Dialect:
     roots = ((OUTER,) if _splits(block) else ()) + ((SSE,) if block.get("transport") == "sse" else ())
     reader = Reader(problems, roots)
     topics = read_topics(reader, block.get("topics"))
@@ -45,7 +50,9 @@ def build_dialect(block: Block) -> Dialect:
     subscribe = read_variants(reader, "subscribe", as_list(block.get("subscribe")), (), fields, connect)
     unsubscribe = read_variants(reader, "unsubscribe", as_list(block.get("unsubscribe")), subscribe, fields, connect)
     cursor_block = as_table(block.get("cursor"))
-    cursor, dedupe, payload = None, (), ()
+    cursor = None
+    dedupe: Paths = ()
+    payload: Paths = ()
     if cursor_block:
         with problems.at("cursor"):
             cursor = Cursor(parse_paths(cursor_block.get("at"), roots), float(cursor_block.get("rewind") or 0))

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from relayd.core.feed.errors import Refused, Unset
 from relayd.core.feed.match import glob
 from relayd.core.feed.path import Paths
-from relayd.core.feed.template import Node, Values
+from relayd.core.feed.template import Node, Values, names_of
 from relayd.core.feed.url import Http, Url, render_headers
 from relayd.core.upstream_effects import DialImpossible, DialRequest
 
@@ -48,7 +48,11 @@ class Connect:
     hosts: tuple[str, ...] = ()
     """Globs of hosts that a URL from a reply may name; empty = those under the same parent domain."""
     max_age_s: float | None = None
-    secrets: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The placeholders of the opening request."""
+        return self.url.names | names_of(tuple(self.headers.values()))
 
     def request(self, values: Values, join: str | None = None, url: str | None = None) -> DialRequest:
         """The opening request; `url` in place of the block's (a `drain` that says where to go).

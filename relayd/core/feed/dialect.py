@@ -86,6 +86,8 @@ class Dialect:
     settle_s: float = 1.0
     """With `topics_in_url` or `whole`: how long changes are gathered."""
     dial_at_start: bool = False
+    secrets: tuple[str, ...] = ()
+    """The `env.X` and `file.PATH` that something uses and that have no default."""
 
     @property
     def unasked(self) -> bool:
@@ -112,11 +114,6 @@ class Dialect:
     def login_within_s(self) -> float:
         """How long the whole login may take: the sum of its steps; 0 = there is none that waits."""
         return sum(step.within_s for step in self.login if step.expect is not None)
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The `env.X`, `file.PATH` that something uses and that have no default."""
-        return self.connect.secrets
 
     def variant_of(self, fields: Mapping[str, str]) -> int | None:
         """The position of the `subscribe` variant for these fields."""

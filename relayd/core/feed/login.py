@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from relayd.core.feed.match import Match
 from relayd.core.feed.path import MISSING, Paths, Scope
 from relayd.core.feed.sign import NO_SETS, Sets
-from relayd.core.feed.template import Node
+from relayd.core.feed.template import Node, names_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,11 @@ class LoginStep:
     save: Mapping[str, Paths] = field(default_factory=dict)
     sets: Sets = NO_SETS
     within_s: float = 10.0
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The placeholders it uses."""
+        return (names_of(self.send) - self.sets.names) | self.sets.uses
 
 
 def saved(save: Mapping[str, Paths], scope: Scope) -> dict[str, object]:

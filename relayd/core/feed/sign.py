@@ -57,7 +57,7 @@ class Signature:
         return digest.hex() if self.out == "hex" else base64.b64encode(digest).decode()
 
 
-Entry: TypeAlias = Signature | Node
+Entry: TypeAlias = "Signature | Node"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from relayd.core.feed.control import AckRule
 from relayd.core.feed.errors import Refused
 from relayd.core.feed.match import FOR_ALL, For
 from relayd.core.feed.outcome import Frame, Sending
-from relayd.core.feed.path import Paths
+from relayd.core.feed.path import MISSING, Paths
 from relayd.core.feed.sign import NO_SETS, Sets
 from relayd.core.feed.template import Node, Text, Values, as_text, names_of, render, render_frame, texts_of
 from relayd.core.feed.url import Http
@@ -53,6 +53,7 @@ class Variant:
     text: Paths = ()
     """Where the reply to `http` says why it failed."""
     within_s: float | None = None
+    settle_s: float = 1.0
     outer_names: frozenset[str] = frozenset()
     """With `in_url`: the placeholders of `connect`."""
 
@@ -93,13 +94,15 @@ class Written:
     sending: Sending
     ids: frozenset[str]
     """The texts that `$id` was rendered into: what an ack may name."""
+    bound: object = MISSING
+    """The id that we chose (`bind`)."""
 
 
 Rows: TypeAlias = Sequence[Values]
 """One table of values per subscription."""
 
 
-def write(variant: Variant, values: Values, rows: Rows, number: int) -> Written:
+def write(variant: Variant, values: Values, rows: Rows, number: int = 0) -> Written:
     """One message for these subscriptions. `values` hold all that is not a subscription's own.
 
     Raises Unset, and Refused for values that cannot be put into it.
@@ -116,7 +119,8 @@ def write(variant: Variant, values: Values, rows: Rows, number: int) -> Written:
         sending = variant.http.render(every, {**every, ROW: members}, variant.join, number)
     else:
         sending = Frame(render_frame(variant.send, every))
-    return Written(sending, ids_in(variant, every))
+    bound = MISSING if variant.bind is None else variant.bind.render(every)
+    return Written(sending, ids_in(variant, every), bound)
 
 
 def _joined(variant: Variant, members: list[object]) -> object:
@@ -155,16 +159,20 @@ def grouped(variant: Variant, rows: Sequence[tuple[Any, Values]]) -> list[list[t
         return [[row] for row in rows]
     groups: dict[tuple[str, ...], list[tuple[Any, Values]]] = {}
     for subscription, values in rows:
-        key = tuple(as_text(values[name]) for name in variant.alike if name in values)
-        groups.setdefault(key, []).append((subscription, values))
+        groups.setdefault(alike(variant, values), []).append((subscription, values))
     return list(groups.values())
+
+
+def alike(variant: Variant, values: Values) -> tuple[str, ...]:
+    """What subscriptions of one message have in common."""
+    return tuple(as_text(values[name]) for name in variant.alike if name in values)
 
 
 def batches(variant: Variant, count: int, length: Callable[[int, int], int]) -> Iterator[tuple[int, int]]:
     """Cuts `count` subscriptions into messages: (start, end) of each, as few as `batch` and `bytes` allow.
 
-    `length(start, end)` is the length of such a message. One that is too long with a single member is made all the same:
-    the caller refuses it.
+    `length(start, end)` is the length of such a message. One that is too long with a single member is made all the
+    same: the caller refuses it.
     """
     start = 0
     while start < count:

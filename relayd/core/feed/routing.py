@@ -1,0 +1,149 @@
+"""From the fields of a message to the topics that want it, and what is known of each: its sequence, its snapshots.
+
+A wanted topic fits a message that has all of its fields; it may name fewer than the message has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Generic, TypeVar
+
+from relayd.core.feed.dialect import Dialect
+from relayd.core.feed.outcome import Number
+from relayd.core.feed.sequence import Sequence, end_of
+from relayd.core.feed.snapshot import Snapshot
+
+T = TypeVar("T")
+
+#: Field tables that are remembered. Above it the oldest is forgotten, and its sequence starts anew (guess: six times
+#: the default of `limits.topics`).
+MAX_TARGETS = 65_536
+
+Values = tuple[str | None, ...]
+
+
+class Target(Generic[T]):
+    """Messages with the same fields."""
+
+    __slots__ = ("fields", "last", "sequence", "snapshots", "topics")
+
+    def __init__(self, fields: Mapping[str, str], topics: tuple[T, ...], dialect: Dialect) -> None:
+        self.fields = fields
+        self.topics = topics
+        """Who wants them, in the order they came; empty = this target is no longer valid."""
+        self.sequence: Sequence | None = next(
+            (one for one in dialect.sequences if not one.per_connection and one.applies.holds(fields)), None
+        )
+        self.snapshots: tuple[Snapshot, ...] = tuple(
+            one for one in dialect.snapshots if one.when is not None and one.applies.holds(fields)
+        )
+        self.last: int | None = None
+        """The last number of the sequence."""
+
+    def count(self, number: Number | None, snapshot: bool) -> tuple[bool, int | None]:
+        """A message came: whether some are missing before it, and how many (None = nobody can know)."""
+        if number is None or self.sequence is None:
+            if snapshot:
+                self.last = None
+            return False, None
+        told = self.sequence.gap(self.last, number, snapshot)
+        self.last = end_of(number)
+        return told
+
+
+class Router(Generic[T]):
+    """Which topics want which fields."""
+
+    def __init__(self, dialect: Dialect, resolve: Callable[[Mapping[str, str]], tuple[T, ...]] | None) -> None:
+        self._dialect = dialect
+        self._names = dialect.field_names
+        self._resolve = resolve if dialect.unasked else None
+        self._wanted: dict[T, Mapping[str, str]] = {}
+        self._order: dict[T, int] = {}
+        self._shapes: dict[tuple[str, ...], dict[tuple[str, ...], dict[T, None]]] = {}
+        self._targets: dict[Values, Target[T]] = {}
+        self._next = 0
+
+    def __contains__(self, topic: T) -> bool:
+        return topic in self._wanted
+
+    def __len__(self) -> int:
+        return len(self._wanted)
+
+    def in_order(self, topics: Iterable[T]) -> tuple[T, ...]:
+        """The wanted ones of these topics, in the order they were wanted."""
+        return tuple(sorted({topic for topic in topics if topic in self._order}, key=self._order.__getitem__))
+
+    def add(self, topic: T, fields: Mapping[str, str]) -> None:
+        """A topic is wanted."""
+        self._wanted[topic] = fields
+        self._order[topic] = self._next
+        self._next += 1
+        shape = tuple(sorted(fields))
+        self._shapes.setdefault(shape, {}).setdefault(tuple(fields[name] for name in shape), {})[topic] = None
+        self._refresh(fields)
+
+    def discard(self, topic: T) -> None:
+        """A topic is no longer wanted."""
+        fields = self._wanted.pop(topic)
+        del self._order[topic]
+        shape = tuple(sorted(fields))
+        values = tuple(fields[name] for name in shape)
+        topics = self._shapes[shape][values]
+        del topics[topic]
+        if not topics:
+            del self._shapes[shape][values]
+        if not self._shapes[shape]:
+            del self._shapes[shape]
+        self._refresh(fields)
+
+    def find(self, fields: Mapping[str, str]) -> Target[T] | None:
+        """The target of a message's fields; None = nobody wants it."""
+        values = tuple([fields.get(name) for name in self._names])
+        target = self._targets.get(values)
+        if target is None:
+            topics = self._topics_of(fields)
+            if not topics:
+                return None
+            if len(self._targets) >= MAX_TARGETS:
+                self._targets.pop(next(iter(self._targets))).topics = ()
+            target = self._targets[values] = Target(fields, topics, self._dialect)
+        return target
+
+    def forget(self) -> None:
+        """Whatever `resolve` said may have changed."""
+        for target in self._targets.values():
+            target.topics = ()
+        self._targets.clear()
+
+    def restart(self, topics: Iterable[T]) -> None:
+        """The sequences of these topics start anew: they were asked for again."""
+        asked = set(topics)
+        for target in self._targets.values():
+            if not asked.isdisjoint(target.topics):
+                target.last = None
+
+    def _topics_of(self, fields: Mapping[str, str]) -> tuple[T, ...]:
+        if self._resolve is not None:
+            return self._resolve(fields)
+        found: list[T] = []
+        for shape, by_values in self._shapes.items():
+            found += by_values.get(tuple([fields.get(name, None) for name in shape]), ())  # type: ignore[arg-type]
+        return tuple(found) if len(found) < 2 else self.in_order(found)
+
+    def _refresh(self, fields: Mapping[str, str]) -> None:
+        values = tuple([fields.get(name) for name in self._names])
+        if None not in values:
+            self._refresh_one(values)
+            return
+        for key, target in list(self._targets.items()):
+            if all(target.fields.get(name) == value for name, value in fields.items()):
+                self._refresh_one(key)
+
+    def _refresh_one(self, key: Values) -> None:
+        target = self._targets.get(key)
+        if target is None:
+            return
+        target.topics = self._topics_of(target.fields)
+        if not target.topics:
+            del self._targets[key]
