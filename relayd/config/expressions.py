@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar, cast
 
-from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
+from pydantic import BeforeValidator, PlainValidator, Strict, WithJsonSchema
 
-from relayd.config.scalars import Refusals, Seq, parse_duration, refuse
+from relayd.config.scalars import Refusals, parse_duration, refuse
 from relayd.core.feed import path
 from relayd.core.feed.errors import Malformed
 
@@ -291,12 +291,20 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, Mapping) else value
 
 
-AsList = BeforeValidator(_listed)
-"""Lets a block stand alone where a list of variants may stand."""
+class VariantsSchema:
+    """Tells the JSON Schema that one block may stand where a list may."""
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
+        several: dict[str, Any] = handler(core_schema)
+        return {"anyOf": [several["items"], several]}
+
+
+Variants = Annotated[tuple[T, ...], Strict(False), BeforeValidator(_listed), VariantsSchema()]
+"""A list of variants; one block may stand alone."""
+
 __all__ = [
     "RECONNECT_WORDS",
     "AfterClose",
-    "AsList",
     "At",
     "CodeRange",
     "Codes",
@@ -309,6 +317,6 @@ __all__ = [
     "Path",
     "Paths",
     "Scalar",
-    "Seq",
     "Template",
+    "Variants",
 ]

@@ -250,7 +250,8 @@ def loads(text: str, name: str, environ: Mapping[str, str]) -> Config:
     config, blocks, problems = validate(source, reader.problems)
     problems += check(blocks, source, environ)
     if problems or config is None:
-        raise ConfigErrors(sorted(problems, key=_where))
+        in_order = sorted(problems, key=lambda problem: problem.place)
+        raise ConfigErrors(in_order)
     return config
 
 
@@ -260,7 +261,3 @@ def _refused(name: str, what: str, expected: str = "", place: Place = TOP) -> Co
 
 def _place_of(text: str, index: int) -> Place:
     return Place(text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))
-
-
-def _where(problem: Problem) -> Place:
-    return problem.place

@@ -65,6 +65,29 @@ class Source:
         """A Problem at this path, or at the nearest one above it that stands in the file (at its key where `key`)."""
         return Problem(self.name, self.place(path, key=key), path, what, got, expected, meant)
 
+    def written(self, base: KeyPath, place: KeyPath) -> KeyPath:
+        """The path in the file of a place in the model below `base`.
+
+        In the model variants are a list; the position of one that stands alone in the file is left out.
+        """
+        path, value = base, self.at(base)
+        for step in place:
+            if isinstance(step, int) and isinstance(value, Mapping):
+                continue
+            path = (*path, step)
+            value = self.at(path)
+        return path
+
+    def at(self, path: KeyPath) -> Any:
+        """What stands at a path, or None."""
+        value = self.data
+        for step in path:
+            try:
+                value = value[step]
+            except (LookupError, TypeError):
+                return None
+        return value
+
     def place(self, path: KeyPath, *, key: bool = False) -> Place:
         """Where a value (or its key) stands; the nearest value above it where it does not stand in the file."""
         if key and path in self.keys:

@@ -8,6 +8,7 @@ holds `expected`.
 from __future__ import annotations
 
 import enum
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -158,10 +159,11 @@ def _is_count(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 9
 
 
-def _number(value: Any) -> Any:
-    if not _is_number(value):
-        raise refuse("not a number", "a number above 0")
-    return value
+def parse_positive(value: Any) -> float:
+    """A finite number above 0. Raises PydanticCustomError for anything else."""
+    if not _is_number(value) or not math.isfinite(value) or value <= 0:
+        raise refuse("not a number above 0", "a number above 0, such as 10 or 0.5")
+    return float(value)
 
 
 def _present(value: Any) -> Any:
@@ -213,7 +215,7 @@ Text = Annotated[str, Field(min_length=1)]
 """Text that is not empty."""
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 """A whole number from 1."""
-Positive = Annotated[float, Strict(False), BeforeValidator(_number), Field(gt=0, le=1e15, allow_inf_nan=False)]
+Positive = Annotated[float, PlainValidator(parse_positive), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
 """A number above 0."""
 Seq = Annotated[tuple[T, ...], Strict(False)]
 """A list in the file, a tuple in the model."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from relayd.config.expressions import AfterClose, Codes, MarketHours, Match, Path, Template
+from relayd.config.expressions import AfterClose, Codes, MarketHours, Match, Paths, Template
 from relayd.config.model.block import Block
 from relayd.config.scalars import Count, Duration, Given, OrOff, RateText, Seq, Text
 
@@ -59,7 +59,7 @@ class HttpStep(Block):
 
     http: Http
     """The request."""
-    save: Mapping[str, Path] = Field(default_factory=dict)
+    save: Mapping[str, Paths] = Field(default_factory=dict)
     """Name -> path in the reply, for use as `$name`."""
     keep: Given[Literal["until-refused"]] = None
     """Keep what was saved until a 401, 403 or failed handshake; left out: asked anew at each dial."""
@@ -74,7 +74,7 @@ class Refresh(Block):
     """The interval."""
     http: Http
     """The request."""
-    save: Mapping[str, Path] = Field(default_factory=dict)
+    save: Mapping[str, Paths] = Field(default_factory=dict)
     """Name -> path in the reply."""
 
 
@@ -121,7 +121,7 @@ class LoginStep(Block):
     """The answer that ends this step; left out: the step ends when it is sent."""
     fail: Given[Match] = None
     """The answer that means no; the upstream is then `refused`, not retried at pace."""
-    save: Mapping[str, Path] = Field(default_factory=dict)
+    save: Mapping[str, Paths] = Field(default_factory=dict)
     """Name -> path in the answer, for use as `$name`."""
     within_s: Duration = Field(default=10.0, alias="within")
     """The answer is due in this time (as long as a handshake)"""

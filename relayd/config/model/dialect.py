@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from relayd.config.expressions import At, Every, Field_, For, Match, Path, Template
+from relayd.config.expressions import At, Every, Field_, For, Match, Path, Paths, Template
 from relayd.config.model.block import Block
 from relayd.config.model.connect import Computed, Http
 from relayd.config.scalars import Count, Duration, Given, Positive, Seq, Size, Text
@@ -78,7 +78,7 @@ class Fail(Block):
     """Path of the id we sent."""
     at: Given[At] = None
     """Path of the feed name or of fields."""
-    text: Given[Path] = None
+    text: Given[Paths] = None
     """Path of the reason, told to the browsers of the topic."""
 
 
@@ -139,6 +139,8 @@ class Subscribe(Request):
     """The id that we choose for the subscription, such as `$id`."""
     ack: Given[Ack] = None
     """How the reply to `http` confirms."""
+    fail: Given[Fail] = None
+    """Where the reply to `http` says why it failed."""
     within_s: Given[Duration] = Field(default=None, alias="within")
     """An ack or data is due in this time, else the topic has failed; left out: a quiet topic is no fault."""
 
@@ -197,7 +199,7 @@ class Snapshot(Block):
 class Cursor(Block):
     """The point from which the upstream resumes."""
 
-    at: Path
+    at: Paths
     """Path of the point in a message."""
     rewind: Given[Positive] = None
     """Start this much earlier, in the cursor's own unit; left out: at the point."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from relayd.config.expressions import AsList, Path
+from relayd.config.expressions import Paths, Variants
 from relayd.config.model.block import Block
 from relayd.config.model.connect import Connect, LoginStep, Reconnect, Silence, UpstreamLimits
 from relayd.config.model.dialect import (
@@ -44,8 +44,18 @@ def _feed_names(topics: Any) -> Any:
     return {name: {} for name in topics}
 
 
+_ROW = {"type": "object", "properties": {"as": {"type": "string", "minLength": 1}}}
+_TOPICS = {
+    "anyOf": [
+        {"type": "array", "items": {"type": "string", "minLength": 1}, "uniqueItems": True},
+        {"type": "object", "additionalProperties": _ROW},
+    ]
+}
+
 Row = Annotated[FeedName, BeforeValidator(_feed_name)]
 """One feed name's row of the `topics` table."""
+FeedNames = Annotated[Given[Mapping[Text, Row]], BeforeValidator(_feed_names), WithJsonSchema(_TOPICS)]
+"""The `topics` table."""
 
 
 class Upstream(Block):
@@ -61,27 +71,27 @@ class Upstream(Block):
     """How a frame becomes messages."""
     topic: Topic
     """How the fields of a message are found."""
-    topics: Annotated[Given[Mapping[Text, Row]], BeforeValidator(_feed_names)] = None
+    topics: FeedNames = None
     """The feed names there are: a list, or a table with the values each brings; left out: any."""
-    subscribe: Annotated[Seq[Subscribe], AsList] = ()
+    subscribe: Variants[Subscribe] = ()
     """How topics are asked for, one block or a list of variants; left out: the feed pushes unasked."""
-    unsubscribe: Annotated[Seq[Request], AsList] = ()
+    unsubscribe: Variants[Request] = ()
     """Only where it differs from `subscribe` by more than `$verb`."""
-    payload: Given[Path] = None
+    payload: Given[Paths] = None
     """The part of a message that is published, as a slice of its bytes; left out: all."""
-    control: Annotated[Seq[Control], AsList] = ()
+    control: Variants[Control] = ()
     """Rules for messages that hold no data, tried in order."""
     heartbeat: OrOff[Heartbeat] = Field(default_factory=Heartbeat)
     """A WebSocket ping every 20 s where no message is given; `off` for feeds that forbid pings."""
     silence: Silence = Field(default_factory=Silence)
     """Watchdogs for a connection that says nothing."""
-    sequence: Annotated[Seq[Sequence], AsList] = ()
+    sequence: Variants[Sequence] = ()
     """The counter by which a loss is seen; one block or variants."""
-    snapshot: Annotated[Seq[Snapshot], AsList] = ()
+    snapshot: Variants[Snapshot] = ()
     """The message that holds the whole state; one block or variants."""
     cursor: Given[Cursor] = None
     """The point from which the upstream resumes."""
-    dedupe: Given[Path] = None
+    dedupe: Given[Paths] = None
     """Path of a message's identity: one that came before is dropped."""
     limits: UpstreamLimits = Field(default_factory=UpstreamLimits)
     """What the feed allows."""
