@@ -6,8 +6,9 @@ The hub says `wanted` and `unwanted`; the session hears of a topic once, however
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import inf
 from typing import Generic, Protocol, TypeVar
+
+from relayd.core.deadlines import Deadlines
 
 
 class Route(Protocol):
@@ -35,6 +36,7 @@ class Wanting(Protocol[TIn]):
 
     def want(self, topic: TIn, fields: Mapping[str, str], now: float) -> None: ...
     def unwant(self, topic: TIn, now: float) -> None: ...
+    def refresh(self, topic: TIn, now: float) -> None: ...
 
 
 class Demand(Generic[T]):
@@ -46,8 +48,7 @@ class Demand(Generic[T]):
         self._monotonic = monotonic
         self._wake = wake
         self._pinned: set[T] = set()
-        # One queue for each length of linger: in each, insertion order is the order of deadlines.
-        self._lingering: dict[float, dict[T, float]] = {}
+        self._lingering: Deadlines[T] = Deadlines()
 
     def pin(self, topic: T) -> None:
         """Want it for ever, whoever listens."""
@@ -56,30 +57,27 @@ class Demand(Generic[T]):
 
     def wanted(self, topic: T) -> None:
         """Its first browser came."""
-        queue = self._lingering.get(topic.route.linger_s)
-        if queue is not None and queue.pop(topic, None) is not None:
+        if self._lingering.discard(topic):
             return
         self._session.want(topic, topic.fields, self._monotonic())
         self._wake()
 
     def unwanted(self, topic: T) -> None:
         """Its last browser left."""
-        if topic in self._pinned:
-            return
-        linger_s = topic.route.linger_s
-        queue = self._lingering.setdefault(linger_s, {})
-        queue.pop(topic, None)
-        queue[topic] = self._monotonic() + linger_s
+        if topic not in self._pinned:
+            self._lingering.set(topic, topic.route.linger_s, self._monotonic())
+            self._wake()
+
+    def refresh(self, topic: T) -> None:
+        """A newcomer needs a snapshot that the ring no longer holds: the upstream is asked anew."""
+        self._session.refresh(topic, self._monotonic())
         self._wake()
 
     def next_deadline(self) -> float:
         """When a linger is over; infinity = none."""
-        return min((next(iter(queue.values())) for queue in self._lingering.values() if queue), default=inf)
+        return self._lingering.next()
 
     def tick(self, now: float) -> None:
         """Give up the topics whose linger is over."""
-        for queue in self._lingering.values():
-            while queue and next(iter(queue.values())) <= now:
-                topic = next(iter(queue))
-                del queue[topic]
-                self._session.unwant(topic, now)
+        for topic in self._lingering.take_due(now):
+            self._session.unwant(topic, now)

@@ -120,6 +120,11 @@ class UpstreamSession(Generic[T]):
         self.topics.unwant(topic)
         self.counters.topics = len(self.topics)
 
+    def refresh(self, topic: T, now: float) -> None:
+        """Somebody needs a fresh snapshot of this topic: ask for it anew, if that was not done too often of late."""
+        if self.connection is not None and self.connection.ready:
+            self.connection.refresh(topic, now)
+
     # -- inputs: the connection
 
     def tcp_up(self, now: float) -> Effects:

@@ -101,6 +101,11 @@ class Connection(Generic[T]):
             or now - self.open_at >= self._policy.settle_quiet_s
         )
 
+    def refresh(self, topic: T, now: float) -> None:
+        """Ask for a topic anew, for its snapshot."""
+        if self._may_repair(topic, now):
+            self._again([topic])
+
     # -- what comes
 
     def message(self, payload: bytes, is_text: bool, now: float) -> Event | Loss | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -29,6 +29,10 @@ REFUSED: Literal["refused"] = "refused"
 STATUS_DEFAULTS: Mapping[int, Verdict] = {401: REFUSED, 403: REFUSED, 418: "wait", 429: "wait"}
 
 
+def never(fields: Mapping[str, str]) -> None:
+    """No topic is ever overdue: a quiet one is no fault."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamPolicy:
     """Durations in seconds; None switches a watchdog off."""
@@ -47,8 +51,8 @@ class UpstreamPolicy:
     """The whole login; graphql-transport-ws closes with 4408 after 3 to 10 s."""
     goodbye_within_s: float = 2.0
     """Close frame to the end of TCP, as for browsers."""
-    subscribe_within_s: float | None = None
-    """How long a sent topic may stay without an ack or data before it has failed."""
+    subscribe_within_s: Callable[[Mapping[str, str]], float | None] = never
+    """How long a sent topic of these fields may stay without an ack or data before it has failed; None = for ever."""
     failed_again_s: float = 300.0
     """A failed topic is asked for again at this pace: guess, slow enough for any limit."""
     heartbeat: HeartbeatSpec | None = field(default_factory=HeartbeatSpec)

@@ -6,12 +6,12 @@ never something read back from an earlier one. A topic that comes and goes while
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from math import inf
 from typing import Generic, TypeVar
 
+from relayd.core.deadlines import Deadlines
 from relayd.core.publication import TopicState
 from relayd.core.upstream_effects import FeedSink
 
@@ -60,9 +60,16 @@ class TopicLedger(Generic[T]):
     """The topics of one upstream. Bounded by what the hub lets exist (`limits.topics`)."""
 
     def __init__(
-        self, sink: FeedSink[T], *, within_s: float | None, failed_again_s: float, acks: bool, unasked: bool
+        self,
+        sink: FeedSink[T],
+        *,
+        within_s: Callable[[Mapping[str, str]], float | None],
+        failed_again_s: float,
+        acks: bool,
+        unasked: bool,
     ) -> None:
-        """`within_s`: how long a sent topic may lack ack and data; None = for ever. `unasked`: nothing is sent."""
+        """`within_s`: how long a sent topic of these fields may lack ack and data; None = for ever. `unasked`: nothing
+        is sent."""
         self._sink = sink
         self._within_s = within_s
         self._failed_again_s = failed_again_s
@@ -71,9 +78,8 @@ class TopicLedger(Generic[T]):
         self._entries: dict[T, _Entry[T]] = {}
         self._to_want: dict[T, _Entry[T]] = {}
         self._to_drop: dict[T, _Entry[T]] = {}
-        # Both spans are constant, so insertion order is the order of deadlines.
-        self._overdue_at: dict[T, float] = {}
-        self._again_at: dict[T, float] = {}
+        self._overdue: Deadlines[T] = Deadlines()
+        self._failed: Deadlines[T] = Deadlines()
         self._refused_why: str | None = None
 
     def __len__(self) -> int:
@@ -88,7 +94,7 @@ class TopicLedger(Generic[T]):
     @property
     def subscribed(self) -> bool:
         """Whether anything was asked of this connection, so that silence means something."""
-        return len(self._entries) > len(self._to_want) + len(self._again_at)
+        return len(self._entries) > len(self._to_want) + len(self._failed)
 
     @property
     def difference_due(self) -> bool:
@@ -141,8 +147,8 @@ class TopicLedger(Generic[T]):
             if entry.why:
                 entry.why = ""
                 self._tell_waiting(entry)
-            if self._within_s is not None:
-                self._overdue_at[topic] = now + self._within_s
+            if (within_s := self._within_s(entry.fields)) is not None:
+                self._overdue.set(topic, within_s, now)
         self._to_want.clear()
 
     # -- what the upstream says
@@ -168,7 +174,7 @@ class TopicLedger(Generic[T]):
                 continue
             entry.gap_due = entry.gap_due or entry.phase is Phase.LIVE
             self._confirm(entry, Phase.FAILED)
-            self._again_at[topic] = now + self._failed_again_s
+            self._failed.set(topic, self._failed_again_s, now)
             entry.why = why
             self._sink.state(topic, TopicState.FAILED, why)
 
@@ -232,14 +238,13 @@ class TopicLedger(Generic[T]):
 
     def next_deadline(self) -> float:
         """When `tick` has something to do, in the seconds of `now`; infinity = never."""
-        return min(next(iter(self._overdue_at.values()), inf), next(iter(self._again_at.values()), inf))
+        return min(self._overdue.next(), self._failed.next())
 
     def tick(self, now: float) -> list[T]:
         """Fails what is overdue, wants again what failed long ago; returns what the upstream should forget."""
-        overdue = _due(self._overdue_at, now)
-        self.failed(overdue, f"the upstream did not answer in {self._within_s:g} s" if overdue else "", now)
-        for topic in _due(self._again_at, now):
-            del self._again_at[topic]
+        overdue = self._overdue.take_due(now)
+        self.failed(overdue, "the upstream did not answer within subscribe.within", now)
+        for topic in self._failed.take_due(now):
             self._entries[topic].phase = Phase.WANTED
             self._to_want[topic] = self._entries[topic]
         return overdue
@@ -249,8 +254,8 @@ class TopicLedger(Generic[T]):
     def _confirm(self, entry: _Entry[T], phase: Phase) -> None:
         entry.phase = phase
         entry.why = ""
-        self._overdue_at.pop(entry.topic, None)
-        self._again_at.pop(entry.topic, None)
+        self._overdue.discard(entry.topic)
+        self._failed.discard(entry.topic)
 
     def _away(self, entry: _Entry[T]) -> None:
         was_live = entry.phase is Phase.LIVE
@@ -281,12 +286,3 @@ class TopicLedger(Generic[T]):
             self._sink.state(entry.topic, TopicState.RECONNECTING)
         else:
             self._sink.state(entry.topic, TopicState.PENDING)
-
-
-def _due(deadlines: dict[T, float], now: float) -> list[T]:
-    due = []
-    for topic, at in deadlines.items():
-        if at > now:
-            break
-        due.append(topic)
-    return due
