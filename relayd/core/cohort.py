@@ -232,7 +232,7 @@ class Cohort:
         return flush.entries + self.pending
 
     def is_level(self, serial: int, positions: Mapping[Topic, int]) -> bool:
-        """Whether one who has everything up to that serial, and up to these offsets, may join: no flush will repeat it."""
+        """Whether one who has everything up to that serial, and these offsets, may join: no flush will repeat it."""
         quiet = not self.pending and self.flush is None
         if quiet:
             self.flushed = max(self.flushed, serial)  # nothing of ours lies between

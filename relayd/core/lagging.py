@@ -230,8 +230,8 @@ class Lagging:
         start = topic.ring.start_for_newcomer()
         if start is None:
             topic.hub.refresh(topic)
-        elif start >= self.positions[topic]:
-            self.positions[topic] = start
+        else:
+            self.positions[topic] = start  # what the ring holds begins no later
 
     def _skip_late(self, topic: Topic, max_lag_s: float, frames: list[bytes]) -> None:
         """What is older than `max_lag` is no news any more."""

@@ -150,8 +150,10 @@ class Readers:
             start = ring.start_for_newcomer()
             following = ring.end if start is None else start + 1
             count = None if offset is None or after < ring.last_gap_gone else following - after - 1
-            if count != 0:
-                lost = wire.lost(topic.name, after, following, count, "epoch" if offset is None else "slow")
+            lost = wire.lost(topic.name, after, following, count, "epoch" if offset is None else "slow")
+            if count is not None:
+                self._hub.counters.lost_slow += count
+                lagging.subscriber.lost_messages += count
         elif topic in lagging.positions:
             return Joined(topic, topic.position, None, None)
         start = ring.start_for_newcomer()

@@ -21,7 +21,8 @@ from relayd.core.topic import MAX_TOPIC_BYTES, TopicPattern
 from tests.support.hub_rig import route
 
 TICKER = route("m/ticker/$symbol", allow={"channel": AllowValues(("ticker",)), "symbol": AllowGlob("*-USD")})
-BOOK = route("m/book/$symbol", allow={"channel": AllowValues(("level2",)), "symbol": AllowValues(("BTC-USD", "ETH-USD"))})
+PAIRS = AllowValues(("BTC-USD", "ETH-USD"))
+BOOK = route("m/book/$symbol", allow={"channel": AllowValues(("level2",)), "symbol": PAIRS})
 TABLE = RouteTable([TICKER, BOOK])
 
 

@@ -1,0 +1,329 @@
+"""Catching up from the rings."""
+
+from __future__ import annotations
+
+from relayd.core.closecode import CLOSE_POSITION_LOST
+from relayd.core.lagging import PROGRESS_BYTES
+from relayd.core.routes import Mode
+from relayd.core.subscriber import Pace
+from tests.support.hub_rig import Client, Rig, delivery, frames, route, say
+
+
+def lag(rig: Rig, name: str, *, raw: bool = False) -> tuple[object, Client]:
+    """A reader that has the first publication, and whose socket is full since the second."""
+    rig.publish(name, snapshot=rig.hub.topic(name).route.delivery.deltas)
+    session, sink = rig.open(raw=name if raw else None)
+    client = Client(sink, lambda topic: topic.startswith("c/"))
+    if not raw:
+        say(session, op="subscribe", topics=[name])
+        client.read()
+    sink.room = 0
+    rig.publish(name)
+    rig.clock.advance(0.1)
+    assert session.subscriber.pace is Pace.LAGGING
+    return session, client
+
+
+def read_all(rig: Rig, client: Client) -> list[dict[str, object]]:
+    """The client reads everything there is; the messages it got."""
+    messages = []
+    for _ in range(5):
+        client.sink.read(1 << 30)
+        messages += client.read()
+        rig.clock.advance(0.1)
+    return messages
+
+
+class QueueTests:
+    """Everything the ring holds, in order; what it let go is announced."""
+
+    def test_nothing_lost(self) -> None:
+        """A short stop costs nothing, and ends in the cohort."""
+        rig = Rig(route("t/$n"))
+        session, client = lag(rig, "t/a")
+        for _ in range(50):
+            rig.publish("t/a")
+        read_all(rig, client)
+        assert client.data["t/a"] == list(range(1, 53))
+        assert session.subscriber.pace is Pace.CURRENT  # type: ignore[attr-defined]
+
+    def test_the_ring_let_go(self) -> None:
+        """The loss stands before what follows it, with its count."""
+        rig = Rig(route("t/$n", delivery(history_count=10)))
+        _, client = lag(rig, "t/a")
+        for _ in range(50):
+            rig.publish("t/a")
+        rig.clock.advance(0.1)
+        messages = read_all(rig, client)
+        assert {"op": "lost", "topic": "t/a", "after": 2, "next": 43, "count": 40, "why": "slow"} in messages
+        assert client.data["t/a"] == [1, 2, *range(43, 53)]
+        assert rig.counters.lost_slow == 40
+
+    def test_a_gap_among_the_lost(self) -> None:
+        """Then nobody knows how many."""
+        rig = Rig(route("t/$n", delivery(history_count=10)))
+        _, client = lag(rig, "t/a")
+        rig.hub.gap(rig.hub.topic("t/a"), 1000, "upstream")
+        for _ in range(50):
+            rig.publish("t/a")
+        rig.clock.advance(0.1)
+        read_all(rig, client)
+        assert client.unknown_loss == {"t/a"}
+
+    def test_a_mark_in_its_place(self) -> None:
+        """An upstream's gap is told between what it stands between."""
+        rig = Rig(route("t/$n"))
+        _, client = lag(rig, "t/a")
+        rig.hub.gap(rig.hub.topic("t/a"), 7, "upstream")
+        rig.publish("t/a")
+        rig.clock.advance(0.1)
+        read_all(rig, client)
+        assert client.data["t/a"] == [1, 2, 4]
+        assert client.lost["t/a"] == 7
+
+    def test_order_across_topics(self) -> None:
+        """By serial, as they came."""
+        rig = Rig(route("t/$n"))
+        session, client = lag(rig, "t/a")
+        say(session, op="subscribe", topics=["t/b", "t/c"])  # type: ignore[arg-type]
+        for name in ("t/b", "t/a", "t/c", "t/a", "t/b"):
+            rig.publish(name)
+        got = [(message["topic"], message["offset"]) for message in read_all(rig, client) if "offset" in message]
+        assert got == [("t/a", 2), ("t/b", 1), ("t/a", 3), ("t/c", 1), ("t/a", 4), ("t/b", 2)]
+
+    def test_max_lag(self) -> None:
+        """What is old is dropped with notice; what is fresh comes."""
+        rig = Rig(route("t/$n", delivery(max_lag_s=5.0)))
+        _, client = lag(rig, "t/a")
+        for _ in range(20):
+            rig.publish("t/a")
+        rig.clock.advance(6)
+        rig.publish("t/a")
+        rig.clock.advance(0.1)
+        read_all(rig, client)
+        assert client.data["t/a"] == [1, 2, 23]
+        assert client.lost["t/a"] == 20
+
+    def test_max_lag_of_everything(self) -> None:
+        """When all is old, all is announced."""
+        rig = Rig(route("t/$n", delivery(max_lag_s=5.0)))
+        _, client = lag(rig, "t/a")
+        for _ in range(20):
+            rig.publish("t/a")
+        rig.clock.advance(60)
+        read_all(rig, client)
+        assert client.data["t/a"] == [1, 2]
+        assert client.lost["t/a"] == 20
+
+
+class ConflateTests:
+    """Only the newest."""
+
+    def test_per_topic(self) -> None:
+        """One publication, whatever came meanwhile; the jump is the notice."""
+        rig = Rig(route("c/$n", delivery(Mode.CONFLATE)))
+        _, client = lag(rig, "c/a")
+        for _ in range(50):
+            rig.publish("c/a")
+        rig.clock.advance(0.1)
+        read_all(rig, client)
+        assert client.data["c/a"] == [1, 2, 52]
+
+    def test_per_key(self) -> None:
+        """The newest of each key, in the order of their age."""
+        rig = Rig(route("c/$n", delivery(Mode.CONFLATE, key_of=lambda payload: payload)))
+        _, client = lag(rig, "c/a")
+        for payload in (b"5", b"6", b"5", b"7"):
+            rig.publish("c/a", payload)
+        rig.clock.advance(0.1)
+        read_all(rig, client)
+        assert client.data["c/a"] == [1, 2, 4, 5, 6]
+
+    def test_marks_are_jumps(self) -> None:
+        """A gap is not told to who conflates."""
+        rig = Rig(route("c/$n", delivery(Mode.CONFLATE)))
+        _, client = lag(rig, "c/a")
+        rig.hub.gap(rig.hub.topic("c/a"), 3, "upstream")
+        rig.publish("c/a")
+        rig.clock.advance(0.1)
+        read_all(rig, client)
+        assert client.data["c/a"] == [1, 2, 4]
+
+
+class LosslessTests:
+    """A state and its changes."""
+
+    def rig(self) -> Rig:
+        """A topic of deltas with room for ten."""
+        return Rig(route("d/$n", delivery(Mode.LOSSLESS, deltas=True, history_count=10)))
+
+    def test_from_the_newest_snapshot(self) -> None:
+        """Lost, then the snapshot and all since."""
+        rig = self.rig()
+        _, client = lag(rig, "d/a")
+        for _ in range(20):
+            rig.publish("d/a")
+        rig.publish("d/a", snapshot=True)
+        rig.publish("d/a")
+        rig.clock.advance(0.1)
+        read_all(rig, client)
+        assert client.data["d/a"] == [1, 2, 23, 24]
+
+    def test_fresh_snapshot_is_asked_for(self) -> None:
+        """When the ring has none: the upstream is asked, and what comes before it is announced."""
+        rig = self.rig()
+        _, client = lag(rig, "d/a")
+        for _ in range(20):
+            rig.publish("d/a")
+        rig.clock.advance(0.1)
+        read_all(rig, client)
+        assert rig.demand.refreshed == ["d/a"]
+        rig.publish("d/a", snapshot=True)
+        rig.clock.advance(0.1)
+        assert read_all(rig, client)[-1]["snapshot"] is True
+
+
+class RawTests:
+    """`/raw` cannot be told."""
+
+    def test_a_loss_closes(self) -> None:
+        """4010, and nothing after what was whole."""
+        rig = Rig(route("t/$n", delivery(history_count=5)))
+        session, client = lag(rig, "t/a", raw=True)
+        for _ in range(20):
+            rig.publish("t/a")
+        rig.clock.advance(0.1)
+        client.sink.read(1 << 30)
+        assert client.sink.closed is CLOSE_POSITION_LOST
+        assert session.subscriber.pace is Pace.GONE  # type: ignore[attr-defined]
+
+    def test_a_mark_closes(self) -> None:
+        """An upstream's gap met while catching up."""
+        rig = Rig(route("t/$n"))
+        _, client = lag(rig, "t/a", raw=True)
+        rig.publish("t/a")
+        rig.clock.advance(0.1)
+        rig.hub.gap(rig.hub.topic("t/a"), 3, "upstream")
+        [cohort] = rig.hub.topic("t/a").cohorts
+        cohort.flushed = rig.hub.serial  # type: ignore[union-attr]
+        client.sink.read(1 << 30)
+        assert client.sink.closed is CLOSE_POSITION_LOST
+        assert frames(client.sink.taken)[-1] == (1, b"1")
+
+    def test_conflated_goes_on(self) -> None:
+        """A jump is what it asked for."""
+        rig = Rig(route("c/$n", delivery(Mode.CONFLATE, history_count=5)))
+        _, client = lag(rig, "c/a", raw=True)
+        for number in range(20):
+            rig.publish("c/a", str(number).encode())
+        rig.clock.advance(0.1)
+        client.sink.read(1 << 30)
+        assert client.sink.closed is None
+        assert frames(client.sink.taken)[-1] == (1, b"19")
+
+
+class ChunkTests:
+    """One write at a time, and turns for others."""
+
+    def test_full_again(self) -> None:
+        """The socket takes part of a chunk: the rest waits, and the next chunk comes after it."""
+        rig = Rig(route("t/$n", delivery(history_count=1000, history_bytes=1 << 30)))
+        session, client = lag(rig, "t/a")
+        for _ in range(60):
+            rig.publish("t/a", b'"' + b"x" * 5000 + b'"')
+        rig.clock.advance(0.1)
+        for _ in range(100):
+            client.sink.read(7000)
+            client.read()
+        assert client.data["t/a"] == list(range(1, 63))
+        assert session.subscriber.pace is Pace.CURRENT  # type: ignore[attr-defined]
+
+    def test_a_late_call_is_ignored(self) -> None:
+        """A producer asked after it has caught up has nothing to say."""
+        rig = Rig(route("t/$n"))
+        session, client = lag(rig, "t/a")
+        lagging = session.subscriber.lagging  # type: ignore[attr-defined]
+        read_all(rig, client)
+        lagging.produce()
+        assert read_all(rig, client) == []
+
+
+class ProgressTests:
+    """`slow_after`: by progress, never for lagging with progress."""
+
+    def test_none(self) -> None:
+        """Nothing taken for that long."""
+        rig = Rig(route("t/$n"))
+        session, _ = lag(rig, "t/a")
+        lagging = session.subscriber.lagging  # type: ignore[attr-defined]
+        assert not lagging.made_no_progress(0.0, 10.0)
+        assert not lagging.made_no_progress(9.9, 10.0)
+        assert lagging.made_no_progress(10.0, 10.0)
+
+    def test_some(self) -> None:
+        """A kilobyte in that time is alive."""
+        rig = Rig(route("t/$n"))
+        session, client = lag(rig, "t/a")
+        lagging = session.subscriber.lagging  # type: ignore[attr-defined]
+        for second in range(0, 60, 8):
+            assert not lagging.made_no_progress(float(second), 10.0)
+            rig.publish("t/a", b'"' + b"x" * PROGRESS_BYTES * 2 + b'"')
+            client.sink.read(PROGRESS_BYTES)
+
+
+class TurnsTests:
+    """A quick reader of a long history."""
+
+    def test_yields(self) -> None:
+        """After half a megabyte others have their turn; then it goes on where it was."""
+        rig = Rig(route("t/$n", delivery(history_count=1000, history_bytes=1 << 30)))
+        session, client = lag(rig, "t/a")
+        for _ in range(60):
+            rig.publish("t/a", b'"' + b"x" * 20_000 + b'"')
+        rig.clock.advance(0.1)
+        client.sink.room = 1 << 40
+        client.sink.read(0)
+        assert session.subscriber.pace is Pace.YIELDING  # type: ignore[attr-defined]
+        rig.clock.advance(0.1)
+        client.read()
+        assert client.data["t/a"] == list(range(1, 63))
+
+
+class WaitingTests:
+    """A reader that has more than its new cohort has flushed."""
+
+    def test_joins_at_the_next_flush(self) -> None:
+        """Nothing comes twice."""
+        rig = Rig(route("t/$n"))
+        both, sink = rig.open()
+        say(both, op="subscribe", topics=["t/a", "t/b"])
+        other, _ = rig.open()
+        say(other, op="subscribe", topics=["t/a"])
+        cohort = other.subscriber.cohort
+        assert cohort is not None
+        cohort.not_before = rig.clock.now + 0.01
+        rig.publish("t/a")
+        rig.clock.turn()
+        say(both, op="unsubscribe", topics=["t/b"])
+        assert both.subscriber.pace is Pace.WAITING
+        rig.clock.advance(0.1)
+        client = Client(sink)
+        client.read()
+        assert client.data["t/a"] == [1]
+
+    def test_nothing_beyond_the_lane(self) -> None:
+        """A newcomer to a rate reads up to what its lane has flushed."""
+        rig = Rig(route("t/$n"))
+        first, _ = rig.open()
+        say(first, op="subscribe", topics=["t/a"], max_hz=1)
+        for _ in range(3):
+            rig.publish("t/a")
+            rig.clock.advance(0.01)
+        late, sink = rig.open()
+        client = Client(sink, lambda _: True)
+        say(late, op="subscribe", topics=["t/a"], max_hz=1, since={"t/a": "e1:0"})
+        client.read()
+        assert client.data["t/a"] == [1]
+        rig.clock.advance(2)
+        client.read()
+        assert client.data["t/a"] == [1, 3]
