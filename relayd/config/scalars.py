@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, cast
 
 from pydantic import BeforeValidator, Field, PlainValidator, Strict, WithJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
@@ -160,10 +160,10 @@ def _is_count(text: str) -> bool:
 
 
 def parse_positive(value: Any) -> float:
-    """A finite number above 0. Raises PydanticCustomError for anything else."""
+    """A finite number above 0, whole ones kept whole. Raises PydanticCustomError for anything else."""
     if not _is_number(value) or not math.isfinite(value) or value <= 0:
         raise refuse("not a number above 0", "a number above 0, such as 10 or 0.5")
-    return float(value)
+    return cast(float, value)
 
 
 def _present(value: Any) -> Any:

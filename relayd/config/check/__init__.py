@@ -1,4 +1,4 @@
-"""The rules that no single value can break: inside a block, between blocks, with the files and environment there are."""
+"""The rules that no single value can break: inside a block, between blocks, with files and environment as they are."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class Http(Block):
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     """What a plain request is."""
     url: Text
-    """Http: or https:."""
+    """An http: or https: URL."""
     query: Given[Mapping[str, Template]] = None
     """Parameters; a list repeats its key, an unset value drops it."""
     headers: Given[Mapping[str, Template]] = None
@@ -64,7 +64,7 @@ class HttpStep(Block):
     keep: Given[Literal["until-refused"]] = None
     """Keep what was saved until a 401, 403 or failed handshake; left out: asked anew at each dial."""
     within_s: Duration = Field(default=10.0, alias="within")
-    """The reply is due in this time (as long as a handshake)"""
+    """The reply is due in this time (as long as a handshake)."""
 
 
 class Refresh(Block):
@@ -89,7 +89,7 @@ class Connect(Block):
     """Where the upstream is and what the opening request holds."""
 
     url: Text
-    """Ws: or wss:, with placeholders; every value is encoded, but a URL that is one placeholder."""
+    """A ws: or wss: URL with placeholders; every value is encoded, but a URL that is one placeholder."""
     query: Given[Mapping[str, Template]] = None
     """Parameters; a list repeats its key, an unset value drops it."""
     headers: Given[Mapping[str, Template]] = None
@@ -124,7 +124,7 @@ class LoginStep(Block):
     save: Mapping[str, Paths] = Field(default_factory=dict)
     """Name -> path in the answer, for use as `$name`."""
     within_s: Duration = Field(default=10.0, alias="within")
-    """The answer is due in this time (as long as a handshake)"""
+    """The answer is due in this time (as long as a handshake)."""
 
 
 class Silence(Block):

@@ -19,7 +19,7 @@ class Decode(Block):
     binary: Seq[Literal["gzip", "inflate", "msgpack", "json"]] = ()
     """Steps that turn a binary frame into a message, such as `[gzip, json]`; left out: published as it is."""
     split: Given[Text] = None
-    """Path of an array whose parts are messages of their own (`.` = the frame), or a separator such as "\x1e"."""
+    """Path of an array whose parts are messages of their own (`.` = the frame), or a separator such as `"\\x1e"`."""
 
 
 class Topic(Block):
@@ -30,7 +30,7 @@ class Topic(Block):
     name: Given[Text] = None
     """Takes the feed name apart, such as `$symbol@$stream`; left out: the field `$name`."""
     bound: Given[Path] = None
-    """Path of the id that the ack told (`ack.bind`) or we chose (`subscribe.bind`)"""
+    """Path of the id that the ack told (`ack.bind`) or we chose (`subscribe.bind`)."""
     key_of: Seq[Text] = ()
     """Top-level keys, each of which names a feed name when it is present."""
     map: Mapping[Field_, Mapping[str, str]] = Field(default_factory=dict)
@@ -50,8 +50,8 @@ class FeedName(Block):
 
     as_: Given[Text] = Field(default=None, alias="as")
     """The upstream answers under this feed name."""
-    values: Mapping[str, Template] = Field(default_factory=dict)
-    """Placeholder -> value; data, not templates."""
+    values: Mapping[str, Template] = Field(default_factory=dict, alias="*")
+    """Every other key of the row is a placeholder, with its value: data, not templates."""
 
 
 class Ack(Block):
@@ -132,7 +132,7 @@ class Subscribe(Request):
     in_: Given[Literal["url"]] = Field(default=None, alias="in")
     """`url`: the topics stand in `connect`, a change opens a new connection."""
     settle_s: Duration = Field(default=1.0, alias="settle")
-    """With `in: url` or `whole`: how long changes are gathered before they are carried out (guess)"""
+    """With `in: url` or `whole`: how long changes are gathered before they are carried out (guess)."""
     whole: bool = False
     """Every message replaces the whole set; most feeds add to it."""
     bind: Given[Text] = None

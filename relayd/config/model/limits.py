@@ -19,9 +19,9 @@ class Limits(Block):
     topics: Count = 10_000
     """Topics at once; bounds the rings together with `ring_bytes`."""
     topics_per_client: Count = 128
-    """Topics one browser may hold; a page shows fewer, a crawler wants more (the figure Centrifugo uses)"""
+    """Topics one browser may hold; a page shows fewer, a crawler wants more (the figure Centrifugo uses)."""
     ring_bytes: Size = 512 << 20
-    """All rings together; the oldest publications of the largest rings go first (guess: 1/8 of 4 GiB)"""
+    """All rings together; the oldest publications of the largest rings go first (guess: 1/8 of 4 GiB)."""
     payload_bytes: Size = Field(default=16 << 20, alias="payload")
     """Largest message of an upstream; order book snapshots reach several MiB."""
     message_bytes: Size = Field(default=64 << 10, alias="message")

@@ -26,7 +26,7 @@ class Deliver(Block):
     key: Given[Path] = None
     """Conflate by the value at this path of the payload instead of by topic."""
     history: HistoryText = History(100, 300.0, 1 << 20)
-    """What a topic's ring keeps: publications, age, bytes; bridges a phone's change of network (guess)"""
+    """What a topic's ring keeps: publications, age, bytes; bridges a phone's change of network (guess)."""
     max_hz: OrOff[Positive] = None
     """Flushes a second at most, with the newest per topic; off, since it conflates."""
     max_lag_s: OrOff[Duration] = Field(default=None, alias="max_lag")

@@ -30,7 +30,7 @@ def _feed_name(row: Any) -> Any:
     if not isinstance(row, Mapping):
         return row
     renamed = {"as": row["as"]} if "as" in row else {}
-    return {**renamed, "values": {key: value for key, value in row.items() if key != "as"}}
+    return {**renamed, "*": {key: value for key, value in row.items() if key != "as"}}
 
 
 def _feed_names(topics: Any) -> Any:
