@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 
 import yaml
 
-from relayd.config.check import check
+from relayd.config.check.whole import check
 from relayd.config.model import Config
 from relayd.config.plain import Ambiguous, Plain, TooLong, read_plain
 from relayd.config.problem import Key, KeyPath, Place, Problem, Source, may_be_secret

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Final
 
 from relayd.config.later import LATER
 from relayd.config.model import Block, Config
+from relayd.config.problem import alternatives
 from relayd.config.schema import blocks_of
 from relayd.config.written import write_default
 
@@ -49,8 +49,8 @@ VALUES: Final = """\
 | text, count, number, switch | text that is not empty; a whole number from 1; a number above 0; `true` or `false` | |
 
 **Placeholders** stand inside an upstream only: `$name` or `${name}`; `${symbol.upper}` and `${symbol.lower}`;
-`${env.X}`, `${env.X:-default}` and `${file.PATH}` (read anew at each dial; never in logs and errors); `${msg.path}` in a
-`control` answer; `$$` is a dollar sign. Names are fields, what `save` and `set` define, and `id` (counts the messages
+`${env.X}`, `${env.X:-default}` and `${file.PATH}` (read anew at each dial; never in logs and errors); `${msg.path}` in
+a `control` answer; `$$` is a dollar sign. Names are fields, what `save` and `set` define, and `id` (counts the messages
 of a connection), `topic`, `topics`, `verb`, `bound`, `cursor`, `now`, `now_ms`, `uuid`. A value that is exactly one
 placeholder keeps its type. A variable that only a variant without a route needs may be missing.
 
@@ -90,6 +90,13 @@ _SCALARS: Final[Mapping[str, str]] = {
     "bool": "switch",
     "str": "text",
 }
+_FORMS: Final[Mapping[str, str]] = {
+    "Given": "{0}",
+    "OrOff": "{0} or `off`",
+    "Seq": "list of {0}",
+    "Variants": "{0}, or a list",
+    "Mapping": "table {0} -> {1}",
+}
 _TITLES: Final[Mapping[str, str]] = {"Config": "The file", "Hmac": "Signature", "Request": "Unsubscribe"}
 
 
@@ -106,7 +113,7 @@ def _section(block: type[Block]) -> str:
         info = block.model_fields[name]
         default = write_default(name, info)
         stated = "required" if info.is_required() else "" if default in (None, [], "") else f"`{_spelt(default)}`"
-        kind = _kind(ast.parse(source, mode="eval").body)
+        kind = _kind(source)
         lines.append(f"| `{info.alias or name}` | {kind} | {stated} | {_one_line(info.description or '')} |")
     return "\n".join([*lines, ""])
 
@@ -120,25 +127,28 @@ def _annotations(block: type[Block]) -> dict[str, str]:
     return found
 
 
-def _kind(node: ast.expr) -> str:
+def _kind(annotation: str) -> str:
     """An annotation in words."""
-    if isinstance(node, ast.Name):
-        return _SCALARS.get(node.id) or f"[{_title(node.id).lower()}](#{_title(node.id).lower().replace(' ', '-')})"
-    assert isinstance(node, ast.Subscript), f"an annotation the reference cannot say: {ast.unparse(node)}"
-    wrapper = ast.unparse(node.value)
-    inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    wrapper, bracket, rest = annotation.partition("[")
+    if not bracket:
+        title = _title(annotation).lower()
+        return _SCALARS.get(annotation) or f"[{title}](#{title.replace(' ', '-')})"
+    inner = _split(rest.removesuffix("]"))
     if wrapper == "Literal":
-        words = [f"`{ast.literal_eval(one)}`" for one in inner]
-        return " or ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
-    kinds = [_kind(one) for one in inner]
-    forms = {
-        "Given": "{0}",
-        "OrOff": "{0} or `off`",
-        "Seq": "list of {0}",
-        "Variants": "{0}, or a list",
-        "Mapping": "table {0} -> {1}",
-    }
-    return forms[wrapper].format(*kinds)
+        return alternatives(one.replace("'", "`") for one in inner)
+    return _FORMS[wrapper].format(*(_kind(one) for one in inner))
+
+
+def _split(arguments: str) -> list[str]:
+    """The arguments of a subscript, split at its own commas."""
+    found, depth = [""], 0
+    for character in arguments:
+        depth += {"[": 1, "]": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            found.append("")
+        else:
+            found[-1] += character
+    return [one.strip() for one in found]
 
 
 def _later() -> str:

@@ -1,0 +1,72 @@
+"""All of a file: each upstream with its dialect, each route with its upstream, all routes with each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from relayd.config.check.listeners import check_listeners
+from relayd.config.check.overlap import check_overlaps
+from relayd.config.check.routes import Feed, check_route, parse_topic
+from relayd.config.check.secrets import check_environment
+from relayd.config.check.upstreams import check_upstream
+from relayd.config.compile_upstream import compile_upstream
+from relayd.config.model import Upstream
+from relayd.config.problem import Problem, Source, alternatives, closest
+from relayd.config.validate import Blocks
+from relayd.core.feed.errors import DialectError
+
+_QUOTED: Final = re.compile(r"""^(['"]).*\1: (?=a placeholder is )""", re.DOTALL)
+_NO_PLACEHOLDER: Final = re.compile(r"^\$\{.*\} (?=is no placeholder)", re.DOTALL)
+
+
+def check(blocks: Blocks, source: Source, environ: Mapping[str, str]) -> list[Problem]:
+    """Every problem of the blocks that are right in themselves."""
+    problems = list(check_listeners(blocks.listeners, blocks.admin, source))
+    feeds: dict[str, Feed] = {}
+    for name, upstream in (blocks.upstreams or {}).items():
+        if upstream is not None:
+            found = list(_check_upstream(name, upstream, source, feeds))
+            if not found:
+                routes = [route for route in blocks.routes.values() if route.upstream == name]
+                found = list(check_environment(name, upstream, routes, source, environ))
+            problems += found
+    return problems + list(_check_routes(blocks, feeds, source))
+
+
+def _check_upstream(name: str, upstream: Upstream, source: Source, feeds: dict[str, Feed]) -> Iterator[Problem]:
+    """The problems of an upstream; where there are none, its dialect is put into `feeds`."""
+    found = list(check_upstream(name, upstream, source))
+    path = ("upstreams", name)
+    try:
+        dialect = compile_upstream(upstream)
+    except DialectError as error:
+        found += [source.problem(source.written(path, place), _without_values(what)) for place, what in error.problems]
+    else:
+        if not found:
+            feeds[name] = Feed(upstream, dialect)
+    return iter(found)
+
+
+def _check_routes(blocks: Blocks, feeds: Mapping[str, Feed], source: Source) -> Iterator[Problem]:
+    parsed = {}
+    for at, route in blocks.routes.items():
+        template = parse_topic(at, route, source)
+        if isinstance(template, Problem):
+            yield template
+            continue
+        parsed[at] = route, template
+        if route.upstream in feeds:
+            yield from check_route(at, route, template, feeds[route.upstream], source)
+        elif blocks.upstreams is not None and route.upstream not in blocks.upstreams:
+            meant = closest(route.upstream, blocks.upstreams)
+            expected = "" if meant else alternatives(blocks.upstreams)
+            what = f"there is no upstream {route.upstream}"
+            yield source.problem(("routes", at, "upstream"), what, expected=expected, meant=meant)
+    yield from check_overlaps(parsed, source)
+
+
+def _without_values(text: str) -> str:
+    """A message about a template without the template: somebody may have written a secret into it."""
+    return _QUOTED.sub("", _NO_PLACEHOLDER.sub("${...} ", text))
