@@ -20,7 +20,15 @@ INSTALL_WITHIN_S = 600
 
 CFLAGS = ("-O2", "-g", "-std=c11", "-Wall", "-Wextra", "-Werror")
 PROGRAMS = {
-    "load": ("load/load.c", "load/client.c", "load/websocket.c", "load/sequence.c", "load/histogram.c", "load/tick.c", "load/common.c"),
+    "load": (
+        "load/load.c",
+        "load/client.c",
+        "load/websocket.c",
+        "load/sequence.c",
+        "load/histogram.c",
+        "load/tick.c",
+        "load/common.c",
+    ),
     "publish": ("load/publish.c", "load/websocket.c", "load/tick.c", "load/common.c"),
     "floor": ("peers/floor.c", "load/websocket.c", "load/tick.c", "load/common.c"),
 }
@@ -91,4 +99,7 @@ def node_modules() -> None:
 def centrifugo() -> None:
     """Centrifugo from its Go module."""
     if not CENTRIFUGO.exists():
-        _run(["go", "install", CENTRIFUGO_MODULE], env={**os.environ, "GOBIN": str(CENTRIFUGO.parent), "GOFLAGS": "-buildvcs=false"})
+        _run(
+            ["go", "install", CENTRIFUGO_MODULE],
+            env={**os.environ, "GOBIN": str(CENTRIFUGO.parent), "GOFLAGS": "-buildvcs=false"},
+        )

@@ -105,7 +105,9 @@ class Program:
         total = 0.0
         for pid in self.pids():
             try:
-                total += time.clock_gettime(~pid << 3 | 2)  # CPUCLOCK_SCHED of a process, as clock_getcpuclockid(3) makes it
+                total += time.clock_gettime(
+                    ~pid << 3 | 2
+                )  # CPUCLOCK_SCHED of a process, as clock_getcpuclockid(3) makes it
             except OSError:
                 continue
         return total

@@ -111,9 +111,8 @@ class Sample:
 class Rig:
     """A started server with its publisher and its clients, ready to be measured. Made by `standing()`."""
 
-    def __init__(self, peer: Peer, workload: Workload, server: Program, publisher: Talker, loads: list[Talker]) -> None:
-        self.peer = peer
-        self.workload = workload
+    def __init__(self, port: int, server: Program, publisher: Talker, loads: list[Talker]) -> None:
+        self.port = port
         self.server = server
         self.publisher = publisher
         self.loads = loads
@@ -236,7 +235,9 @@ def standing(peer: Peer, workload: Workload, env: Mapping[str, str] | None = Non
             started.append(publisher)
             publisher.hear("listening", ANSWER_WITHIN_S)
         start = peer.start(place)
-        server = Program(start.argv, core=machine.SERVER_CORE, log=folder / "server.log", env={**start.env, **(env or {})})
+        server = Program(
+            start.argv, core=machine.SERVER_CORE, log=folder / "server.log", env={**start.env, **(env or {})}
+        )
         started.append(server)
         wait_for_port(port, server)
         if not peer.publisher_first:
@@ -248,7 +249,7 @@ def standing(peer: Peer, workload: Workload, env: Mapping[str, str] | None = Non
         memory, cpu_s = server.memory_bytes(), server.cpu_s()
         loads = _loads(peer, place)
         started.extend(loads)
-        rig = Rig(peer, workload, server, publisher, loads)
+        rig = Rig(port, server, publisher, loads)
         ready = [load.hear("ready", READY_WITHIN_S) for load in loads]
         rig.accept_us = (server.cpu_s() - cpu_s) * 1e6 / workload.connections
         rig.memory_bytes = server.memory_bytes()

@@ -9,6 +9,7 @@
  * schedule, so waiting counts as latency (no coordinated omission).
  * On stdout {"event":"listening","port":N} (feed), {"event":"connected"}, and after each `go` {"event":"done", ...}. On stdin:
  *   go RATE COUNT MS   RATE messages a second (0 = as fast as they are taken) until COUNT (0 = no limit) or MS milliseconds
+ *   count              how many so far                                             -> {"event":"count", ...}
  *   quit               (or the end of stdin)
  */
 #define _GNU_SOURCE
@@ -253,6 +254,11 @@ static void connect_to_server(void)
 static int command(const char *line)
 {
     uint64_t milliseconds;
+    if (!strcmp(line, "count")) {
+        printf("{\"event\":\"count\",\"published\":%" PRIu64 ",\"replies\":%" PRIu64 ",\"ns\":%" PRIu64 "}\n", published, replies, now_ns());
+        fflush(stdout);
+        return 1;
+    }
     if (sscanf(line, "go %" SCNu64 " %" SCNu64 " %" SCNu64, &rate, &go_count, &milliseconds) != 3) return 0;
     go_published = late_max_ns = 0;
     go_start_ns = now_ns();

@@ -11,7 +11,8 @@ from bench.peers.nchan import Nchan
 from bench.peers.relayd import Relayd
 
 PEERS: dict[str, Peer] = {
-    peer.name: peer for peer in (Relayd(), Floor(), Picows(), Websockets(), Ws(), Nchan(), Nats(), Centrifugo(), Autobahn())
+    peer.name: peer
+    for peer in (Relayd(), Floor(), Picows(), Websockets(), Ws(), Nchan(), Nats(), Centrifugo(), Autobahn())
 }
 
 # What CI must be able to measure: everything that the package registries it reaches provide.

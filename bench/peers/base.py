@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -77,6 +77,3 @@ def installed(package: str) -> str:
 def node_version() -> str:
     """Node's own version."""
     return said("node", "--version")
-
-
-Prepared = Callable[[], None]

@@ -35,7 +35,9 @@ class Centrifugo(Peer):
                     },
                     "http_api": {"key": API_KEY},
                     "client": {"insecure": True, "connection_limit": 20000, "channel_limit": 1024},
-                    "channel": {"without_namespace": {"allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True}},
+                    "channel": {
+                        "without_namespace": {"allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True}
+                    },
                     "log": {"level": "error"},
                 }
             )

@@ -17,7 +17,9 @@ class _PythonLibrary(Peer):
         build.peers_venv()
 
     def start(self, place: Place) -> Start:
-        return Start([str(build.VENV_PYTHON), str(HERE / "servers" / self.script), str(place.port), str(place.publish_port)])
+        return Start(
+            [str(build.VENV_PYTHON), str(HERE / "servers" / self.script), str(place.port), str(place.publish_port)]
+        )
 
 
 class Websockets(_PythonLibrary):
@@ -60,7 +62,11 @@ class Ws(Peer):
         build.node_modules()
 
     def version(self) -> str:
-        return said("node", "-p", f"require({str(build.NODE_MODULES / 'ws' / 'package.json')!r}).version") + ", node " + node_version()
+        return (
+            said("node", "-p", f"require({str(build.NODE_MODULES / 'ws' / 'package.json')!r}).version")
+            + ", node "
+            + node_version()
+        )
 
     def start(self, place: Place) -> Start:
         script = str(HERE / "servers" / "ws_server.js")

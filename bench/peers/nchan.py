@@ -65,7 +65,9 @@ class Nchan(Peer):
 
     def start(self, place: Place) -> Start:
         config = place.folder / "nginx.conf"
-        config.write_text(CONFIG.format(module=MODULE, folder=place.folder, port=place.port, publish_port=place.publish_port))
+        config.write_text(
+            CONFIG.format(module=MODULE, folder=place.folder, port=place.port, publish_port=place.publish_port)
+        )
         return Start(["nginx", "-p", str(place.folder), "-c", str(config), "-e", str(place.folder / "error.log")])
 
     def load_options(self, place: Place) -> Options:

@@ -1,0 +1,74 @@
+"""How fast relayd takes messages in, with 10,000 slow clients and with none: publishing never waits for browsers."""
+
+from __future__ import annotations
+
+import time
+
+from bench.arithmetic import median, paired_ratio
+from bench.figure import Check, Effort, Figure
+from bench.rig import standing
+from bench.workload import Workload
+
+TITLE = "Ingest with 10,000 slow clients and with none"
+RATE_RATIO_MIN = 0.98
+SETTLE_S = 6.0  # every slow client's socket is full well before
+HELD_S = 600.0  # slow_after of this figure: nobody leaves while it is measured
+STEADY_RATE = 2000
+
+# At full speed the clients read nothing at all, so that the two differ in waiting only. At a steady rate they sip, as real slow
+# clients do; serving a sip costs CPU, and must not cost the publisher.
+FULL_SPEED = Workload(connections=10000, rate=0, never_permille=1000, slow_after_s=HELD_S)
+SIPPING = Workload(connections=10000, rate=STEADY_RATE, slow_permille=1000, slow_after_s=HELD_S)
+NOBODY = Workload(connections=1, rate=0, never_permille=1000, slow_after_s=HELD_S)
+
+
+def ingest_rate(effort: Effort, workload: Workload) -> tuple[float, int]:
+    """Messages a second that relayd took from its feed in the window, and how many clients were still there at its end."""
+    with standing(effort.peers["relayd"], workload) as rig:
+        rig.go(STEADY_RATE, SETTLE_S)  # fill the sockets at a rate that leaves them time
+        rig.published(SETTLE_S)
+        rig.go(workload.rate, effort.measure_s + 2.0)
+        time.sleep(1.0)  # what the sockets between publisher and relay can hold is full by then
+        rig.publisher.say("count")
+        first = rig.publisher.hear("count", 5.0)
+        time.sleep(effort.measure_s)
+        rig.publisher.say("count")
+        last = rig.publisher.hear("count", 5.0)
+        rig.published(effort.measure_s + 2.0)
+        final = rig.finish(0, 0.1)
+        stayed = workload.connections - final["closed_others"] - final["closed_readers"]
+    return (last["published"] - first["published"]) / ((last["ns"] - first["ns"]) / 1e9), stayed
+
+
+def run(effort: Effort) -> Figure:
+    """relayd alone, interleaved."""
+    figure = Figure("ingest", TITLE, ("clients", "publisher", "taken in/s", "clients still there"))
+    cases = {
+        "none": (NOBODY, "full speed"),
+        "10,000 that read nothing": (FULL_SPEED, "full speed"),
+        "10,000 that sip": (SIPPING, f"{STEADY_RATE:,}/s"),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in cases}
+    stayed: dict[str, int] = {}
+    for number in range(effort.rounds):
+        for name, (workload, _) in cases.items():
+            rate, stayed[name] = ingest_rate(effort, workload)
+            rates[name].append(rate)
+            effort.say(
+                f"    round {number + 1}: {name:<26}{rate:10,.0f} taken in/s, {stayed[name]:,} clients still there"
+            )
+    for name, (_, publisher) in cases.items():
+        figure.rows.append([name, publisher, f"{median(rates[name]):,.0f}", f"{stayed[name]:,}"])
+    none, full, sip = rates.values()
+    figure.checks += [
+        Check("ingest rate, 10,000 stalled clients / none", paired_ratio(full, none), ">=", RATE_RATIO_MIN),
+        Check(
+            f"ingest rate, 10,000 sipping clients / the {STEADY_RATE:,}/s offered",
+            median(sip) / STEADY_RATE,
+            ">=",
+            RATE_RATIO_MIN,
+        ),
+        Check("stalled clients still there", stayed["10,000 that read nothing"], "=", FULL_SPEED.connections),
+    ]
+    figure.data = {"rates_per_s": rates, "stayed": stayed}
+    return figure
