@@ -1,0 +1,290 @@
+/* The demo page: six markets, one order book and its trades, and what becomes of them when the feed is broken. */
+
+import { Chart } from "./chart.js";
+import { Events } from "./events.js";
+import { Book, Ladder } from "./ladder.js";
+import { Link } from "./link.js";
+import { Market, PRODUCTS } from "./markets.js";
+import { closeSentence, grouped, lostSentence, plural, seconds, setState, setText, topicName } from "./text.js";
+
+const LEVELS = 10;
+const TRADES = 21;
+const DRAW_EVERY_MS = matchMedia("(prefers-reduced-motion: reduce)").matches ? 500 : 80;
+const FIGURES_EVERY_MS = 1_000;
+const CHECK_EVERY_MS = 3_000;
+
+const $ = (id) => document.getElementById(id);
+const tickerOf = (product) => `demo/ticker/${product}`;
+const bookOf = (product) => `demo/level2/${product}`;
+const tradesOf = (product) => `demo/matches/${product}`;
+
+const events = new Events($("events"));
+const markets = new Map(PRODUCTS.map((product) => [product, new Market($("markets"), product, choose)]));
+const book = new Book();
+const ladder = new Ladder($("asks"), $("bids"), LEVELS);
+const states = new Map(); // topic -> state
+const born = performance.now();
+let chosen = PRODUCTS.includes(location.hash.slice(1)) ? location.hash.slice(1) : PRODUCTS[0];
+let bookIsNew = false;
+let missing = 0;
+let status = { state: "connecting" };
+let isMute = false;
+let saidAt = 0;
+let colours = {};
+
+for (let index = 0; index < TRADES; index++) {
+  const line = $("trades").insertRow();
+  for (const text of ["–", "", ""]) line.insertCell().textContent = text;
+}
+
+// What relayd says
+
+const scheme = location.protocol === "https:" ? "wss" : "ws";
+const link = new Link(`${scheme}://${location.host}/ws`, {
+  status(state, detail) {
+    const before = status.state;
+    status = { state, detail };
+    if (state === "open" && before !== "open") events.add("good", "This page is connected to relayd.");
+    if (state === "waiting" && before !== "waiting") {
+      for (const topic of link.topics.keys()) topicState(topic, "unknown");
+      events.add("bad", `Disconnected: ${closeSentence(detail)}. This page comes back and resumes where it stood.`);
+    }
+    if (state === "refused") events.add("bad", `Refused: ${closeSentence(detail)}. Reload the page to try again.`);
+    drawStations();
+  },
+  joined(name, answer) {
+    topicState(name, answer.state);
+    if (answer.recovered === true) events.state(name, "resumed", "");
+    if (answer.recovered === false) events.state(name, "restarted", "");
+  },
+  publication(name, message) {
+    saidAt = performance.now();
+    if (states.get(name) !== "live") topicState(name, "live");
+    const [, kind, product] = name.split("/");
+    if (kind === "ticker") markets.get(product).ticker(saidAt, message.data);
+    else if (product !== chosen) return;
+    else if (kind === "level2") bookMessage(name, message.data);
+    else tradeMessage(message.data);
+  },
+  state(name, state, why) {
+    topicState(name, state);
+    events.state(name, state, why);
+    drawStations();
+  },
+  lost(notice) {
+    events.add("warn", lostSentence(notice));
+    if (notice.topic === bookOf(chosen)) book.clear("waiting"); // a snapshot follows
+    if (notice.topic === tradesOf(chosen)) {
+      tradeLine(["", `${notice.count ?? "?"} missing`, ""], "gap");
+      tradesMissing(missing + (notice.count ?? 1));
+    }
+  },
+  hole(name, after, next) {
+    events.add("bad", `${topicName(name)} jumped from offset ${after} to ${next} without a notice; asked for it anew.`);
+    if (name === bookOf(chosen)) book.clear("waiting");
+    link.restart(name);
+  },
+  refused(message) {
+    events.add("bad", `relayd refused: ${message.message}`);
+  },
+  trip(ms) {
+    setText($("trip"), ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`);
+  },
+});
+
+function topicState(name, state) {
+  states.set(name, state);
+  const [, kind, product] = name.split("/");
+  if (kind === "ticker") markets.get(product)?.state(state);
+}
+
+function bookMessage(name, data) {
+  const isSound = book.apply(data);
+  bookIsNew = true;
+  if (isSound) return;
+  events.add("bad", `The ${topicName(name)} is crossed, so it is wrong; asked for it anew.`);
+  book.clear("waiting");
+  link.restart(name);
+}
+
+function tradeMessage(trade) {
+  const side = trade.side === "sell" ? "up" : "down"; // the maker sold: somebody bought
+  tradeLine([new Date(trade.time).toTimeString().slice(0, 8), grouped(trade.price), grouped(trade.size)], side);
+}
+
+function tradeLine(texts, state) {
+  const body = $("trades");
+  const line = body.lastElementChild;
+  line.dataset.state = state;
+  texts.forEach((text, index) => (line.cells[index].textContent = text));
+  body.prepend(line);
+}
+
+function tradesMissing(count) {
+  missing = count;
+  setText($("whole"), count ? `${count} missing, and marked below` : "none missing");
+  setState($("whole"), count ? "gap" : "good");
+}
+
+// What the visitor does
+
+function choose(product) {
+  if (product !== chosen) {
+    link.unsubscribe([bookOf(chosen), tradesOf(chosen)]);
+    for (const name of [bookOf(chosen), tradesOf(chosen)]) states.delete(name);
+    chosen = product;
+    history.replaceState(null, "", `#${product}`);
+    book.clear("waiting");
+    bookIsNew = true;
+    tradesMissing(0);
+    for (const line of $("trades").rows) {
+      line.dataset.state = "";
+      [...line.cells].forEach((cell, index) => (cell.textContent = index ? "" : "–"));
+    }
+    link.subscribe([bookOf(product), tradesOf(product)], true);
+  }
+  for (const [name, market] of markets) market.choose(name === product);
+  for (const element of document.querySelectorAll(".chosen")) element.textContent = product;
+}
+
+async function press(action, sentence) {
+  try {
+    const answer = await fetch(`/demo/${action}`, { method: "POST" });
+    if (!answer.ok) throw new Error((await answer.json()).message);
+    events.add("calm", sentence);
+    exchangeStatus(await answer.json());
+  } catch (error) {
+    events.add("bad", `The exchange did not take that: ${error.message}`);
+  }
+}
+
+async function check() {
+  if (document.hidden) return;
+  try {
+    exchangeStatus(await (await fetch("/demo/status")).json());
+  } catch {
+    setText($("exchange-status"), "out of reach");
+    setState($("exchange"), "bad");
+  }
+}
+
+function exchangeStatus(answer) {
+  isMute = answer.muted;
+  $("mute").setAttribute("aria-pressed", String(isMute));
+  setText($("mute").firstElementChild, isMute ? "Let it speak again" : "Mute the feed");
+  setText($("exchange-status"), isMute ? "Connected, and says nothing" : `Speaking to ${plural(answer.connections, "connection")}`);
+  setState($("exchange"), isMute ? "warn" : "good");
+  drawStations();
+}
+
+$("mute").onclick = () =>
+  isMute
+    ? press("unmute", "You let the exchange speak again.")
+    : press("mute", "You muted the exchange: connections stay open, pings are answered, and no data comes.");
+$("drop").onclick = () => press("drop", "You cut the exchange's connections.");
+$("skip").onclick = () =>
+  press(`skip?product=${chosen}`, `You made the exchange lose one trade of ${chosen}. The next one will give it away.`);
+
+// What is drawn
+
+function drawStations() {
+  const all = [...link.topics.keys()].map((name) => states.get(name));
+  const worst = ["failed", "reconnecting", "stale", "pending", "unknown"].find((state) => all.includes(state)) ?? "live";
+  const isOpen = status.state === "open";
+  const feed = !isOpen ? "idle" : { live: "good", pending: "idle", failed: "bad", unknown: "idle" }[worst] ?? "warn";
+  const words = {
+    live: "Feed is live", pending: "Waiting for data", stale: "Feed has gone quiet", unknown: "–",
+    reconnecting: "Dialling the feed again", failed: "Feed refused",
+  };
+  const hints = {
+    stale: "It told this page so. After 5 s it will dial again.",
+    reconnecting: "With growing pauses, so that no feed is stormed.",
+    pending: "Asked for; the first message makes it live.",
+  };
+  setState($("relay"), feed);
+  setText($("relay-status"), isOpen ? words[worst] : "–");
+  setText($("relay-hint"), (isOpen && hints[worst]) || `${plural(link.topics.size, "topic")} over one connection`);
+  setState($("feed-wire"), feed);
+  const here = { open: "good", refused: "bad", waiting: "bad" }[status.state] ?? "idle";
+  setState($("page-wire"), here);
+  setState($("here"), here);
+  if (status.state !== "waiting") {
+    setText($("page-status"), { open: "Connected", connecting: "Connecting", refused: "Refused" }[status.state]);
+  }
+}
+
+let countedAt = born;
+let counted = 0;
+function drawFigures() {
+  const now = performance.now();
+  setText($("rate"), ((link.messages - counted) / ((now - countedAt) / 1000)).toFixed(0));
+  [countedAt, counted] = [now, link.messages];
+  setText($("received"), grouped(link.messages));
+  setText($("span"), `Last ${seconds(Chart.span(now, born)).replace(/\.\d/, "")}`);
+  const rows = $("topics").rows;
+  const names = [...link.topics.keys()];
+  while (rows.length < names.length) for (let row = $("topics").insertRow(), n = 0; n < 3; n++) row.insertCell();
+  names.forEach((name, index) => {
+    const { epoch, offset } = link.topics.get(name);
+    setText(rows[index].cells[0], name);
+    setText(rows[index].cells[1], states.get(name) ?? "…");
+    setState(rows[index].cells[1], states.get(name) ?? "unknown");
+    setText(rows[index].cells[2], offset === null ? "–" : grouped(offset));
+    if (epoch) setText($("epoch"), epoch);
+  });
+  if (status.state === "waiting") {
+    setText($("page-status"), `Back in ${seconds(Math.max(0, status.detail.until - now))}`);
+  }
+  for (const wire of [$("feed-wire"), $("page-wire")]) wire.classList.toggle("flows", now - saidAt < 1_500);
+}
+
+function drawBook() {
+  if (!bookIsNew) return;
+  bookIsNew = false;
+  const touch = ladder.draw(book);
+  const proof = $("proof");
+  if (!touch) {
+    setText(proof, "waiting for a snapshot");
+    setState(proof, "waiting");
+    return;
+  }
+  const decimals = touch.ask.price.split(".")[1]?.length ?? 0;
+  const spread = touch.ask.number - touch.bid.number;
+  setText($("middle"), grouped(((touch.ask.number + touch.bid.number) / 2).toFixed(decimals)));
+  setText($("spread"), `spread ${spread.toFixed(decimals)}`);
+  setText(proof, `in sequence, ${grouped(book.updates)} updates since its snapshot`);
+  setState(proof, "good");
+}
+
+let drawnAt = 0;
+function draw(now) {
+  requestAnimationFrame(draw);
+  if (now - drawnAt < DRAW_EVERY_MS) return;
+  drawnAt = now;
+  drawBook();
+  const span = Chart.span(now, born);
+  for (const [product, market] of markets) {
+    market.chart.draw(now, span, colours, states.get(tickerOf(product)) === "live");
+  }
+}
+
+function readColours() {
+  const style = getComputedStyle(document.documentElement);
+  for (const name of ["chart", "quiet"]) colours[name] = style.getPropertyValue(`--${name}`).trim();
+}
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", readColours);
+readColours();
+const first = tickerOf(PRODUCTS[0]);
+setText($("try-js"), `new WebSocket("${link.url}?topics=${first}").onmessage = (e) => console.log(e.data)`);
+setText($("try-python"), `python -c 'from websockets.sync.client import connect; [print(m) for m in connect("${link.url}?topics=${first}")]'`);
+setText($("try-curl"), `curl ${location.origin}/topics/${first}`);
+link.subscribe(PRODUCTS.map(tickerOf), false);
+link.subscribe([bookOf(chosen), tradesOf(chosen)], true);
+choose(chosen);
+link.start();
+events.add("calm", "Break something above: what relayd tells this page about it appears here.");
+check();
+setInterval(check, CHECK_EVERY_MS);
+setInterval(drawFigures, FIGURES_EVERY_MS);
+requestAnimationFrame(draw);
