@@ -1,0 +1,234 @@
+"""The composition root: from a configuration to a service that runs. The one module that sees all the others.
+
+`build` opens nothing and dials nothing; that is done when the service starts. Its parts start in order: the hub and its
+upstreams first, then the listeners, so that a browser never meets a relay that has no idea of its feeds.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from twisted.application.service import MultiService
+from twisted.logger import Logger
+from twisted.web.resource import IResource
+
+from relayd import __version__
+from relayd.config import model
+from relayd.config.compile import compile_routes
+from relayd.config.compile_policy import compile_policy, compile_windows
+from relayd.config.compile_upstream import compile_upstream
+from relayd.core.admission import Admission
+from relayd.core.counters import HubCounters, ListenerCounters, UpstreamCounters
+from relayd.core.downstream import DownstreamSession
+from relayd.core.guard import GuardCounters
+from relayd.core.head import RequestHead
+from relayd.core.hub import Hub, HubLimits
+from relayd.core.routes import RouteTable
+from relayd.core.shown import shown_address
+from relayd.core.subscriber import Sink
+from relayd.core.topics import Topic
+from relayd.core.upstream import UpstreamSession
+from relayd.core.windows import HostWindows
+from relayd.io.admin import AdminSources, build_admin
+from relayd.io.clients import Clients
+from relayd.io.downstream import DownstreamFactory
+from relayd.io.guard import GuardFactory
+from relayd.io.http import build_site
+from relayd.io.limits import raise_descriptor_limit
+from relayd.io.listener import ClientsService, ListenerService, admission_limits, guard_settings
+from relayd.io.talks import Talks
+from relayd.io.ticker import Ticker
+from relayd.io.upstream import UpstreamService
+
+#: Ages, stale topics and clients without progress are looked at this often: `slow_after` and `stale_after` are seconds.
+HUB_TICK_S: Final = 0.5
+#: 8 characters of base 36 make two runs of a relay with the same epoch a matter of 10^12 restarts.
+EPOCH_CHARS: Final = 8
+
+log = Logger()
+
+
+def build(
+    config: model.Config,
+    reactor: Any,
+    monotonic: Callable[[], float] = time.monotonic,
+    *,
+    environ: Mapping[str, str] | None = None,
+    extra: Mapping[bytes, IResource] | None = None,
+) -> MultiService:
+    """Everything that a checked configuration asks for, ready to start.
+
+    Args:
+        config: as `config.load.load` returns it.
+        reactor: Twisted's.
+        monotonic: seconds that no step of the wall clock moves.
+        environ: where `${env.X}` is looked up; the process's own by default.
+        extra: further resources of every listener by their first path segment, `b""` for the page at `/`.
+    """
+    return Relay(config, reactor, monotonic, os.environ if environ is None else environ, extra or {})
+
+
+class Relay(MultiService):
+    """A relay and its parts, which tests and the demo may look at."""
+
+    def __init__(
+        self,
+        config: model.Config,
+        reactor: Any,
+        monotonic: Callable[[], float],
+        environ: Mapping[str, str],
+        extra: Mapping[bytes, IResource],
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self._reactor = reactor
+        self._monotonic = monotonic
+        self._environ = environ
+        self.ticker = Ticker(reactor, monotonic)
+        self.ticker.setServiceParent(self)
+        self.hub = self._build_hub()
+        self._hosts = HostWindows()
+        self.upstreams = {name: self._build_upstream(name, block) for name, block in config.upstreams.items()}
+        self._pin()
+        self.listeners = MultiService()
+        self._build_listeners(extra)
+        self.listeners.setServiceParent(self)
+        self.ticker.add(_HubClock(self.hub, monotonic))
+
+    def privilegedStartService(self) -> None:
+        """Says who starts, and takes what descriptors the system gives."""
+        raise_descriptor_limit(self.config.limits.connections)
+        super().privilegedStartService()
+
+    # -- the hub and its upstreams ------------------------------------------------------------------------------------
+
+    def _build_hub(self) -> Hub:
+        limits = self.config.limits
+        return Hub(
+            RouteTable(compile_routes(self.config)),
+            HubLimits(limits.topics, limits.topics_per_client, limits.ring_bytes),
+            monotonic=self._monotonic,
+            wall=time.time,
+            call_later=self._reactor.callLater,
+            epoch=_random_text(EPOCH_CHARS),
+            counters=HubCounters(),
+        )
+
+    def _build_upstream(self, name: str, block: model.Upstream) -> UpstreamService:
+        dialect = compile_upstream(block)
+        talks: Talks[Topic] = Talks(dialect, self._environ, lambda fields: self.hub.resolve(name, fields))
+        session: UpstreamSession[Topic] = UpstreamSession(
+            name,
+            compile_policy(dialect, block),
+            self.hub,
+            request=talks.request,
+            converse=talks.converse,
+            random=random.random,
+            windows=compile_windows(dialect, block, self._hosts),
+            counters=UpstreamCounters(),
+        )
+        service = UpstreamService(
+            session,
+            self._reactor,
+            self._monotonic,
+            self.ticker,
+            payload_most_bytes=self.config.limits.payload_bytes,
+            ca=block.connect.tls.ca,
+            user_agent=f"relayd/{__version__}",
+            # An upstream that pushes unasked goes on with its topics, whoever reads them.
+            released=None if dialect.unasked else self.hub.forget,
+        )
+        service.setServiceParent(self)
+        self.hub.demands[name] = service.demand
+        return service
+
+    def _pin(self) -> None:
+        for route in self.hub.routes.routes:
+            for name in route.pin:
+                self.upstreams[route.upstream].demand.pin(self.hub.topic(name))
+
+    # -- the listeners ------------------------------------------------------------------------------------------------
+
+    def _build_listeners(self, extra: Mapping[bytes, IResource]) -> None:
+        config = self.config
+        self.counters = ListenerCounters()
+        self.guards = GuardCounters()
+        self.clients = Clients(self.counters, self._monotonic)
+        ClientsService(self.clients, self._reactor, self._monotonic).setServiceParent(self.listeners)
+        admission = Admission(admission_limits(config.limits), started=self._monotonic(), random=random.random)
+        for listener in config.listeners:
+            factory = self._guard_factory(listener, admission, extra)
+            ListenerService(listener.endpoint, factory, self._reactor, listener.tls).setServiceParent(self.listeners)
+        if config.admin is not None:
+            sources = AdminSources(
+                hub=self.hub,
+                clients=self.clients,
+                guards=self.guards,
+                upstreams={name: service.session for name, service in self.upstreams.items()},
+                monotonic=self._monotonic,
+                not_ready=(lambda: None if self.running else "relayd is starting or stopping",),
+            )
+            site = build_admin(sources, self._reactor)
+            ListenerService(config.admin.endpoint, site, self._reactor).setServiceParent(self.listeners)
+
+    def _guard_factory(
+        self, listener: model.Listener, admission: Admission, extra: Mapping[bytes, IResource]
+    ) -> GuardFactory:
+        settings = guard_settings(listener, self.config.limits)
+        websocket = DownstreamFactory(
+            self.clients,
+            self._make_session,
+            new_id=lambda: _random_text(EPOCH_CHARS),
+            message_bytes=self.config.limits.message_bytes,
+            reactor=self._reactor,
+            prefix=listener.prefix,
+            show_address=lambda address: shown_address(address, self.config.log.addresses),
+        )
+
+        def choose(_: RequestHead) -> DownstreamFactory:
+            return websocket
+
+        return GuardFactory(
+            websocket=choose,
+            site=build_site(
+                self.hub,
+                settings.origins,
+                self._reactor,
+                secure=settings.secure,
+                prefix=listener.prefix,
+                extra=extra,
+            ),
+            settings=settings,
+            reactor=self._reactor,
+            monotonic=self._monotonic,
+            counters=self.guards,
+            admission=admission,
+        )
+
+    def _make_session(self, sink: Sink, *, raw_topic: str | None, session_id: str) -> DownstreamSession:
+        return DownstreamSession(self.hub, sink, raw_topic=raw_topic, session_id=session_id)
+
+
+class _HubClock:
+    """The hub's place in the ticker."""
+
+    def __init__(self, hub: Hub, monotonic: Callable[[], float]) -> None:
+        self._hub = hub
+        self._due = monotonic() + HUB_TICK_S
+
+    def next_deadline(self) -> float:
+        return self._due
+
+    def tick(self, now: float) -> None:
+        self._due = now + HUB_TICK_S
+        self._hub.tick(now)
+
+
+def _random_text(length: int) -> str:
+    alphabet = "0123456789abcdefghijklmnopqrstuvwxyz"
+    return "".join(secrets.choice(alphabet) for _ in range(length))
