@@ -17,7 +17,6 @@ from relayd.core.upstream_effects import (
     Close,
     Dial,
     DialImpossible,
-    DialRequest,
     Drop,
     Effect,
     Effects,
@@ -25,11 +24,12 @@ from relayd.core.upstream_effects import (
     Loss,
     LossKind,
     Note,
+    Prepare,
 )
 from relayd.core.upstream_lanes import Overrun
 from relayd.core.upstream_policy import UpstreamPolicy
 from relayd.core.upstream_redial import Redial
-from relayd.core.upstream_states import CONNECTED, Event, State, after
+from relayd.core.upstream_states import CONNECTED, Event, OutOfOrder, State, after
 from relayd.core.upstream_topics import TopicLedger
 from relayd.core.windows import Windows
 
@@ -39,7 +39,7 @@ NOTHING: tuple[Effect, ...] = ()
 
 #: What was too late when the deadline of a step passes.
 TOO_LATE: Mapping[State, str] = {
-    State.CONNECTING: "the TCP connection took too long",
+    State.CONNECTING: "connecting took too long",
     State.HANDSHAKING: "the handshake took too long",
     State.LOGIN: "the login took too long",
     State.DRAINING: "our close was not answered",
@@ -61,13 +61,20 @@ class UpstreamSession(Generic[T]):
         policy: UpstreamPolicy,
         sink: FeedSink[T],
         *,
-        request: Callable[[], DialRequest],
-        converse: Callable[[], Talk[T]],
+        converse: Callable[[Mapping[str, object]], Talk[T]],
         random: Callable[[], float],
+        forget_cursor: Callable[[], object] = bool,
         windows: Windows | None = None,
         counters: UpstreamCounters | None = None,
     ) -> None:
-        """`request` is asked at each dial (and may raise DialImpossible), `converse` at each connection that opens."""
+        """
+        Args:
+            converse: makes the conversation of each dial from what the HTTP steps before it saved; it may raise
+                DialImpossible.
+            random: floats in [0, 1), for jitter.
+            forget_cursor: called when the upstream does not know the point from which we would resume.
+            windows: `limits`, shared with the other upstreams of the host.
+        """
         self.name = name
         self.policy = policy
         self.counters = counters if counters is not None else UpstreamCounters()
@@ -80,17 +87,23 @@ class UpstreamSession(Generic[T]):
             sink,
             within_s=policy.subscribe_within_s,
             failed_again_s=policy.failed_again_s,
-            acks=policy.acks,
             unasked=policy.unasked,
         )
         self._sink = sink
-        self._request = request
         self._converse = converse
+        self._forget_cursor = forget_cursor
         self._windows = windows if windows is not None else Windows()
         self.redial = Redial(policy, self._windows, random)
+        self._talk: Talk[T] | None = None
+        """The conversation of the connection that is being made."""
+        self._next_url: str | None = None
         self._stopping = False
+        self._asked_away = False
+        """The goodbye under way is the upstream's wish."""
         self._step_by = inf
         """By when the present step (connect, handshake, login, goodbye) must be over."""
+        self._change_by = inf
+        """When the topics in the URL are changed."""
 
     # -- inputs: the daemon and demand
 
@@ -127,6 +140,13 @@ class UpstreamSession(Generic[T]):
 
     # -- inputs: the connection
 
+    def prepared(self, saved: Mapping[str, object], now: float) -> Effects:
+        """The HTTP steps before the connection are done, and left this."""
+        if self.state is not State.CONNECTING or self._talk is not None:
+            return NOTHING
+        self._step_by = now + self.policy.connect_within_s
+        return self._dial(saved, now)
+
     def tcp_up(self, now: float) -> Effects:
         """TCP stands; TLS and the WebSocket handshake follow."""
         self._move(Event.TCP_UP)
@@ -139,13 +159,16 @@ class UpstreamSession(Generic[T]):
         self._move(Event.WS_OPEN)
         if self.state is not State.LOGIN:
             return NOTHING
-        policy = self.policy
+        talk, self._talk = self._talk, None
+        if talk is None:
+            raise OutOfOrder(State.CONNECTING, Event.WS_OPEN)
         try:
-            talk = self._converse()
+            self.connection = Connection(
+                talk, self.policy, self.topics, self._sink, self._windows, self.counters, now
+            )
         except DialImpossible as impossible:
             return self._give_up(Loss(LossKind.CONFIG, text=str(impossible)), now)
-        self.connection = Connection(talk, policy, self.topics, self._sink, self._windows, self.counters, now)
-        self._step_by = now + policy.login_within_s
+        self._step_by = now + self.policy.login_within_s
         self.counters.connected = 1
         self.counters.connects += 1
         note = Note("open", {"upstream": self.name, "attempts": self.redial.backoff.attempts + 1})
@@ -159,16 +182,28 @@ class UpstreamSession(Generic[T]):
         if connection is None:
             return NOTHING
         signal = connection.message(payload, is_text, now)
-        if signal is Event.DATA:
-            if self.state is not State.LIVE:
-                self._first_data()
-            return self.tick(now) if connection.untended else NOTHING
+        if signal is Event.DATA and self.state is State.LIVE and not connection.untended:
+            return NOTHING
+        return self._signalled(signal, connection, now)
+
+    def replied(self, body: bytes, status: int, number: int, now: float) -> Effects:
+        """An HTTP request of this connection was answered; `number` is the request's."""
+        connection = self.connection
+        if connection is None:
+            return NOTHING
+        return self._signalled(connection.replied(body, status, number, now), connection, now)
+
+    def _signalled(self, signal: Event | Loss | None, connection: Connection[T], now: float) -> Effects:
         if isinstance(signal, Loss):
             return self._give_up(signal, now)
         if signal is Event.CLOSE:
+            self._next_url, self._asked_away = connection.next_url, True
             return self._goodbye(Event.CLOSE, "the upstream asked us to come anew", now)
         if signal is Event.READY and self.state is State.LOGIN:
             self._ready(connection, now)
+        if signal is Event.DATA:
+            self._move(Event.DATA)
+            self.redial.refusals = 0
         return self.tick(now)
 
     def pong(self, now: float) -> Effects:
@@ -205,7 +240,10 @@ class UpstreamSession(Generic[T]):
             return -inf
         if self.connection is None:
             return self._step_by
-        return min(self._step_by, self.connection.next_deadline(stale=state in (State.STALE, State.LOGIN)))
+        if self._url_changed and self._change_by == inf:
+            return -inf
+        stale = state in (State.STALE, State.LOGIN)
+        return min(self._step_by, self._change_by, self.connection.next_deadline(stale=stale))
 
     def tick(self, now: float) -> Effects:
         """Do all that is due."""
@@ -230,6 +268,8 @@ class UpstreamSession(Generic[T]):
         elif state is State.STALE and connection.data_from < inf:
             # It was the silence of all frames, and a frame has come: a quiet topic is no fault.
             self._move(Event.DATA)
+        if self._change_due(now):
+            return self._goodbye(Event.CLOSE, "the topics in its URL changed", now)
         try:
             effects = connection.tend(now)
         except Overrun as overrun:
@@ -256,12 +296,35 @@ class UpstreamSession(Generic[T]):
             return NOTHING
         self._move(Event.DIAL)
         self.redial.dialled(now)
-        self._step_by = now + self.policy.connect_within_s
         self.counters.dials += 1
+        if self.policy.prepare_within_s is not None:
+            self._step_by = now + self.policy.prepare_within_s
+            return [Prepare()]
+        self._step_by = now + self.policy.connect_within_s
+        return self._dial({}, now)
+
+    def _dial(self, saved: Mapping[str, object], now: float) -> Effects:
+        url, self._next_url = self._next_url, None
         try:
-            return [Dial(self._request())]
+            talk = self._converse(saved)
+            if self.policy.topics_in_url:
+                talk.want(self.topics.take_wants(now))
+            request = talk.dial_request(url)
         except DialImpossible as impossible:
             return self._ended(Loss(LossKind.CONFIG, text=str(impossible)), now)
+        self._talk = talk
+        return [Dial(request)]
+
+    @property
+    def _url_changed(self) -> bool:
+        return self.policy.topics_in_url and self.topics.difference_due
+
+    def _change_due(self, now: float) -> bool:
+        if not self._url_changed:
+            self._change_by = inf
+        elif self._change_by == inf:
+            self._change_by = now + self.policy.change_s
+        return now >= self._change_by
 
     def _ready(self, connection: Connection[T], now: float) -> None:
         self._move(Event.READY)
@@ -270,10 +333,6 @@ class UpstreamSession(Generic[T]):
         silent = first_send_s is not None and not connection.sent
         self._step_by = connection.open_at + first_send_s if silent and first_send_s is not None else inf
         self.topics.admitted()
-
-    def _first_data(self) -> None:
-        self._move(Event.DATA)
-        self.redial.refusals = 0
 
     def _goodbye(self, event: Event, why: str, now: float) -> Effects:
         """End the connection in good order; one that is not open yet has nobody to say goodbye to."""
@@ -291,14 +350,20 @@ class UpstreamSession(Generic[T]):
 
     def _ended(self, loss: Loss, now: float) -> Effects:
         """Every connection and every attempt ends here, once."""
-        connection, self.connection = self.connection, None
-        self._step_by = inf
+        connection, self.connection, self._talk = self.connection, None, None
+        self._step_by = self._change_by = inf
         proved = connection is not None and connection.proved(now)
         if proved:
             self.redial.proved()
         draining = self.state is State.DRAINING
         refused = not draining and self.redial.refuses(loss)
-        pause_s = self.redial.after_goodbye(proved, now) if draining else self.redial.after(loss, now)
+        if draining:
+            pause_s = self.redial.after_goodbye(proved or not self._asked_away, now)
+        else:
+            pause_s = self.redial.after(loss, now)
+            if self.policy.verdict(loss) == "forget-cursor":
+                self._forget_cursor()
+        self._asked_away = False
         self._move(Event.REFUSE if refused else Event.LOST)
         if not draining:
             self.why = str(loss)
@@ -317,12 +382,7 @@ class UpstreamSession(Generic[T]):
     ) -> Note:
         fields: dict[str, object] = {"upstream": self.name, "why": self.why}
         if connection is not None:
-            fields |= {
-                "open_s": round(now - connection.open_at, 3),
-                "received": connection.received,
-                "published": connection.published,
-                "sent": connection.sent,
-            }
+            fields |= connection.summary(now)
         if self._wants_connection and not self._stopping:
             fields["again_in_s"] = round(pause_s, 3) if pause_s < inf else "never"
         event = "refused" if refused else "close" if connection is not None else "unreachable"

@@ -10,25 +10,26 @@ from math import inf
 from typing import Generic, Protocol, TypeVar
 
 from relayd.core.counters import UpstreamCounters
+from relayd.core.feed.conversation import Wanted
 from relayd.core.feed.outcome import (
     Ack,
     Beat,
     Control,
     Data,
     Fail,
-    Frame,
     Held,
     Login,
     Outcome,
     Parts,
+    Sending,
     Unknown,
     Unrouted,
 )
-from relayd.core.upstream_effects import Effect, FeedSink, Loss, LossKind, Note, Ping, Send, printable
+from relayd.core.upstream_effects import DialRequest, Effect, FeedSink, Loss, LossKind, Note, Ping, Send, printable
 from relayd.core.upstream_lanes import Lanes, Overrun
 from relayd.core.upstream_policy import UpstreamPolicy
 from relayd.core.upstream_states import Event
-from relayd.core.upstream_topics import UPSTREAM, TopicLedger, Wanted
+from relayd.core.upstream_topics import UPSTREAM, TopicLedger
 from relayd.core.upstream_watch import Watch
 from relayd.core.windows import SlidingWindow, Windows
 
@@ -41,16 +42,22 @@ PING = b"relayd"
 
 
 class Talk(Protocol[T]):
-    """One connection's conversation in the dialect of the feed (`core/feed/conversation.py`)."""
+    """One connection's conversation in the dialect of the feed: `core/feed/conversation.py` says what each does."""
 
     @property
     def ready(self) -> bool: ...
-    def open(self) -> Sequence[Frame]: ...
-    def want(self, topics: Sequence[Wanted[T]]) -> Sequence[Frame]: ...
-    def drop(self, topics: Sequence[T]) -> Sequence[Frame]: ...
-    def beat(self) -> Sequence[Frame]: ...
-    def message(self, payload: bytes, is_text: bool) -> Outcome[T]: ...
+    def dial_request(self, url: str | None = None) -> DialRequest: ...
+    def open(self) -> Sequence[Sending]: ...
+    def want(self, topics: Sequence[Wanted[T]]) -> Sequence[Sending]: ...
+    def drop(self, topics: Sequence[T]) -> Sequence[Sending]: ...
+    def retry(self, topics: Sequence[T]) -> Sequence[Sending]: ...
+    def resubscribe(self, topics: Sequence[T]) -> Sequence[Sending]: ...
+    def take_refused(self) -> Sequence[Fail[T]]: ...
+    def is_confirmed(self, topic: T) -> bool: ...
     def heartbeat_every_s(self) -> float | None: ...
+    def beat(self) -> Sequence[Sending]: ...
+    def message(self, payload: bytes, is_text: bool) -> Outcome[T]: ...
+    def reply(self, body: bytes, status: int = 200, number: int | None = None) -> Outcome[T]: ...
 
 
 class Connection(Generic[T]):
@@ -66,6 +73,7 @@ class Connection(Generic[T]):
         counters: UpstreamCounters,
         now: float,
     ) -> None:
+        """Raises DialImpossible where the login needs a value that is not there."""
         self.watch = Watch(policy.heartbeat, policy.silence, now)
         self.lanes = Lanes(windows)
         self.open_at = now
@@ -75,6 +83,8 @@ class Connection(Generic[T]):
         """When its last data came."""
         self.untended = False
         """There may be something to send."""
+        self.next_url: str | None = None
+        """Where the next connection goes, if a `drain` said so."""
         self.received = self.published = self.sent = 0
         self._talk = talk
         self._policy = policy
@@ -104,7 +114,16 @@ class Connection(Generic[T]):
     def refresh(self, topic: T, now: float) -> None:
         """Ask for a topic anew, for its snapshot."""
         if self._may_repair(topic, now):
-            self._again([topic])
+            self._again([topic], now)
+
+    def summary(self, now: float) -> dict[str, object]:
+        """What the line at its end says of it."""
+        return {
+            "open_s": round(now - self.open_at, 3),
+            "received": self.received,
+            "published": self.published,
+            "sent": self.sent,
+        }
 
     # -- what comes
 
@@ -118,6 +137,10 @@ class Connection(Generic[T]):
         if type(outcome) is Data:
             return self._data(outcome, now)
         return self._other(outcome, now)
+
+    def replied(self, body: bytes, status: int, number: int, now: float) -> Event | Loss | None:
+        """The answer to an HTTP request of ours."""
+        return self._other(self._talk.reply(body, status, number), now)
 
     def _data(self, data: Data[T], now: float) -> Event | Loss | None:
         self.watch.data(now)
@@ -169,7 +192,7 @@ class Connection(Generic[T]):
             case Login():
                 signal = self._login(outcome)
             case Control():
-                signal = self._control(outcome)
+                signal = self._control(outcome, now)
             case Held():
                 counters.held += 1
             case Unrouted():
@@ -199,12 +222,13 @@ class Connection(Generic[T]):
             return Loss(LossKind.LOGIN, text="the upstream refused the login")
         return Event.READY if login.step == "done" else None
 
-    def _control(self, control: Control[T]) -> Event | Loss | None:
+    def _control(self, control: Control[T], now: float) -> Event | Loss | None:
         if control.do == "reconnect":
             return Loss(LossKind.ASKED, text="the upstream asked us to reconnect")
         if control.do == "drain":
+            self.next_url = control.url
             return Event.CLOSE
-        self._again(control.topics or None)
+        self._again(control.topics or None, now)
         return None
 
     def _repair(self, repair: str, topics: Sequence[T], now: float) -> Event | Loss | None:
@@ -218,7 +242,7 @@ class Connection(Generic[T]):
             self._notes.append(Note("gaps", {"repair": repair, "given_up": len(subjects) - len(allowed)}, warning=True))
         if repair == "reconnect":
             return Loss(LossKind.ASKED, text="messages of the connection are missing") if allowed else None
-        self._again([topic for topic in allowed if topic is not None])
+        self._again([topic for topic in allowed if topic is not None], now)
         return None
 
     def _may_repair(self, subject: T | None, now: float) -> bool:
@@ -227,10 +251,9 @@ class Connection(Generic[T]):
             window = self._repairs[subject] = SlidingWindow(REPAIRS_MOST, REPAIRS_SPAN_S)
         return window.take(now)
 
-    def _again(self, topics: Sequence[T] | None) -> None:
-        anew = self._topics.again(topics)
-        if anew:
-            self.lanes.subscribe(self._talk.drop(anew))
+    def _again(self, topics: Sequence[T] | None, now: float) -> None:
+        if anew := self._topics.again(topics, now):
+            self._ask(self._talk.resubscribe(anew), anew, now)
 
     # -- what goes
 
@@ -241,15 +264,9 @@ class Connection(Generic[T]):
         self._notes.clear()
         topics, lanes = self._topics, self.lanes
         if self._talk.ready:
-            if overdue := topics.tick(now):
-                lanes.subscribe(self._talk.drop(overdue))
-            if topics.difference_due and not lanes.subscriptions_wait:
-                drops, wants = topics.difference()
-                if drops:
-                    lanes.subscribe(self._talk.drop(drops))
-                if wants:
-                    lanes.subscribe(self._talk.want(wants))
-                    topics.sent(now)
+            topics.tick(now)
+            if self._difference_due:
+                self._send_difference(now)
             self.watch.expect_data(self._policy.unasked or topics.subscribed, now)
             if self.watch.beat_due(now):
                 effects += self._beat(now)
@@ -258,6 +275,28 @@ class Connection(Generic[T]):
             self._counters.sent += 1
             effects.append(Send(sending))
         return effects
+
+    @property
+    def _difference_due(self) -> bool:
+        # One difference at a time: while its messages wait for limits, what comes and goes costs nothing.
+        if self._policy.topics_in_url or self.lanes.subscriptions_wait:
+            return False
+        return self._topics.difference_due
+
+    def _send_difference(self, now: float) -> None:
+        if drops := self._topics.take_drops():
+            self.lanes.subscribe(self._talk.drop(drops))
+        if wants := self._topics.take_wants(now):
+            self._ask(self._talk.want(wants), [wanted.topic for wanted in wants], now)
+        if retries := self._topics.take_retries(now):
+            self._ask(self._talk.retry(retries), retries, now)
+
+    def _ask(self, sendings: Sequence[Sending], topics: Sequence[T], now: float) -> None:
+        self.lanes.subscribe(sendings)
+        for refused in self._talk.take_refused():
+            self._counters.fails += len(refused.topics)
+            self._topics.failed(refused.topics, refused.text, now, again=False)
+        self._topics.acked([topic for topic in topics if self._talk.is_confirmed(topic)])
 
     def _beat(self, now: float) -> list[Effect]:
         heartbeat = self._policy.heartbeat
@@ -277,7 +316,7 @@ class Connection(Generic[T]):
         deadline = min(self.watch.next_deadline(stale=stale), self.lanes.next_release())
         if not self._talk.ready:
             return deadline
-        if self._topics.difference_due and not self.lanes.subscriptions_wait:
+        if self._difference_due:
             return -inf
         return min(deadline, self._topics.next_deadline())
 

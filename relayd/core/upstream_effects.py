@@ -41,6 +41,11 @@ class DialImpossible(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """Make the HTTP steps that come before the connection. Followed by `prepared` or `lost`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Dial:
     """Connect. Followed by `tcp_up`, `ws_open` or `lost`."""
 
@@ -84,7 +89,7 @@ class Note:
     warning: bool = False
 
 
-Effect = Dial | Send | Ping | Close | Drop | Note
+Effect = Prepare | Dial | Send | Ping | Close | Drop | Note
 Effects = Sequence[Effect]
 
 

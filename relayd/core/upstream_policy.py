@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from relayd.core import backoff
+from relayd.core.feed.dialect import Dialect
 from relayd.core.feed.spec import HeartbeatSpec, Reaction, ReconnectSpec, SilenceSpec
 from relayd.core.upstream_effects import Loss, LossKind
 
@@ -41,8 +42,12 @@ class UpstreamPolicy:
     """`dial: start`: connected and kept; else dialled while something is wanted."""
     unasked: bool = False
     """No `subscribe` block: the upstream pushes what it likes."""
-    acks: bool = False
-    """The dialect confirms subscriptions; where it does not, a topic counts as confirmed when it is sent."""
+    topics_in_url: bool = False
+    """What is wanted stands in the URL: a change of it needs a new connection."""
+    change_s: float = 1.0
+    """How long such changes are gathered."""
+    prepare_within_s: float | None = None
+    """How long the HTTP steps before the connection may take together; None = there are none."""
     connect_within_s: float = 15.0
     """Name, then TCP. DNS alone gets 5 s (research/reliability, table U), a SYN is sent three times within 10 s."""
     handshake_within_s: float = 10.0
@@ -66,6 +71,26 @@ class UpstreamPolicy:
     retry_most_s: float = backoff.MOST_S
     first_send_s: float | None = None
     """The upstream closes a connection that has sent nothing for this long."""
+
+    @classmethod
+    def of(cls, dialect: Dialect, **others: Any) -> UpstreamPolicy:
+        """What a dialect asks for; `others` are the fields that are no part of it, such as `settle_s`."""
+        before = dialect.connect.before
+        values: dict[str, Any] = {
+            "dial_at_start": dialect.dial_at_start,
+            "unasked": dialect.unasked,
+            "topics_in_url": dialect.topics_in_url,
+            "change_s": dialect.settle_s,
+            "prepare_within_s": sum(step.within_s for step in before) if before else None,
+            "subscribe_within_s": dialect.within_s,
+            "heartbeat": dialect.heartbeat,
+            "silence": dialect.silence,
+            "reconnect": dialect.reconnect,
+            "first_send_s": dialect.limits.first_send_s,
+        }
+        if dialect.login_within_s:
+            values["login_within_s"] = dialect.login_within_s
+        return cls(**{**values, **others})
 
     def verdict(self, loss: Loss) -> Verdict:
         """What a loss asks for: the narrowest rule of `reconnect`, else the default."""

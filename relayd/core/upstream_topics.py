@@ -7,11 +7,12 @@ never something read back from an earlier one. A topic that comes and goes while
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from typing import Generic, TypeVar
 
 from relayd.core.deadlines import Deadlines
+from relayd.core.feed.conversation import Wanted
 from relayd.core.publication import TopicState
 from relayd.core.upstream_effects import FeedSink
 
@@ -31,22 +32,15 @@ class Phase(Enum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted(Generic[T]):
-    """A topic that somebody wants, with the fields by which the feed knows it."""
-
-    topic: T
-    fields: Mapping[str, str]
-
-
 class _Entry(Generic[T]):
     """One topic. Slots and no dataclass of values: it lives as long as the demand and is looked up for each message."""
 
     __slots__ = ("fields", "gap_due", "leaving", "phase", "topic", "why")
 
-    def __init__(self, topic: T, fields: Mapping[str, str]) -> None:
+    def __init__(self, topic: T, fields: Mapping[str, str] | None) -> None:
         self.topic = topic
         self.fields = fields
+        """None: nobody asked for it, the upstream pushed it."""
         self.phase = Phase.WANTED
         self.leaving = False
         """Nobody wants it any more, and the upstream has not been told yet."""
@@ -65,19 +59,18 @@ class TopicLedger(Generic[T]):
         *,
         within_s: Callable[[Mapping[str, str]], float | None],
         failed_again_s: float,
-        acks: bool,
         unasked: bool,
     ) -> None:
-        """`within_s`: how long a sent topic of these fields may lack ack and data; None = for ever. `unasked`: nothing
-        is sent."""
+        """`within_s`: how long a sent topic of these fields may lack ack and data; None = for ever. `unasked`: the
+        upstream pushes what it likes, and cannot be told to stop."""
         self._sink = sink
         self._within_s = within_s
         self._failed_again_s = failed_again_s
-        self._after_sent = Phase.SENT if acks else Phase.CONFIRMED
         self._unasked = unasked
         self._entries: dict[T, _Entry[T]] = {}
         self._to_want: dict[T, _Entry[T]] = {}
         self._to_drop: dict[T, _Entry[T]] = {}
+        self._to_retry: dict[T, _Entry[T]] = {}
         self._overdue: Deadlines[T] = Deadlines()
         self._failed: Deadlines[T] = Deadlines()
         self._refused_why: str | None = None
@@ -94,12 +87,12 @@ class TopicLedger(Generic[T]):
     @property
     def subscribed(self) -> bool:
         """Whether anything was asked of this connection, so that silence means something."""
-        return len(self._entries) > len(self._to_want) + len(self._failed)
+        return len(self._entries) > len(self._to_want) + len(self._to_retry) + len(self._failed)
 
     @property
     def difference_due(self) -> bool:
         """Whether there is something to tell the upstream."""
-        return bool(self._to_want or self._to_drop)
+        return bool(self._to_want or self._to_drop or self._to_retry)
 
     def phases(self) -> dict[T, tuple[Phase, str]]:
         """Every wanted topic with how far it has come, and why it failed."""
@@ -111,11 +104,7 @@ class TopicLedger(Generic[T]):
         """Somebody wants it. Idempotent."""
         entry = self._entries.get(topic)
         if entry is None:
-            self._entries[topic] = entry = _Entry(topic, fields)
-            if self._unasked:
-                entry.phase = Phase.CONFIRMED
-            else:
-                self._to_want[topic] = entry
+            self._entries[topic] = self._to_want[topic] = entry = _Entry(topic, fields)
             self._tell_waiting(entry)
         elif entry.leaving:
             # The upstream never heard that it was unwanted.
@@ -127,54 +116,60 @@ class TopicLedger(Generic[T]):
         entry = self._entries.get(topic)
         if entry is None or entry.leaving or self._unasked:
             return
-        if entry.phase in (Phase.WANTED, Phase.FAILED):
+        if entry.phase is Phase.WANTED and topic not in self._to_retry:
             self._forget(entry)
         else:
             entry.leaving = True
             self._to_drop[topic] = entry
 
-    def difference(self) -> tuple[list[T], list[Wanted[T]]]:
-        """What to unsubscribe, and what to subscribe with its fields. The caller sends it and then calls `sent`."""
+    def take_drops(self) -> list[T]:
+        """What the upstream should no longer send; it is forgotten here."""
         drops = list(self._to_drop)
         for entry in list(self._to_drop.values()):
             self._forget(entry)
-        return drops, [Wanted(entry.topic, entry.fields) for entry in self._to_want.values()]
+        return drops
 
-    def sent(self, now: float) -> None:
-        """The difference is on its way."""
-        for topic, entry in self._to_want.items():
-            entry.phase = self._after_sent
+    def take_wants(self, now: float) -> list[Wanted[T]]:
+        """What the upstream was not asked for on this connection; from now on it counts as sent."""
+        wants, self._to_want = self._to_want, {}
+        return [Wanted(entry.topic, entry.fields or {}) for entry in self._sent(wants, now)]
+
+    def take_retries(self, now: float) -> list[T]:
+        """What failed, and is to be asked for again; from now on it counts as sent."""
+        retries, self._to_retry = self._to_retry, {}
+        return [entry.topic for entry in self._sent(retries, now)]
+
+    def _sent(self, entries: Mapping[T, _Entry[T]], now: float) -> Iterable[_Entry[T]]:
+        for topic, entry in entries.items():
+            entry.phase = Phase.SENT
             if entry.why:
                 entry.why = ""
                 self._tell_waiting(entry)
-            if (within_s := self._within_s(entry.fields)) is not None:
+            if (within_s := self._within_s(entry.fields or {})) is not None:
                 self._overdue.set(topic, within_s, now)
-        self._to_want.clear()
+            yield entry
 
     # -- what the upstream says
 
     def acked(self, topics: Iterable[T]) -> None:
-        """The upstream confirmed them; what is unknown or live already stays as it is."""
+        """The upstream confirmed them, or has no way to; what is unknown or live already stays as it is."""
         for topic in topics:
             entry = self._entries.get(topic)
             if entry is not None and entry.phase in (Phase.SENT, Phase.FAILED):
                 had_failed = entry.phase is Phase.FAILED
-                self._confirm(entry, Phase.CONFIRMED)
+                self._settle(entry, Phase.CONFIRMED)
                 if had_failed:
                     self._tell_waiting(entry)
 
-    def failed(self, topics: Iterable[T], why: str, now: float) -> None:
-        """The upstream refused them, or ended them; they are asked for again after a long pause."""
+    def failed(self, topics: Iterable[T], why: str, now: float, *, again: bool = True) -> None:
+        """The upstream refused them, or ended them; they are asked for `again` after a long pause, or never here."""
         for topic in topics:
             entry = self._entries.get(topic)
             if entry is None or entry.phase is Phase.WANTED:
                 continue
-            if entry.leaving:
-                self._forget(entry)
-                continue
             entry.gap_due = entry.gap_due or entry.phase is Phase.LIVE
-            self._confirm(entry, Phase.FAILED)
-            self._failed.set(topic, self._failed_again_s, now)
+            self._settle(entry, Phase.FAILED)
+            self._failed.set(topic, self._failed_again_s if again else inf, now)
             entry.why = why
             self._sink.state(topic, TopicState.FAILED, why)
 
@@ -192,25 +187,24 @@ class TopicLedger(Generic[T]):
         if entry is None:
             if not self._unasked:
                 return
-            self._entries[topic] = entry = _Entry(topic, {})
+            self._entries[topic] = entry = _Entry(topic, None)
         if entry.phase is Phase.LIVE:
             return
-        self._confirm(entry, Phase.LIVE)
+        self._settle(entry, Phase.LIVE)
         if entry.gap_due:
             entry.gap_due = False
             self._sink.gap(topic, None, UPSTREAM)
         self._sink.state(topic, TopicState.LIVE)
 
-    def again(self, topics: Iterable[T] | None) -> list[T]:
-        """Ask for them anew (None = for all); returns those that the upstream should forget first."""
-        anew = []
+    def again(self, topics: Iterable[T] | None, now: float) -> list[T]:
+        """Those of the topics (None = of all) that can be begun anew; the caller tells the upstream to."""
+        anew: dict[T, _Entry[T]] = {}
         for topic in list(self._entries) if topics is None else topics:
             entry = self._entries.get(topic)
-            if entry is None or entry.leaving or entry.phase is Phase.WANTED or self._unasked:
-                continue
-            self._away(entry)
-            anew.append(topic)
-        return anew
+            if entry is not None and not entry.leaving and entry.phase is not Phase.WANTED and not self._unasked:
+                self._away(entry)
+                anew[topic] = entry
+        return [entry.topic for entry in self._sent(anew, now)]
 
     # -- the connection
 
@@ -218,8 +212,11 @@ class TopicLedger(Generic[T]):
         """The connection is gone, and with it all that was sent on it."""
         for entry in list(self._to_drop.values()):
             self._forget(entry)
+        self._to_retry.clear()
         for entry in self._entries.values():
             self._away(entry)
+            if entry.fields is not None:
+                self._to_want[entry.topic] = entry
 
     def refused(self, why: str) -> None:
         """The upstream lets us in no more: all topics fail, also those wanted from now on, until `admitted`."""
@@ -240,37 +237,37 @@ class TopicLedger(Generic[T]):
         """When `tick` has something to do, in the seconds of `now`; infinity = never."""
         return min(self._overdue.next(), self._failed.next())
 
-    def tick(self, now: float) -> list[T]:
-        """Fails what is overdue, wants again what failed long ago; returns what the upstream should forget."""
-        overdue = self._overdue.take_due(now)
-        self.failed(overdue, "the upstream did not answer within subscribe.within", now)
+    def tick(self, now: float) -> None:
+        """What is overdue has failed, and what failed long ago is wanted again."""
+        self.failed(self._overdue.take_due(now), "the upstream did not answer within subscribe.within", now)
         for topic in self._failed.take_due(now):
-            self._entries[topic].phase = Phase.WANTED
-            self._to_want[topic] = self._entries[topic]
-        return overdue
+            entry = self._entries[topic]
+            if not entry.leaving:
+                entry.phase = Phase.WANTED
+                self._to_retry[topic] = entry
 
     # -- helpers
 
-    def _confirm(self, entry: _Entry[T], phase: Phase) -> None:
+    def _settle(self, entry: _Entry[T], phase: Phase) -> None:
+        """Its fate on this connection is known for now."""
         entry.phase = phase
         entry.why = ""
         self._overdue.discard(entry.topic)
         self._failed.discard(entry.topic)
+        self._to_retry.pop(entry.topic, None)
 
     def _away(self, entry: _Entry[T]) -> None:
-        was_live = entry.phase is Phase.LIVE
-        why = entry.why
-        self._confirm(entry, Phase.CONFIRMED if self._unasked else Phase.WANTED)
+        """What was sent for it counts no more. Why it failed is kept, so that it is told when it is asked for again."""
+        was_live, why = entry.phase is Phase.LIVE, entry.why
+        self._settle(entry, Phase.WANTED)
         entry.why = why
-        if not self._unasked:
-            self._to_want[entry.topic] = entry
         if was_live:
             entry.gap_due = True
             self._sink.state(entry.topic, TopicState.RECONNECTING)
 
     def _forget(self, entry: _Entry[T]) -> None:
         had_data = entry.gap_due or entry.phase is Phase.LIVE
-        self._confirm(entry, Phase.WANTED)
+        self._settle(entry, Phase.WANTED)
         self._to_want.pop(entry.topic, None)
         self._to_drop.pop(entry.topic, None)
         del self._entries[entry.topic]

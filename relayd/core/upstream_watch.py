@@ -27,7 +27,7 @@ class Watch:
         self._silence_data_s = silence.data_s if silence.data_s is not None else inf
         self._within_s = heartbeat.within_s if heartbeat is not None and heartbeat.within_s is not None else inf
         self._any_answers = heartbeat is None or not heartbeat.expects
-        self._unasked_within_s = inf
+        self._unasked_within_s = self._within_s if heartbeat is not None and heartbeat.companion else inf
         self._beat_s = inf
         self._beat_at = inf
         self._answer_by = inf
@@ -36,10 +36,8 @@ class Watch:
         self._beats_from = inf
 
     def begin(self, beat_every_s: float | None, now: float) -> None:
-        """From now on we beat this often; None = the upstream beats unasked, if `heartbeat.within` says so."""
-        if beat_every_s is None:
-            self._unasked_within_s = self._within_s
-        else:
+        """From now on we beat this often; None = never."""
+        if beat_every_s is not None:
             self._beat_s = beat_every_s
             self._beat_at = now + beat_every_s
 

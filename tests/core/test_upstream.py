@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
 
 import pytest
 
-from relayd.core.feed.outcome import Frame
+from relayd.core.feed.outcome import Frame, HttpRequest
 from relayd.core.feed.spec import CodeRule, HeartbeatSpec, ReconnectSpec, SilenceSpec
 from relayd.core.upstream import UpstreamSession
 from relayd.core.upstream_effects import (
     Close,
     Dial,
     DialImpossible,
-    DialRequest,
     Drop,
     Effects,
     Loss,
     LossKind,
     Note,
     Ping,
+    Prepare,
     Send,
 )
 from relayd.core.upstream_policy import UpstreamPolicy
@@ -42,27 +42,26 @@ class Dialogue:
         self.hub = WritingHub()
         self.notes: list[Note] = []
         self.impossible = ""
+        self.forgotten = 0
         self.talks: list[TinyTalk] = []
         self.session: UpstreamSession[str] = UpstreamSession(
             "feed",
             UpstreamPolicy(**policy),
             self.hub,
-            request=self._request,
             converse=self._converse,
+            forget_cursor=self._forget,
             random=lambda: random,
             windows=windows,
         )
 
-    def _request(self) -> DialRequest:
+    def _converse(self, saved: Mapping[str, object]) -> TinyTalk:
         if self.impossible:
             raise DialImpossible(self.impossible)
-        return DialRequest("ws://feed.example/", {"X-Key": "secret"})
-
-    def _converse(self) -> TinyTalk:
-        if self.impossible:
-            raise DialImpossible(self.impossible)
-        self.talks.append(TinyTalk(**self.talk_options))
+        self.talks.append(TinyTalk(**self.talk_options, saved=saved))
         return self.talks[-1]
+
+    def _forget(self) -> None:
+        self.forgotten += 1
 
     @property
     def state(self) -> State:
@@ -74,10 +73,14 @@ class Dialogue:
             match effect:
                 case Note():
                     self.notes.append(effect)
-                case Dial():
-                    words.append("dial")
+                case Dial(request):
+                    words.append(f"dial {request.url}" if "?" in request.url else "dial")
+                case Prepare():
+                    words.append("prepare")
                 case Send(Frame() as sent):
                     words.append(sent.payload.decode())
+                case Send(HttpRequest() as sent):
+                    words.append(f"{sent.method} {sent.url}")
                 case Ping():
                     words.append("ping")
                 case Close():
@@ -156,7 +159,7 @@ class ComingUpTests:
 
     def test_demand(self) -> None:
         """Nothing is dialled until something is wanted; then it is subscribed, confirmed, live."""
-        feed = Dialogue(acks=True)
+        feed = Dialogue()
         assert feed.want("a") == []
         assert feed.start() == ["dial"]
         assert feed.want("b") == []
@@ -332,7 +335,7 @@ class DeadlineTests:
         assert feed.after(9.9) == []
         assert feed.after(0.2) == ["drop", "dial"]
         assert [note.fields["why"] for note in feed.notes if note.event != "open"] == [
-            "deadline: the TCP connection took too long",
+            "deadline: connecting took too long",
             "deadline: the handshake took too long",
             "deadline: the login took too long",
         ]
@@ -583,7 +586,7 @@ class ImpossibleTests:
         assert feed.notes[-1].fields["why"] == "config: the file of ${file./run/key} is missing"
         feed.impossible = ""
         assert feed.after(1) == ["dial"]
-        feed.impossible = "the file of ${file./run/key} is missing"
+        feed.talks[-1].impossible = "login needs ${env.KEY}, which has no value"
         assert feed.open() == ["drop"]
         assert feed.state is State.BACKOFF
 
@@ -608,7 +611,6 @@ class NoteTests:
             "sent": 1,
             "again_in_s": 1.0,
         }
-        assert "secret" not in repr(DialRequest("ws://feed.example/", {"X-Key": "secret"}))
 
     def test_an_expected_end_is_no_warning(self) -> None:
         """And no next dial is promised."""

@@ -16,7 +16,6 @@ from twisted.trial.unittest import TestCase
 
 from relayd.core.feed.spec import HeartbeatSpec
 from relayd.core.upstream import UpstreamSession
-from relayd.core.upstream_effects import DialRequest
 from relayd.core.upstream_policy import UpstreamPolicy
 from relayd.core.upstream_states import State
 from relayd.io.ticker import Ticker
@@ -65,7 +64,7 @@ class UpstreamCase(TestCase):
         protocols: tuple[str, ...] = (),
         ca: bool = True,
         payload_most_bytes: int = 16 << 20,
-        talk: Callable[[], TinyTalk] = TinyTalk,
+        talk: dict[str, Any] | None = None,
         **policy: Any,
     ) -> UpstreamService:
         """A running service that wants the topic `a`."""
@@ -76,8 +75,7 @@ class UpstreamCase(TestCase):
             "feed",
             UpstreamPolicy(**policy),
             self.hub,
-            request=lambda: DialRequest(url, headers or {}, protocols),
-            converse=talk,
+            converse=lambda saved: TinyTalk(url, headers=headers or {}, protocols=protocols, **(talk or {})),
             random=Random(7).random,
         )
         service = UpstreamService(

@@ -1,7 +1,7 @@
 """Stand-ins for what surrounds an upstream session: a tiny dialect, and a hub that writes down what it hears.
 
-The dialect, one text frame each: we say `+a,b` and `-a,b` to subscribe and unsubscribe, `!` to beat, `key` to log in; the
-upstream says `ok a,b`, `no a why`, `no ?` (without saying which), `a=payload`, `a#payload` (a snapshot), `a~3=payload`
+The dialect, one text frame each: we say `+a,b` and `-a,b` to subscribe and unsubscribe, `!` to beat, `key` to log in;
+the upstream says `ok a,b`, `no a why`, `no ?` (without saying which), `a=payload`, `a#payload` (a snapshot), `a~3=payload`
 (three were missing), `lost 2`, `hi`, `in`, `out`, `beat`, `pong`, `ping 3` (wants three answers), `do drain`,
 `do reconnect`, `do again a`. Lines of one frame are parts.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from relayd.core.feed.conversation import Wanted
 from relayd.core.feed.outcome import (
     Ack,
     Beat,
@@ -20,11 +21,14 @@ from relayd.core.feed.outcome import (
     Login,
     Outcome,
     Parts,
+    Sending,
     Unknown,
     Unrouted,
 )
 from relayd.core.publication import TopicState
-from relayd.core.upstream_topics import Wanted
+from relayd.core.upstream_effects import DialImpossible, DialRequest
+
+NO_FIELDS: Mapping[str, str] = {}
 
 
 def frame(text: str) -> Frame:
@@ -36,29 +40,73 @@ class TinyTalk:
     """One connection's conversation in the tiny dialect."""
 
     def __init__(
-        self, *, login: bool = False, every_s: float | None = None, unasked: bool = False, repair: str = "mark"
+        self,
+        url: str = "ws://feed.example/",
+        *,
+        login: bool = False,
+        acks: bool = True,
+        every_s: float | None = None,
+        unasked: bool = False,
+        in_url: bool = False,
+        repair: str = "mark",
+        forbidden: str = "",
+        saved: Mapping[str, object] = NO_FIELDS,
+        headers: Mapping[str, str] = NO_FIELDS,
+        protocols: tuple[str, ...] = (),
     ) -> None:
+        """`forbidden` is a topic that cannot be asked for; `in_url` puts the topics into the URL."""
         self.ready = not login
-        self.subscribed: list[str] = []
+        self.subscribed: dict[str, bool] = {}
+        """Topic -> confirmed."""
+        self.saved = saved
+        self.impossible = ""
+        self._url, self._headers, self._protocols = url, headers, protocols
+        self._acks = acks
         self._every_s = every_s
-        self._unasked = unasked
+        self._unasked, self._in_url = unasked, in_url
         self._repair = repair
+        self._forbidden = forbidden
+        self._refused: list[Fail[str]] = []
 
-    def open(self) -> Sequence[Frame]:
+    def dial_request(self, url: str | None = None) -> DialRequest:
+        topics = f"?{','.join(self.subscribed)}" if self._in_url else ""
+        return DialRequest((url or self._url) + topics, self._headers, self._protocols)
+
+    def open(self) -> Sequence[Sending]:
+        if self.impossible:
+            raise DialImpossible(self.impossible)
         return [] if self.ready else [frame("key")]
 
-    def want(self, topics: Sequence[Wanted[str]]) -> Sequence[Frame]:
+    def want(self, topics: Sequence[Wanted[str]]) -> Sequence[Sending]:
         names = [wanted.topic for wanted in topics]
         assert not set(names) & set(self.subscribed), f"{names} asked for twice on one connection"
-        self.subscribed += names
-        return [] if self._unasked else [frame("+" + ",".join(names))]
+        self._refused += [Fail((name,), "it is forbidden") for name in names if name == self._forbidden]
+        names = [name for name in names if name != self._forbidden]
+        self.subscribed |= dict.fromkeys(names, not self._acks)
+        return [] if self._unasked or self._in_url or not names else [frame("+" + ",".join(names))]
 
-    def drop(self, topics: Sequence[str]) -> Sequence[Frame]:
-        for topic in topics:
-            self.subscribed.remove(topic)
-        return [frame("-" + ",".join(topics))]
+    def drop(self, topics: Sequence[str]) -> Sequence[Sending]:
+        known = [topic for topic in topics if self.subscribed.pop(topic, None) is not None]
+        return [frame("-" + ",".join(known))] if known else []
 
-    def beat(self) -> Sequence[Frame]:
+    def retry(self, topics: Sequence[str]) -> Sequence[Sending]:
+        assert set(topics) <= set(self.subscribed)
+        return [frame("+" + ",".join(topics))]
+
+    def resubscribe(self, topics: Sequence[str]) -> Sequence[Sending]:
+        return [frame("-" + ",".join(topics)), *self.retry(topics)]
+
+    def take_refused(self) -> Sequence[Fail[str]]:
+        refused, self._refused = self._refused, []
+        return refused
+
+    def is_confirmed(self, topic: str) -> bool:
+        return self.subscribed.get(topic, False)
+
+    def reply(self, body: bytes, status: int = 200, number: int | None = None) -> Outcome[str]:
+        return self.message(body, True) if status == 200 else Fail(tuple(self.subscribed), f"HTTP status {status}")
+
+    def beat(self) -> Sequence[Sending]:
         return [frame("!")]
 
     def heartbeat_every_s(self) -> float | None:
@@ -71,7 +119,9 @@ class TinyTalk:
         head, _, rest = text.partition(" ")
         match head:
             case "ok":
-                return Ack(tuple(topic for topic in rest.split(",") if topic in self.subscribed))
+                topics = tuple(topic for topic in rest.split(",") if topic in self.subscribed)
+                self.subscribed |= dict.fromkeys(topics, True)
+                return Ack(topics)
             case "no":
                 topic, _, why = rest.partition(" ")
                 if topic == "?":
@@ -138,6 +188,3 @@ class WritingHub:
         """What came since the last reading."""
         heard, self.heard = self.heard, []
         return heard
-
-
-NO_FIELDS: Mapping[str, str] = {}
