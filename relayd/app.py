@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from uuid import uuid4
 
 from twisted.application.service import MultiService
 from twisted.logger import Logger
@@ -25,6 +26,8 @@ from relayd.config.compile_upstream import compile_upstream
 from relayd.core.admission import Admission
 from relayd.core.counters import HubCounters, ListenerCounters, UpstreamCounters
 from relayd.core.downstream import DownstreamSession
+from relayd.core.feed.conversation import Conversation
+from relayd.core.feed.resume import Resume
 from relayd.core.guard import GuardCounters
 from relayd.core.head import RequestHead
 from relayd.core.hub import Hub, HubLimits
@@ -41,7 +44,7 @@ from relayd.io.guard import GuardFactory
 from relayd.io.http import build_site
 from relayd.io.limits import raise_descriptor_limit
 from relayd.io.listener import ClientsService, ListenerService, admission_limits, guard_settings
-from relayd.io.talks import Talks
+from relayd.io.secrets import read_secrets
 from relayd.io.ticker import Ticker
 from relayd.io.upstream import UpstreamService
 
@@ -121,14 +124,26 @@ class Relay(MultiService):
 
     def _build_upstream(self, name: str, block: model.Upstream) -> UpstreamService:
         dialect = compile_upstream(block)
-        talks: Talks[Topic] = Talks(dialect, self._environ, lambda fields: self.hub.resolve(name, fields))
+        resume = Resume()
+
+        def converse(saved: Mapping[str, object]) -> Conversation[Topic]:
+            return Conversation(
+                dialect,
+                wall=time.time,
+                uuid=lambda: str(uuid4()),
+                secrets=read_secrets(dialect.secrets, self._environ),
+                saved=saved,
+                resolve=(lambda fields: self.hub.resolve(name, fields)) if dialect.unasked else None,
+                resume=resume,
+            )
+
         session: UpstreamSession[Topic] = UpstreamSession(
             name,
             compile_policy(dialect, block),
             self.hub,
-            request=talks.request,
-            converse=talks.converse,
+            converse=converse,
             random=random.random,
+            forget_cursor=resume.forget,
             windows=compile_windows(dialect, block, self._hosts),
             counters=UpstreamCounters(),
         )

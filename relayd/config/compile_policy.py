@@ -14,21 +14,12 @@ from relayd.core.windows import HostWindows, SlidingWindow, Windows
 def compile_policy(dialect: Dialect, upstream: model.Upstream) -> UpstreamPolicy:
     """How an upstream is dialled, kept, watched and dialled again."""
     reconnect = upstream.reconnect
-    defaults = UpstreamPolicy()
-    return UpstreamPolicy(
-        dial_at_start=dialect.dial_at_start,
-        unasked=dialect.unasked,
-        acks=dialect.acks,
+    return UpstreamPolicy.of(
+        dialect,
         handshake_within_s=upstream.connect.within_s,
-        login_within_s=dialect.login_within_s or defaults.login_within_s,
-        subscribe_within_s=dialect.within_s,
-        heartbeat=dialect.heartbeat,
-        silence=dialect.silence,
-        reconnect=dialect.reconnect,
         settle_s=reconnect.settle_s,
         retry_least_s=reconnect.min_s,
         retry_most_s=reconnect.max_s,
-        first_send_s=dialect.limits.first_send_s,
     )
 
 

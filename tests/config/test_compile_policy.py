@@ -41,7 +41,7 @@ class CompilePolicyTests:
         assert (policy.retry_least_s, policy.retry_most_s, policy.settle_s) == (2.0, 20.0, 9.0)
         assert (policy.handshake_within_s, policy.login_within_s, policy.first_send_s) == (4.0, 3.0, 5.0)
         assert policy.subscribe_within_s({"symbol": "A"}) == 7.0
-        assert (policy.dial_at_start, policy.unasked, policy.acks) == (True, False, False)
+        assert (policy.dial_at_start, policy.unasked) == (True, False)
 
     def test_without_login(self) -> None:
         """The default stands."""
