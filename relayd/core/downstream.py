@@ -76,7 +76,7 @@ class _Asked:
 class DownstreamSession:
     """One connection: `/ws` (relayd.v1), or `/raw/<topic>` when `raw_topic` is given.
 
-    Made by the shell when the WebSocket is open; `now` arguments are monotonic seconds.
+    Made by the shell when the WebSocket is open.
     """
 
     def __init__(self, hub: Hub, sink: Sink, *, raw_topic: str | None, session_id: str, ping_every_s: int = 25) -> None:
@@ -120,7 +120,7 @@ class DownstreamSession:
         if topics:
             self._subscribe(wire.Command(op="subscribe", topics=list(topics)))
 
-    def text(self, payload: bytes, now: float) -> None:
+    def text(self, payload: bytes) -> None:
         """A whole text message."""
         self._received(payload)
         if self._raw_topic is not None:
@@ -139,7 +139,7 @@ class DownstreamSession:
         else:
             operation(command)
 
-    def binary(self, payload: bytes, now: float) -> None:
+    def binary(self, payload: bytes) -> None:
         """A whole binary message: `/ws` speaks text."""
         self._received(payload)
         if self._raw_topic is None:

@@ -76,14 +76,14 @@ class RequestTests:
         """What is no command at all: told each time, closed the third."""
         session, client = opened(Rig())
         for number in range(1, MAX_STRIKES + 1):
-            session.text(b"hello", 0.0)
+            session.text(b"hello")
             assert client.read()[0]["code"] == "bad_request"
             assert (client.sink.closed is CLOSE_BAD_REQUEST) == (number == MAX_STRIKES)
 
     def test_binary(self) -> None:
         """`/ws` speaks text."""
         session, client = opened(Rig())
-        session.binary(b"x", 0.0)
+        session.binary(b"x")
         assert client.sink.closed is CLOSE_BINARY
         assert session.counters.received_bytes == 1
 
@@ -104,7 +104,7 @@ class RequestTests:
     def test_any_json(self, value: Any) -> None:
         """Nothing a client says raises."""
         session, client = opened(Rig(route("t/$n")))
-        session.text(json.dumps(value).encode(), 0.0)
+        session.text(json.dumps(value).encode())
         client.read()
 
 
@@ -289,8 +289,8 @@ class RawTests:
         """Payloads come; what it says is counted and ignored."""
         rig = Rig(route("t/$n"))
         session, sink = rig.open(raw="t/a")
-        session.text(b"hello", 0.0)
-        session.binary(b"hello", 0.0)
+        session.text(b"hello")
+        session.binary(b"hello")
         rig.publish("t/a", b"x")
         rig.clock.turn()
         assert frames(sink.taken) == [(1, b"x")]

@@ -278,7 +278,7 @@ class Rig:
 
 def say(session: DownstreamSession, **command: Any) -> None:
     """A client's message."""
-    session.text(json.dumps(command).encode(), 0.0)
+    session.text(json.dumps(command).encode())
 
 
 __all__ = ["AllowAny", "AllowValues", "Client", "Clock", "FakeSink", "Rig", "delivery", "frames", "route", "say"]
