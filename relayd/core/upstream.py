@@ -385,5 +385,5 @@ class UpstreamSession(Generic[T]):
             fields |= connection.summary(now)
         if self._wants_connection and not self._stopping:
             fields["again_in_s"] = round(pause_s, 3) if pause_s < inf else "never"
-        event = "refused" if refused else "close" if connection is not None else "unreachable"
+        event = "refused" if refused else "close" if expected or connection is not None else "unreachable"
         return Note(event, fields, warning=not expected)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from relayd.config.model import Upstream
+from relayd.config.model import Block, Upstream
 from relayd.core.counters import UpstreamCounters
 from relayd.core.feed.conversation import Conversation
 from relayd.core.feed.dialect import Dialect
@@ -48,7 +48,7 @@ def build_upstream(
     user_agent: str,
     counters: UpstreamCounters | None = None,
 ) -> UpstreamService:
-    """A service that is not started yet. `hosts` is shared by all upstreams, so that they share the limits of a host."""
+    """A service that is not started yet. All upstreams share `hosts`, and so the limits of each host."""
     secret_names = secrets_of(upstream)
     resume = Resume()
 
@@ -108,7 +108,7 @@ def windows_of(name: str, upstream: Upstream, dialect: Dialect, hosts: HostWindo
 
 def secrets_of(upstream: Upstream) -> tuple[str, ...]:
     """The names of all `${env.X}` and `${file.PATH}` in a block, with or without a default, in order."""
-    found = (hit.partition(":-")[0] for text in _texts(upstream.model_dump()) for hit in _SECRET.findall(text))
+    found = (hit.partition(":-")[0] for text in _texts(upstream) for hit in _SECRET.findall(text))
     return tuple(dict.fromkeys(found))
 
 
@@ -122,6 +122,9 @@ def _texts(value: object) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for one in value:
             yield from _texts(one)
+    elif isinstance(value, Block):
+        for key in type(value).model_fields:
+            yield from _texts(getattr(value, key))
 
 
 def _host(url: str) -> str:

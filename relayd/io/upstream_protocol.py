@@ -106,7 +106,7 @@ class UpstreamProtocol(WebSocketClientProtocol):
             log.failure("upstream {upstream}: reading failed", upstream=self._name())
             self._lose(Loss(LossKind.PROTOCOL, text="relayd failed on what the upstream sent"), abort=True)
         if self.failedByMe and self._owner is not None:
-            self._lose(Loss(LossKind.PROTOCOL, text=printable(self.localCloseReason or "broken")), abort=False)
+            self._lose(Loss(LossKind.PROTOCOL, text=_text(self.localCloseReason)), abort=False)
         elif self.state == self.STATE_CLOSED and self._owner is not None:
             text = printable(self.wasNotCleanReason or "the handshake failed")
             self._lose(Loss(LossKind.HANDSHAKE, text=text), abort=True)
@@ -129,7 +129,7 @@ class UpstreamProtocol(WebSocketClientProtocol):
             self._owner.ponged()
 
     def onCloseFrame(self, code: Any, reasonRaw: Any) -> bool | None:
-        reason = printable((reasonRaw or b"").decode("utf-8", "replace"))
+        reason = _text(reasonRaw)
         finished = super().onCloseFrame(code, reasonRaw)
         self._lose(Loss(LossKind.CLOSED, code=code if code is not None else 1005, text=reason), abort=False)
         return finished
@@ -178,6 +178,10 @@ class UpstreamProtocol(WebSocketClientProtocol):
         if self._waits is not None:
             self._waits.cancel()
             self._waits = None
+
+
+def _text(data: bytes | None) -> str:
+    return printable((data or b"").decode("utf-8", "replace"))
 
 
 def _ended(reason: Failure) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,18 +9,28 @@ from random import Random
 from typing import Any
 
 from twisted.internet import reactor as real_reactor
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.logger import globalLogPublisher
+from twisted.internet.defer import Deferred
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
 from relayd.core.feed.spec import HeartbeatSpec
 from relayd.core.upstream import UpstreamSession
+from relayd.core.upstream_effects import DialRequest
 from relayd.core.upstream_policy import UpstreamPolicy
 from relayd.core.upstream_states import State
 from relayd.io.ticker import Ticker
-from relayd.io.upstream import UpstreamService
+from relayd.io.tls import TrustUnreadable, trust_root
+from relayd.io.upstream import UpstreamService, plan
 from tests.support import certs
-from tests.support.feed_server import FeedFactory, RawFactory, RawProtocol, server_tls
+from tests.support.feed_server import (
+    SWITCHING,
+    FeedFactory,
+    FeedProtocol,
+    RawFactory,
+    RawProtocol,
+    accept,
+    server_tls,
+)
 from tests.support.upstream import NO_FIELDS, TinyTalk, WritingHub
 
 reactor: Any = real_reactor
@@ -70,7 +79,7 @@ class UpstreamCase(TestCase):
         """A running service that wants the topic `a`."""
         ca_file = Path(self.mktemp())
         ca_file.write_bytes(certs.authority().pem)
-        policy.setdefault("heartbeat", None)
+        policy = {"heartbeat": None, "goodbye_within_s": 0.05, **policy}
         session: UpstreamSession[str] = UpstreamSession(
             "feed",
             UpstreamPolicy(**policy),
@@ -117,7 +126,8 @@ class ConnectionTests(UpstreamCase):
         """Subscribe, publish, unsubscribe, close with 1000, stopped."""
         feed = FeedFactory(reactor, ["two"])
         port = self.listen(feed)
-        service = self.dial(f"ws://127.0.0.1:{port}/feed?key=s3cret", headers={"X-Key": "hidden"}, protocols=("one", "two"))
+        url = f"ws://127.0.0.1:{port}/feed?key=s3cret"
+        service = self.dial(url, headers={"X-Key": "hidden"}, protocols=("one", "two"))
         await self.until(lambda: "a=0" in self.hub.heard)
         self.assertEqual(self.hub.read(), ["a pending", "a live", "a=0"])
         [request] = feed.requests
@@ -135,3 +145,352 @@ class ConnectionTests(UpstreamCase):
         self.assertEqual(feed.heard, ["+a", "+b"])
         await self.until(lambda: feed.closes)
         self.assertEqual(feed.closes, [(1000, None)])
+
+    async def test_over_tls(self) -> None:
+        """By name, by address, by IPv6 address: the certificate is checked against each."""
+        feed = FeedFactory(reactor)
+        four = self.listen(feed, certs.good())
+        six = self.listen(feed, certs.good(), interface="::1")
+        for host in (f"localhost:{four}", f"127.0.0.1:{four}", f"[::1]:{six}"):
+            self.hub.read()
+            service = self.dial(f"wss://{host}/")
+            await self.until(lambda: "a=0" in self.hub.heard)
+            await service.stopService()
+        self.assertEqual(
+            [request.headers["host"] for request in feed.requests],
+            [f"localhost:{four}", f"127.0.0.1:{four}", f"[::1]:{six}"],
+        )
+
+    async def test_payloads_of_every_kind(self) -> None:
+        """Text, binary, empty, 3 MiB: as they were sent."""
+        feed = FeedFactory(reactor)
+        got: list[tuple[bytes, bool]] = []
+        self.hub.publish = lambda topic, payload, is_text, snapshot=False: got.append((payload, is_text))  # type: ignore[method-assign]
+        self.dial(f"ws://127.0.0.1:{self.listen(feed)}/")
+        await self.until(lambda: got)
+        big = "x" * (3 << 20)
+        feed.open[0].sendMessage(b"a=")
+        feed.open[0].sendMessage(b"a=\x00\x01", isBinary=True)
+        feed.open[0].sendMessage(f"a={big}".encode(), fragmentSize=100_000)
+        await self.until(lambda: len(got) == 4)
+        self.assertEqual(got[1:3], [(b"", True), (b"\x00\x01", False)])
+        self.assertTrue(got[3] == (big.encode(), True))
+
+    async def test_frames_in_the_segment_of_the_handshake(self) -> None:
+        """What follows the 101 at once is read."""
+        raw = RawFactory(lambda protocol: protocol.switch(b"\x81\x03a=1\x81\x03a=2"))
+        self.dial(f"ws://127.0.0.1:{self.listen(raw)}/", dial_at_start=True, unasked=True, talk={"unasked": True})
+        await self.until(lambda: "a=2" in self.hub.heard)
+        self.assertEqual(self.hub.read(), ["a pending", "a live", "a=1", "a=2"])
+
+    async def test_a_handshake_byte_by_byte(self) -> None:
+        """However the network cuts it."""
+
+        def drip(protocol: RawProtocol) -> None:
+            data = SWITCHING % accept(protocol.received) + b"\x81\x03a=1"
+            for delay, at in enumerate(range(len(data))):
+                reactor.callLater(delay * 0.0005, protocol.transport.write, data[at : at + 1])
+
+        self.dial(f"ws://127.0.0.1:{self.listen(RawFactory(drip))}/", unasked=True, talk={"unasked": True})
+        await self.until(lambda: "a=1" in self.hub.heard)
+
+    async def test_pings(self) -> None:
+        """Ours are answered and heard; theirs are answered and counted."""
+        feed = FeedFactory(reactor)
+        service = self.dial(
+            f"ws://127.0.0.1:{self.listen(feed)}/",
+            heartbeat=HeartbeatSpec(within_s=0.5),
+            talk={"every_s": 0.02},
+        )
+        await self.until(lambda: "a=0" in self.hub.heard)
+        counted: list[float] = []
+        service.session.connection.ponged = counted.append  # type: ignore[union-attr, method-assign]
+        feed.open[0].sendPing(b"theirs")
+        await self.until(lambda: "pong" in feed.heard and counted)
+        await self.until(lambda: service.session.connection.watch._answer_by > 1e9)  # type: ignore[union-attr]
+        self.assertEqual(service.session.state, State.LIVE)
+
+    async def test_back_after_a_loss(self) -> None:
+        """What is wanted is subscribed again, and the hole is marked."""
+        feed = FeedFactory(reactor)
+        self.dial(f"ws://127.0.0.1:{self.listen(feed)}/", retry_least_s=0.01, retry_most_s=0.05)
+        await self.until(lambda: "a=0" in self.hub.heard)
+        feed.open[0].transport.abortConnection()
+        await self.until(lambda: self.hub.heard.count("a=0") == 2)
+        self.assertEqual(
+            self.hub.read(), ["a pending", "a live", "a=0", "a reconnecting", "a gap ? upstream", "a live", "a=0"]
+        )
+
+
+class CertificateTests(UpstreamCase):
+    """Whoever is not proved to be the upstream gets nothing of ours, and the log says why."""
+
+    async def refused(self, certificate: certs.Certificate, why: str, host: str = "localhost", ca: bool = True) -> None:
+        feed = FeedFactory(reactor)
+        service = self.dial(f"wss://{host}:{self.listen(feed, certificate)}/?token=s3cret", ca=ca)
+        self.assertEqual(await self.loss_of(service), f"tls: {why}")
+        self.assertEqual(feed.requests, [])
+        [line] = [event for event in self.events if event.get("log_namespace") == "upstream"]
+        self.assertEqual(formatEvent(line), f"upstream feed cannot be reached: tls: {why}")
+        self.assertEqual(line["log_level"].name, "warn")
+
+    async def test_expired(self) -> None:
+        """Good until yesterday."""
+        await self.refused(certs.expired(), "the certificate has expired")
+
+    async def test_not_yet_valid(self) -> None:
+        """Good from tomorrow."""
+        await self.refused(certs.not_yet_valid(), "the certificate is not valid yet; is a clock wrong?")
+
+    async def test_self_signed(self) -> None:
+        """Nobody vouches for it."""
+        remedy = "name it as connect.tls.ca if it is yours"
+        await self.refused(certs.self_signed(), f"the certificate is self-signed; {remedy}")
+
+    async def test_wrong_host(self) -> None:
+        """Genuine, and somebody else's: by name."""
+        await self.refused(certs.wrong_host(), "the certificate is not for localhost")
+
+    async def test_wrong_address(self) -> None:
+        """Genuine, and somebody else's: by address."""
+        await self.refused(certs.wrong_host(), "the certificate is not for 127.0.0.1", host="127.0.0.1")
+
+    async def test_unknown_authority(self) -> None:
+        """Signed by a stranger."""
+        remedy = "name it as connect.tls.ca if it is yours"
+        await self.refused(certs.unknown_authority(), f"the certificate's authority is not known; {remedy}")
+
+    async def test_the_system_does_not_know_ours(self) -> None:
+        """Without `connect.tls.ca` only the system's authorities count."""
+        remedy = "name it as connect.tls.ca if it is yours"
+        await self.refused(certs.good(), f"the certificate's authority is not known; {remedy}", ca=False)
+
+    async def test_no_tls_at_all(self) -> None:
+        """A plain server behind wss://."""
+        raw = RawFactory(lambda protocol: None)
+        port = self.listen(raw)
+        service = self.dial(f"wss://localhost:{port}/")
+        await self.until(lambda: raw.connections and raw.connections[0].received)
+        raw.connections[0].transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        self.assertIn("tls: the TLS handshake failed: ", await self.loss_of(service))
+
+    async def test_a_ca_file_that_is_none(self) -> None:
+        """Named with its path and what is wrong with it."""
+        for content, wrong in ((None, "No such file or directory"), (b"hello", "holds no certificate in PEM form")):
+            path = Path(self.mktemp())
+            if content is not None:
+                path.write_bytes(content)
+            with self.assertRaisesRegex(TrustUnreadable, f"connect.tls.ca: {path}.*{wrong}"):
+                trust_root(str(path))
+
+
+class RefusedHandshakeTests(UpstreamCase):
+    """Upstreams that answer something else than 101."""
+
+    def answering(self, data: bytes, then: Callable[[RawProtocol], Any] | None = None) -> RawFactory:
+        def answer(protocol: RawProtocol) -> None:
+            protocol.transport.write(data)
+            if then is not None:
+                then(protocol)
+
+        return RawFactory(answer)
+
+    async def why(self, raw: RawFactory, **options: Any) -> str:
+        service = self.dial(f"ws://127.0.0.1:{self.listen(raw)}/?token=s3cret", **options)
+        why = await self.loss_of(service)
+        self.assertNotIn("s3cret", "".join(formatEvent(event) or "" for event in self.events))
+        return why
+
+    async def test_401(self) -> None:
+        """Refused: not soon again, and topics fail with the reason."""
+        raw = self.answering(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 7\r\n\r\nbad key")
+        self.assertEqual(await self.why(raw), "http 401: Unauthorized: bad key")
+        self.assertEqual(self.hub.read()[-1], "a failed: the upstream refused: http 401: Unauthorized: bad key")
+
+    async def test_429(self) -> None:
+        """Retry-After is obeyed."""
+        raw = self.answering(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 77\r\nContent-Length: 0\r\n\r\n")
+        self.assertEqual(await self.why(raw), "http 429: Too Many Requests")
+        [line] = [event for event in self.events if event.get("log_namespace") == "upstream"]
+        self.assertEqual(line["again_in_s"], 77.0)
+
+    async def test_503_with_a_page_that_never_ends(self) -> None:
+        """The first 200 bytes are waited for, then a second at most."""
+        raw = self.answering(b"HTTP/1.1 503 Service Unavailable\r\n\r\n<html>busy")
+        self.assertEqual(await self.why(raw), "http 503: Service Unavailable: <html>busy")
+
+    async def test_a_redirect_is_not_followed(self) -> None:
+        """Where it points is not our affair, and not in the log."""
+        head = b"HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:1/?token=s3cret\r\nContent-Length: 0\r\n\r\n"
+        raw = self.answering(head)
+        self.assertEqual(await self.why(raw), "http 302: Found")
+
+    async def test_garbage(self) -> None:
+        """What is no HTTP is told as it begins."""
+        raw = self.answering(b"SSH-2.0-OpenSSH_9.2p1\r\n")
+        self.assertEqual(await self.why(raw), "handshake: the answer is no HTTP/1.1, it begins 'SSH-2.0-OpenSSH_9.2p1'")
+
+    async def test_a_wrong_accept(self) -> None:
+        """A 101 that proves nothing."""
+        raw = self.answering(SWITCHING % b"AAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+        self.assertIn("handshake: HTTP Sec-WebSocket-Accept bogus value", await self.why(raw))
+
+    async def test_an_extension_that_was_not_offered(self) -> None:
+        """Compression that nobody asked for."""
+
+        def answer(protocol: RawProtocol) -> None:
+            extra = b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+            protocol.transport.write((SWITCHING % accept(protocol.received))[:-2] + extra)
+
+        self.assertIn("handshake: ", await self.why(RawFactory(answer)))
+
+    async def test_no_answer(self) -> None:
+        """A handshake that hangs ends at its deadline; the connection is aborted."""
+        raw = RawFactory(lambda protocol: None)
+        self.assertEqual(
+            await self.why(raw, handshake_within_s=0.05, retry_least_s=5), "deadline: the handshake took too long"
+        )
+        await self.until(lambda: not raw.connections)
+
+    async def test_closed_in_the_handshake(self) -> None:
+        """Accepted and dropped, for ever: each time is counted, and none is faster than the backoff."""
+        raw = RawFactory(lambda protocol: protocol.transport.abortConnection())
+        self.assertIn("handshake: the connection ended in the handshake", await self.why(raw, retry_least_s=0.01))
+        await self.until(lambda: raw.made >= 4)
+
+    async def test_nobody_listens(self) -> None:
+        """Refused by TCP."""
+        port = reactor.listenTCP(0, RawFactory(print), interface="127.0.0.1")
+        number = port.getHost().port
+        await port.stopListening()
+        service = self.dial(f"ws://127.0.0.1:{number}/")
+        self.assertIn("connect: Connection was refused by other side", await self.loss_of(service))
+
+    async def test_no_such_name(self) -> None:
+        """Refused by DNS, or rather by its rules: no resolver is asked."""
+        service = self.dial("ws://no-such-host.invalid/")
+        self.assertEqual(await self.loss_of(service), "dns: the name of the upstream is not known")
+
+    async def test_requests_that_cannot_be_sent(self) -> None:
+        """Each says what is wrong with the configuration, and dials nothing."""
+        for url, headers, why in (
+            ("http://x/", {}, "connect.url is not of the form ws://host/ or wss://host/"),
+            ("ws:///x", {}, "connect.url is not of the form ws://host/ or wss://host/"),
+            ("ws://u:s3cret@x/", {}, "connect.url holds a user name; put it into connect.headers (Authorization)"),
+            ("ws://x:99999/", {}, "the port in connect.url is not a number up to 65535"),
+            ("ws://x/a b", {}, "connect.url or connect.query holds a character that must be percent-encoded"),
+            ("ws://x/", {"Host": "y"}, "connect.headers: Host is written by the handshake itself"),
+            ("ws://x/", {"X-A": "b\r\nc: s3cret"}, "connect.headers: X-A holds a control character"),
+            ("wss://x/", {}, "connect.tls.ca: /no/such: No such file or directory"),
+        ):
+            with self.assertRaises((ValueError, TrustUnreadable)) as caught:
+                plan(DialRequest(url, headers), "/no/such", "relayd")
+            self.assertEqual(str(caught.exception), why)
+        service = self.dial("http://x/")
+        self.assertIn("config: connect.url is not of the form", await self.loss_of(service))
+
+
+class EndedConnectionTests(UpstreamCase):
+    """How an open connection can end."""
+
+    def feed(self) -> FeedFactory:
+        self.server = FeedFactory(reactor)
+        self.service = self.dial(f"ws://127.0.0.1:{self.listen(self.server)}/", payload_most_bytes=1000)
+        return self.server
+
+    async def connected(self) -> FeedProtocol:
+        feed = self.feed()
+        await self.until(lambda: "a=0" in self.hub.heard)
+        return feed.open[0]
+
+    async def test_a_close_frame(self) -> None:
+        """Code and reason are told; it is answered, and TCP is not waited for."""
+        protocol = await self.connected()
+        protocol.sendClose(4001, "go\u202eaway")
+        self.assertEqual(await self.loss_of(self.service), "closed 4001: go away")
+        await self.until(lambda: self.server.closes)
+        self.assertEqual(self.server.closes[0][0], 1000)
+
+    async def test_a_close_without_a_code(self) -> None:
+        """1005 by RFC 6455."""
+        protocol = await self.connected()
+        protocol.sendClose()
+        self.assertEqual(await self.loss_of(self.service), "closed 1005")
+
+    async def test_a_reset(self) -> None:
+        """TCP alone."""
+        protocol = await self.connected()
+        protocol.transport.abortConnection()
+        self.assertTrue((await self.loss_of(self.service)).startswith("broken: "))
+
+    async def test_an_end_without_a_close_frame(self) -> None:
+        """FIN alone."""
+        protocol = await self.connected()
+        protocol.transport.loseConnection()
+        self.assertEqual(await self.loss_of(self.service), "broken: the connection ended without a close frame")
+
+    async def test_garbage_after_the_handshake(self) -> None:
+        """Bytes that are no frame."""
+        protocol = await self.connected()
+        protocol.transport.write(b"\xff" * 20)
+        self.assertTrue((await self.loss_of(self.service)).startswith("protocol: "))
+        await self.until(lambda: not self.server.open)
+
+    async def test_a_masked_frame(self) -> None:
+        """A server must not mask."""
+        protocol = await self.connected()
+        protocol.transport.write(b"\x81\x81\x00\x00\x00\x00a")
+        self.assertTrue((await self.loss_of(self.service)).startswith("protocol: "))
+
+    async def test_bad_utf8(self) -> None:
+        """In a text frame."""
+        protocol = await self.connected()
+        protocol.transport.write(b"\x81\x02\xc3\x28")
+        self.assertTrue((await self.loss_of(self.service)).startswith("protocol: "))
+
+    async def test_too_large(self) -> None:
+        """Refused by its declared length."""
+        protocol = await self.connected()
+        protocol.transport.write(b"\x81\x7e\x03\xe9")
+        self.assertTrue((await self.loss_of(self.service)).startswith("protocol: "))
+
+    async def test_a_fault_of_ours(self) -> None:
+        """An exception while reading ends the connection, and the log holds it."""
+        protocol = await self.connected()
+
+        def fail(payload: bytes, is_text: bool) -> None:
+            raise RuntimeError("a fault")
+
+        self.service.session.connection._talk.message = fail  # type: ignore[union-attr, method-assign]
+        protocol.sendMessage(b"a=1")
+        self.assertEqual(
+            await self.loss_of(self.service), "protocol: relayd failed on what the upstream sent"
+        )
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    async def test_nothing_follows_a_loss(self) -> None:
+        """Frames behind a close, or behind our own end, are not published."""
+        raw = RawFactory(lambda protocol: protocol.switch(b"\x81\x03a=1\x88\x02\x0f\xa1\x81\x03a=2"))
+        service = self.dial(
+            f"ws://127.0.0.1:{self.listen(raw)}/", unasked=True, talk={"unasked": True}, retry_least_s=30
+        )
+        self.assertEqual(await self.loss_of(service), "closed 4001")
+        self.assertNotIn("a=2", self.hub.heard)
+
+    async def test_stop_when_the_goodbye_is_not_answered(self) -> None:
+        """Two seconds, here less, then TCP is aborted."""
+        raw = RawFactory(lambda protocol: protocol.switch(b"\x81\x03a=1"))
+        service = self.dial(
+            f"ws://127.0.0.1:{self.listen(raw)}/", unasked=True, talk={"unasked": True}, goodbye_within_s=0.05
+        )
+        await self.until(lambda: "a=1" in self.hub.heard)
+        await service.stopService()
+        self.assertEqual(service.session.state, State.STOPPED)
+        self.assertEqual(service.session.why, "relayd stops")
+
+    async def test_stop_while_dialling(self) -> None:
+        """The attempt is given up, and leaves nothing behind."""
+        raw = RawFactory(lambda protocol: None)
+        service = self.dial(f"ws://127.0.0.1:{self.listen(raw)}/")
+        await service.stopService()
+        self.assertEqual(service.session.state, State.STOPPED)

@@ -1,8 +1,8 @@
 """Stand-ins for what surrounds an upstream session: a tiny dialect, and a hub that writes down what it hears.
 
 The dialect, one text frame each: we say `+a,b` and `-a,b` to subscribe and unsubscribe, `!` to beat, `key` to log in;
-the upstream says `ok a,b`, `no a why`, `no ?` (without saying which), `a=payload`, `a#payload` (a snapshot), `a~3=payload`
-(three were missing), `lost 2`, `hi`, `in`, `out`, `beat`, `pong`, `ping 3` (wants three answers), `do drain`,
+the upstream says `ok a,b`, `no a why`, `no ?` (without saying which), `a=payload`, `a#payload` (a snapshot),
+`a~3=payload` (three were missing), `lost 2`, `hi`, `in`, `out`, `beat`, `pong`, `ping 3` (wants three answers), `do drain`,
 `do reconnect`, `do again a`. Lines of one frame are parts.
 """
 
