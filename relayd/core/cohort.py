@@ -114,15 +114,15 @@ class Flush:
 
     __slots__ = ("broken", "data", "entries", "frames", "members", "next", "number")
 
-    def __init__(
-        self, entries: list[Entry | Notice], frames: list[bytes], members: list[Subscriber], number: int, broken: bool
-    ) -> None:
+    def __init__(self, entries: list[Entry | Notice], frames: list[bytes], number: int, broken: bool) -> None:
         self.entries = entries
         self.frames = frames
         self.data = frames[0] if len(frames) == 1 else b"".join(frames)
-        self.members = members
         self.number = number
+        self.members: list[Subscriber] | None = None
+        """A copy of the member list, where one slice does not do."""
         self.next = 0
+        """Index into it: who is offered the bytes next."""
         self.broken = broken
         """True when it ends with a loss that its readers cannot be told of: they are closed."""
 
@@ -265,60 +265,71 @@ class Cohort:
     def flush_slice(self, budget: int) -> int:
         """Offer the pending bytes to up to `budget` members. Returns how many were offered; `flush` is None at the
         end."""
-        flush = self.flush or self._begin(budget)
-        data = flush.data
-        size = len(data)
-        members = flush.members
-        short: list[tuple[Subscriber, int]] = []
-        if members is self.members:  # one slice does: nobody can come or go meanwhile
+        flush = self.flush or self._begin()
+        members = self.members
+        if len(members) <= budget and not flush.next:
+            # One slice does: nobody can come or go meanwhile, so nothing is kept of who has it.
             offered = len(members)
-            if size:
-                for member in members:
-                    taken = member.send_now(data)
-                    if taken != size:
-                        short.append((member, taken))
+            self._offer(members, flush)
         else:
+            flush.members = flush.members or list(members)
+            members = flush.members
             end = min(flush.next + budget, len(members))
             offered = end - flush.next
-            for member in members[flush.next : end]:
-                if member.cohort is self and member.pace is Pace.CURRENT and member.flush_number != flush.number:
-                    member.flush_number = flush.number
-                    taken = member.send_now(data)
-                    if taken != size:
-                        short.append((member, taken))
+            due = [member for member in members[flush.next : end] if self._is_due(member, flush)]
             flush.next = end
-        for member, taken in short:
-            self._fall_behind(member, flush, taken)
-        if members is self.members or flush.next == len(members):
-            self._end(flush)
+            self._offer(due, flush)
+            if end < len(members):
+                return offered
+        self._end(flush)
         return offered
 
-    def _begin(self, budget: int) -> Flush:
+    def _is_due(self, member: Subscriber, flush: Flush) -> bool:
+        """Whether it is still here, and joined before this flush. From here on it has the flush."""
+        if member.cohort is not self or member.pace is not Pace.CURRENT or member.flush_number == flush.number:
+            return False
+        member.flush_number = flush.number
+        return True
+
+    def _offer(self, members: list[Subscriber], flush: Flush) -> None:
+        data = flush.data
+        size = len(data)
+        if not size:
+            return
+        short: list[tuple[Subscriber, int]] | None = None
+        for member in members:
+            taken = member.send_now(data)
+            if taken != size:
+                short = short or []
+                short.append((member, taken))
+        for member, taken in short or ():
+            self._fall_behind(member, flush, taken)
+
+    def _begin(self) -> Flush:
         entries = self.pending
         self.pending = []
         self.pending_bytes = 0
         self.flush_number += 1
+        encoding = self.encoding
         frames: list[bytes] = []
         broken = False
         for entry in entries:
             if type(entry) is Notice:
                 frames.append(entry.data)
                 continue
-            frames.append(entry.frames[self.encoding] or wire.encode(entry, self.encoding))
+            frames.append(entry.frames[encoding] or wire.encode(entry, encoding))
             if type(entry) is GapMark:
-                broken = self.encoding is Encoding.RAW and entry.topic.route.delivery.mode is not Mode.CONFLATE
-            elif entry.topic in self.lanes:
+                broken = encoding is Encoding.RAW and entry.topic.route.delivery.mode is not Mode.CONFLATE
+            elif self.lanes and entry.topic in self.lanes:
                 self.lanes[entry.topic].flushed_now(entry)
                 continue
             self.flushed = entry.serial
             if broken:
                 break
-        members = self.members if len(self.members) <= budget else list(self.members)
-        flush = Flush(entries, frames, members, self.flush_number, broken)
+        self.flush = flush = Flush(entries, frames, self.flush_number, broken)
         self.carried = len(entries)
         self.messages += len(frames)
         self.bytes += len(flush.data)
-        self.flush = flush
         return flush
 
     def _fall_behind(self, member: Subscriber, flush: Flush, taken: int) -> None:
@@ -354,6 +365,7 @@ class Cohort:
             for member in (*self.members, *self.behind):
                 member.sink.close(CLOSE_POSITION_LOST)
             return
-        for member in [waiting for waiting in self.behind if waiting.pace is Pace.WAITING]:
-            assert member.lagging is not None
-            member.lagging.produce()
+        if self.behind:
+            for member in [waiting for waiting in self.behind if waiting.pace is Pace.WAITING]:
+                assert member.lagging is not None
+                member.lagging.produce()

@@ -103,27 +103,30 @@ class Flusher:
         """One turn: up to a slice of members, and a bounded number of chores."""
         self._turn_asked = False
         budget = SLICE_MEMBERS
-        while self._ready and budget > 0:
-            cohort = self._ready[0]
+        ready = self._ready
+        begun = self._monotonic()
+        while ready and budget > 0:
+            cohort = ready[0]
             if cohort.pending or cohort.flush is not None:
-                budget -= max(1, self._flush(cohort, budget))
-            if cohort.flush is None:
-                self._ready.popleft()
+                offered = cohort.flush_slice(budget)
+                budget -= offered or 1
+                ended = self._monotonic()
+                cohort.spent_s += ended - begun
+                begun = ended
+                if cohort.flush is not None:
+                    break
+                self._over(cohort, ended)
+            ready.popleft()
         for _ in range(min(CHORES_PER_TURN, len(self._chores))):
             self._chores.popleft().produce()
         if self._ready or self._chores:
             self._ask_turn()
 
-    def _flush(self, cohort: Cohort, budget: int) -> int:
-        begun = self._monotonic()
-        offered = cohort.flush_slice(budget)
-        ended = self._monotonic()
-        cohort.spent_s += ended - begun
-        if cohort.flush is None:
-            cohort.cost_s += EWMA_ALPHA * (cohort.spent_s - cohort.cost_s)
-            cohort.spent_s = 0.0
-            cohort.not_before = ended + min(HOLD_SHARE * cohort.cost_s, HOLD_MAX_S) if cohort.carried > 1 else 0.0
-            cohort.scheduled = bool(cohort.pending)
-            if cohort.pending:
-                self.want(cohort, ended)
-        return offered
+    def _over(self, cohort: Cohort, now: float) -> None:
+        """Its flush has just ended: when may the next one begin?"""
+        cohort.cost_s += EWMA_ALPHA * (cohort.spent_s - cohort.cost_s)
+        cohort.spent_s = 0.0
+        cohort.not_before = now + min(HOLD_SHARE * cohort.cost_s, HOLD_MAX_S) if cohort.carried > 1 else 0.0
+        cohort.scheduled = bool(cohort.pending)
+        if cohort.pending:
+            self.want(cohort, now)

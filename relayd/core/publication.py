@@ -40,11 +40,17 @@ class Encoding(IntEnum):
     """As V1 with the `snapshot` flag: the first publication that a newcomer to a topic without deltas gets."""
 
 
+# sys.getsizeof of a Publication (112), its frames list (80), its payload's header (33) and the ring's slot (8) on
+# CPython 3.11, rounded up; the V1 frame that most publications also carry is about as long as the payload and is
+# dropped with it.
+RETAINED_OVERHEAD_BYTES = 256
+
+
 @final
 class Publication:
     """A payload with its place in the topic and in the hub. Slots and no frozen dataclass: one is made per message."""
 
-    __slots__ = ("at", "at_ms", "frames", "is_text", "key", "offset", "payload", "serial", "snapshot", "topic")
+    __slots__ = ("at", "at_ms", "frames", "is_text", "key", "offset", "payload", "serial", "size", "snapshot", "topic")
 
     def __init__(
         self, topic: Topic, offset: int, serial: int, payload: bytes, is_text: bool, snapshot: bool, at: float
@@ -63,11 +69,8 @@ class Publication:
         self.key: Hashable = None
         """What conflation goes by beside the topic, only where the route has a `key`."""
         self.frames: list[bytes | None] = [None, None, None]
-
-    @property
-    def size(self) -> int:
-        """Bytes it holds in a ring. Frames are not counted: they share the life of the few publications in flight."""
-        return len(self.payload) + RETAINED_OVERHEAD_BYTES
+        self.size = len(payload) + RETAINED_OVERHEAD_BYTES
+        """Bytes it holds in a ring."""
 
 
 @final
@@ -95,8 +98,3 @@ class GapMark:
 
 Entry = Publication | GapMark
 """What a ring holds."""
-
-# sys.getsizeof of a Publication (112), its frames list (80), its payload's header (33) and the ring's slot (8) on
-# CPython 3.11, rounded up; the V1 frame that most publications also carry is about as long as the payload and is
-# dropped with it.
-RETAINED_OVERHEAD_BYTES = 256

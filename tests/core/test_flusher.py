@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from relayd.core import flusher as rule
 from tests.support.hub_rig import Client, Rig, delivery, route, say
 
 
 def costly(rig: Rig, seconds: float) -> None:
-    """Make each flush of the hub cost so much time."""
-    flusher: Any = rig.hub.flusher
-    inner = flusher._flush
+    """Make each flush of the topic's only cohort cost so much time."""
+    [cohort] = rig.hub.topic("t/a").cohorts
+    inner = cohort.flush_slice  # type: ignore[union-attr]
 
-    def flush(cohort: Any, budget: int) -> int:
-        slice_of = cohort.flush_slice
+    def slow(budget: int) -> int:
+        offered = inner(budget)
+        rig.clock.now += seconds
+        return offered
 
-        def slow(slice_budget: int) -> int:
-            offered: int = slice_of(slice_budget)
-            rig.clock.now += seconds
-            return offered
-
-        cohort.flush_slice = slow
-        try:
-            offered: int = inner(cohort, budget)
-            return offered
-        finally:
-            del cohort.flush_slice
-
-    flusher._flush = flush
+    cohort.flush_slice = slow  # type: ignore[method-assign,union-attr]
 
 
 class MergeRuleTests:
