@@ -1,5 +1,7 @@
-"""python -m bench: measures relayd and its peers in one run; exit status 0 when every target is met, 1 when one is missed, 2 when
-it could not be measured."""
+"""python -m bench: measures relayd and its peers in one run.
+
+Exit status 0 when every target is met, 1 when one is missed, 2 when something could not be measured.
+"""
 
 from __future__ import annotations
 
@@ -118,8 +120,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     start = time.monotonic()
     figures, whole = measured(names, effort)
     how = (
-        f"{effort.rounds} rounds of {effort.measure_s:g} s, interleaved; server on core {machine.SERVER_CORE}, load on core "
-        f"{machine.LOAD_CORE}; {(time.monotonic() - start) / 60:.1f} minutes."
+        f"{effort.rounds} rounds of {effort.measure_s:g} s, interleaved; server on core {machine.SERVER_CORE}, "
+        f"load on core {machine.LOAD_CORE}; {(time.monotonic() - start) / 60:.1f} minutes."
     )
     report.write(asked.results, figures, facts, versions, skipped, how)
     missed = [f"{figure.name}: {check.name}" for figure in figures for check in figure.checks if not check.met]

@@ -1,4 +1,4 @@
-"""Percentiles, medians and ratios of measurements. Pure, and tested: a benchmark is worth what its arithmetic is worth."""
+"""Percentiles, medians and ratios of measurements. Pure: a benchmark is worth what its arithmetic is worth."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Latencies:
         return sum(count for _, count in self.buckets)
 
     def percentile_ms(self, percent: float) -> float:
-        """The smallest bucket top, in ms, that at least `percent` of the values do not exceed; NaN when there are none."""
+        """The smallest bucket top, in ms, that at least `percent` of the values do not exceed; NaN of none."""
         needed = max(1, math.ceil(self.count * percent / 100))
         seen = 0
         for top_ns, count in self.buckets:
@@ -39,7 +39,7 @@ class Latencies:
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle value (of an even number the mean of the two middle ones); NaN of none. NaN values count as infinite."""
+    """The middle value (of an even number the mean of the two middle ones); NaN of none. NaN counts as infinite."""
     if not values:
         return math.nan
     ranked = sorted(math.inf if math.isnan(value) else value for value in values)

@@ -1,4 +1,4 @@
-"""Makes what the benchmark runs: the C programs, the virtualenv and node_modules of the peers, Centrifugo. All in bench/build/."""
+"""Makes what the benchmark runs, in bench/build/: the C programs, the peers' virtualenv and modules, Centrifugo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VENV_PYTHON = BUILD / "peers" / "bin" / "python"
 NODE_MODULES = BUILD / "node" / "node_modules"
 CENTRIFUGO = BUILD / "bin" / "centrifugo"
 
-# The newest release when this was written. Where the Go module proxy does not serve it, the peer is SKIPPED with the proxy's words.
+# Where the Go module proxy does not serve it, the peer is SKIPPED with what `go` said.
 CENTRIFUGO_MODULE = "github.com/centrifugal/centrifugo/v6@latest"
 INSTALL_WITHIN_S = 600
 
@@ -54,17 +54,20 @@ def _older(target: Path, sources: list[Path]) -> bool:
 
 
 def programs() -> None:
-    """Compile the C programs whose sources (or headers) are newer than they are. BuildFailed with the compiler's words."""
+    """Compile the C programs whose sources or headers are newer. BuildFailed with the compiler's words."""
     BUILD.mkdir(exist_ok=True)
-    compiler = os.environ.get("CC", "cc")
     headers = sorted((HERE / "load").glob("*.h"))
     for name, files in PROGRAMS.items():
-        sources = [HERE / file for file in files]
-        if _older(BUILD / name, [*sources, *headers]):
-            _run([compiler, *CFLAGS, "-o", str(BUILD / name), *map(str, sources)])
-    source = HERE / "load" / "clockstep.c"
-    if _older(CLOCKSTEP, [source]):
-        _run([compiler, *CFLAGS, "-shared", "-fPIC", "-o", str(CLOCKSTEP), str(source), "-ldl"])
+        _compile(BUILD / name, [HERE / file for file in files], headers)
+    _compile(CLOCKSTEP, [HERE / "load" / "clockstep.c"], [], "-shared", "-fPIC")
+
+
+def _compile(target: Path, sources: list[Path], headers: list[Path], *flags: str) -> None:
+    if not _older(target, [*sources, *headers]):
+        return
+    new = target.with_name(f"{target.name}.{os.getpid()}")  # renamed when whole: two runs may build at once
+    _run([os.environ.get("CC", "cc"), *CFLAGS, *flags, "-o", str(new), *map(str, sources), "-ldl"])
+    new.replace(target)
 
 
 def peers_venv() -> None:

@@ -93,7 +93,7 @@ Rounds = dict[str, list[Sample]]
 
 
 def interleaved(effort: Effort, workload: Workload, names: Sequence[str], figure: Figure) -> Rounds:
-    """Every named peer once a round, round after round. A peer that fails is left out and named in the notes; relayd must not."""
+    """Every named peer once a round. A peer that fails is left out and named in the notes; relayd must not fail."""
     rounds: Rounds = {name: [] for name in names}
     for number in range(effort.rounds):
         for name in [name for name in names if name in rounds]:
@@ -115,9 +115,9 @@ def line(sample: Sample) -> str:
     """One sample for the terminal."""
     window = sample.window
     return (
-        f"{sample.peer:<11}{window.us_per_delivery:7.2f} us {window.delivered_per_s:10,.0f}/s  p50 {window.p50_ms:8.2f}  "
-        f"p99 {window.p99_ms:8.2f} ms  server {window.server_share:4.0%}  load {window.load_share:4.0%}  lost {sample.lost:,}"
-        + (f"  FAULTS {sample.faults}" if sample.faults else "")
+        f"{sample.peer:<11}{window.us_per_delivery:7.2f} us {window.delivered_per_s:10,.0f}/s  "
+        f"p50 {window.p50_ms:8.2f}  p99 {window.p99_ms:8.2f} ms  server {window.server_share:4.0%}  "
+        f"load {window.load_share:4.0%}  lost {sample.lost:,}" + (f"  FAULTS {sample.faults}" if sample.faults else "")
     )
 
 

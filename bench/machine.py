@@ -51,7 +51,7 @@ def facts() -> dict[str, str]:
 
 
 def demand(descriptors: int) -> None:
-    """Raise the soft descriptor limit to the hard one and insist on two cores and `descriptors`; MachineTooSmall otherwise."""
+    """Raise the soft descriptor limit to the hard one; MachineTooSmall without two cores or `descriptors`."""
     if not {SERVER_CORE, LOAD_CORE} <= os.sched_getaffinity(0):
         raise MachineTooSmall("the benchmark needs cores 0 and 1: one for the server, one for the load")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -64,7 +64,7 @@ def demand(descriptors: int) -> None:
 
 
 def kernel_socket_bytes() -> int:
-    """Memory that all TCP sockets of the machine hold in the kernel, from /proc/net/sockstat (counted there in pages)."""
+    """Memory that all TCP sockets of the machine hold in the kernel, from /proc/net/sockstat (in pages there)."""
     for line in Path("/proc/net/sockstat").read_text().splitlines():
         words = line.split()
         if words[:1] == ["TCP:"]:

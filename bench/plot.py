@@ -25,7 +25,8 @@ STYLE = (
 
 def _svg(height: float, body: Sequence[str]) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height:.0f}" viewBox="0 0 {WIDTH} {height:.0f}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height:.0f}" '
+        f'viewBox="0 0 {WIDTH} {height:.0f}">'
         f'{STYLE}<rect width="{WIDTH}" height="{height:.0f}" fill="#fff"/>{"".join(body)}</svg>\n'
     )
 
@@ -69,7 +70,7 @@ def _ticks(low: float, high: float, logarithmic: bool) -> list[float]:
 
 
 def lines(chart: Lines) -> str:
-    """Named series over a common pair of axes; points that are not finite (or not positive on a logarithmic axis) are left out."""
+    """Named series over a common pair of axes; points an axis cannot show (not finite, not positive) are left out."""
     series = [
         (name, [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y) and (y > 0 or not chart.log_y)])
         for name, points in chart.series

@@ -100,7 +100,7 @@ class Program:
     def cpu_s(self) -> float:
         """CPU seconds (user and system) of it and all its living descendants.
 
-        Read from each process's CPU clock: the same sum as utime + stime in /proc/PID/stat, in nanoseconds instead of ticks.
+        Read from each process's CPU clock: the same sum as utime + stime in /proc/PID/stat, in ns instead of ticks.
         """
         total = 0.0
         for pid in self.pids():
@@ -142,7 +142,7 @@ class Talker(Program):
             raise
 
     def hear(self, event: str, within_s: float) -> dict[str, Any]:
-        """The next answer of that name; others before it are passed over. ProgramFailed when it does not come in time."""
+        """The next answer of that name; others before it are passed over. ProgramFailed when it is late."""
         assert self.process.stdout is not None
         deadline = time.monotonic() + within_s
         with selectors.DefaultSelector() as selector:
@@ -167,7 +167,7 @@ class Talker(Program):
 
 
 def wait_for_port(port: int, program: Program, within_s: float = 20.0) -> None:
-    """Until something accepts on 127.0.0.1:port. It looks at /proc/net/tcp, so that the server counts no extra client."""
+    """Until something listens on 127.0.0.1:port, by /proc/net/tcp, so that the server counts no extra client."""
     wanted = f"0100007F:{port:04X}"
     anywhere = f"00000000:{port:04X}"
     deadline = time.monotonic() + within_s

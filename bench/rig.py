@@ -223,7 +223,7 @@ def _loads(peer: Peer, place: Place) -> list[Talker]:
 
 @contextlib.contextmanager
 def standing(peer: Peer, workload: Workload, env: Mapping[str, str] | None = None) -> Iterator[Rig]:
-    """Start everything, in the order the peer needs, and end it whatever happens. ProgramFailed when a part does not stand."""
+    """Start everything, in the order the peer needs, and end it whatever happens. ProgramFailed if a part fails."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     port, publish_port = free_ports(2)
     place = Place(port, publish_port, folder, workload)

@@ -9,7 +9,7 @@ PAYLOAD_BYTES = 200  # TICK_BYTES of load/tick.h
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Connections, topics and rate of one measurement. Shares are parts of 1,000 connections, rates are messages a second."""
+    """Connections, topics and rate of one measurement. Shares are per 1,000 connections, rates messages a second."""
 
     connections: int
     rate: int  # of all topics together; 0 = as fast as the server takes them

@@ -15,15 +15,15 @@ SETTLE_S = 6.0  # every slow client's socket is full well before
 HELD_S = 600.0  # slow_after of this figure: nobody leaves while it is measured
 STEADY_RATE = 2000
 
-# At full speed the clients read nothing at all, so that the two differ in waiting only. At a steady rate they sip, as real slow
-# clients do; serving a sip costs CPU, and must not cost the publisher.
+# At full speed the clients read nothing at all, so that the two differ in waiting only. At a steady rate they sip, as
+# real slow clients do; serving a sip costs CPU, and must not cost the publisher.
 FULL_SPEED = Workload(connections=10000, rate=0, never_permille=1000, slow_after_s=HELD_S)
 SIPPING = Workload(connections=10000, rate=STEADY_RATE, slow_permille=1000, slow_after_s=HELD_S)
 NOBODY = Workload(connections=1, rate=0, never_permille=1000, slow_after_s=HELD_S)
 
 
 def ingest_rate(effort: Effort, workload: Workload) -> tuple[float, int]:
-    """Messages a second that relayd took from its feed in the window, and how many clients were still there at its end."""
+    """Messages a second that relayd took from its feed in the window, and how many clients were there at its end."""
     with standing(effort.peers["relayd"], workload) as rig:
         rig.go(STEADY_RATE, SETTLE_S)  # fill the sockets at a rate that leaves them time
         rig.published(SETTLE_S)

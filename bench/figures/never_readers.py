@@ -80,7 +80,8 @@ def stay(effort: Effort, figure: Figure, never: int) -> None:
     closed, last_ns = final["closed_others"], final["last_other_closed_ns"]
     took_s = (last_ns - full_ns) / 1e9 if closed == never else float("nan")
     effort.say(
-        f"    {closed} of {never} never-readers closed, the last {took_s:.1f} s after the sockets were full; codes {final['close_codes']}"
+        f"    {closed} of {never} never-readers closed, the last {took_s:.1f} s after the sockets were full; "
+        f"codes {final['close_codes']}"
     )
     figure.checks += [
         Check("never-readers closed", closed, "=", never),
@@ -110,7 +111,7 @@ def queued_bytes(port: int) -> int:
 
 
 def watch(rig: Rig, within_s: float) -> tuple[int, float]:
-    """When the queued bytes stopped growing (ns), and after how many seconds they were gone. The wait is bounded by within_s."""
+    """When the queued bytes stopped growing (ns), and after how many seconds they were gone. Bounded by within_s."""
     start, most, full_ns = time.monotonic(), 0, time.monotonic_ns()
     while time.monotonic() - start < within_s:
         queued = queued_bytes(rig.port)

@@ -9,8 +9,8 @@ from bench.workload import Workload
 
 TITLE = "5,000 clients x 10 of 1,000 topics each, 2,000 messages a second in all"
 CPU_RATIO_MAX = 1.4
-# Both make 100,000 deliveries a second to 5,000 clients, 20 to each: only who wants what differs. At 20 a second nothing is
-# there to be gathered for a client, so the shared case is the one without batching; `messages/read` in the table shows it.
+# Both make 100,000 deliveries a second to 5,000 clients, 20 to each: only who wants what differs. At 20 a second there
+# is nothing to gather for a client, so the shared case is the one without batching; `messages/read` shows it.
 SHARED = Workload(connections=5000, rate=20, drain_s=3.0)
 OWN_SETS = Workload(connections=5000, rate=2000, topics=1000, topics_each=10, drain_s=3.0, history="100/1m/1MiB")
 

@@ -104,8 +104,8 @@ def ceiling(effort: Effort, workload: Workload, figure: Figure) -> None:
             share = window.delivered_per_s / (rate * workload.connections)
             curve.append((window.delivered_per_s, window.p99_ms))
             effort.say(
-                f"    ceiling: {rate:,}/s offered: {window.delivered_per_s:,.0f} delivered/s  p99 {window.p99_ms:.1f} ms  "
-                f"server {window.server_share:.0%}  load {window.load_share:.0%}"
+                f"    ceiling: {rate:,}/s offered: {window.delivered_per_s:,.0f} delivered/s  "
+                f"p99 {window.p99_ms:.1f} ms  server {window.server_share:.0%}  load {window.load_share:.0%}"
             )
             if share < KEPT_UP or window.p99_ms > P99_MAX_MS or final["lost"]:
                 why = (
@@ -117,7 +117,8 @@ def ceiling(effort: Effort, workload: Workload, figure: Figure) -> None:
                 break
             reached = rate
     figure.notes.append(
-        f"Ceiling of relayd with {workload.connections:,} clients: {reached * workload.connections:,} deliveries/s; then {why}."
+        f"Ceiling of relayd with {workload.connections:,} clients: {reached * workload.connections:,} deliveries/s; "
+        f"then {why}."
     )
     figure.data["ceiling"] = {"deliveries_per_s": reached * workload.connections, "curve": curve, "then": why}
     figure.plots.append(

@@ -121,13 +121,13 @@ static int room(void)
     return dialect != HTTP || published - replies < depth;
 }
 
-static uint64_t due_ns(void) { return rate ? go_start_ns + go_published * SECOND_NS / rate : now_ns(); }
+static uint64_t due_ns(uint64_t now) { return rate ? go_start_ns + go_published * SECOND_NS / rate : now; }
 
 static void publish_due(void)
 {
     unsigned burst = rate ? UINT32_MAX : BURST_AT_FULL_SPEED;
     while (going && room() && burst--) {
-        uint64_t now = now_ns(), due = due_ns();
+        uint64_t now = now_ns(), due = due_ns(now);
         if ((go_count && go_published == go_count) || now >= go_end_ns) going = 0;
         if (!going || due > now) break;
         if (now - due > late_max_ns) late_max_ns = now - due;
@@ -288,7 +288,7 @@ static struct timespec patience(void)
 {
     uint64_t wait = going ? 50000000 : SECOND_NS;
     if (going && room()) {
-        uint64_t now = now_ns(), due = due_ns();
+        uint64_t now = now_ns(), due = due_ns(now);
         uint64_t until_due = due > now ? due - now : 0;
         if (until_due < wait) wait = until_due;
     }

@@ -51,7 +51,7 @@ class Centrifugo(Peer):
             "subscribe-head": '{"id":1000000,"connect":{}}\n',
             "subscribe-each": '{"id":{n},"subscribe":{"channel":"{topic}"}}',
             "subscribe-between": "\n",
-            "ready": '{"id":%d,"subscribe":' % min(place.workload.topics_each, place.workload.topics),
+            "ready": f'{{"id":{min(place.workload.topics_each, place.workload.topics)},"subscribe":',
             "reply-to": "{}",
             "reply-with": "{}",
             "control0": '{"id":',

@@ -6,7 +6,10 @@ import importlib.metadata
 import sys
 from pathlib import Path
 
+import relayd
 from bench.peers.base import Options, Peer, Place, Start
+
+TREE = Path(__file__).parents[2]  # what stands here is measured, not what happens to be installed
 
 CONFIG = """\
 listeners:
@@ -32,7 +35,7 @@ class Relayd(Peer):
     publisher_first = True
 
     def version(self) -> str:
-        return f"{importlib.metadata.version('relayd')}, Twisted {importlib.metadata.version('Twisted')}"
+        return f"{relayd.__version__}, Twisted {importlib.metadata.version('Twisted')}"
 
     def start(self, place: Place) -> Start:
         config = place.folder / "relay.yaml"
@@ -45,7 +48,7 @@ class Relayd(Peer):
             )
         )
         twistd = Path(sys.executable).parent / "twistd"
-        return Start([str(twistd), "--nodaemon", "--pidfile=", "relayd", "-c", str(config)])
+        return Start([str(twistd), "--nodaemon", "--pidfile=", "relayd", "-c", str(config)], {"PYTHONPATH": str(TREE)})
 
     def load_options(self, place: Place) -> Options:
         return {

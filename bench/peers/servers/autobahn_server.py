@@ -1,4 +1,4 @@
-"""Every line from the publisher to every client, with plain Autobahn on Twisted: python autobahn_server.py PORT PUBLISH_PORT."""
+"""Every line from the publisher to every client, with plain Autobahn: python autobahn_server.py PORT PUBLISH_PORT."""
 
 import sys
 

@@ -28,7 +28,7 @@ class Client(WSListener):
 
 
 async def publisher(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-    """One message a line. The loop sends from one buffer: picows writes the frame header in front of it, without a copy."""
+    """One message a line, sent from one buffer: picows writes the frame header in front of it, without a copy."""
     text = WSMsgType.TEXT
     while line := await reader.readline():
         buffer = bytearray(14) + line[:-1]
