@@ -56,7 +56,6 @@ class LinesTests:
         seen: list[bytes] = []
 
         def script(connection: socket.socket) -> None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             start.wait(5)
             for _ in range(60000):
                 seen.append(exactly(connection, PAYLOAD_BYTES + 1))
