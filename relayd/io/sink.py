@@ -73,7 +73,6 @@ class TransportSink:
         if not registered:
             self._direct.registerProducer(self, False)  # asks at once, which is too early
         self._produce = produce
-        self._direct.startWriting()
 
     def unpull(self) -> None:
         """The end of `pull`; idempotent."""

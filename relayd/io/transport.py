@@ -9,8 +9,8 @@ documented, replaceable attribute of Twisted's ports (24.3 to 26.10), which adop
 The rule: **bytes go straight to the socket only while Twisted has no work of its own for it.** `startWriting` is how
 Twisted says that it has (bytes are buffered, or a close waits), `stopWriting` that it has done. Whatever ends the
 connection (`loseConnection`, `loseWriteConnection`, `abortConnection`, loss, `startTLS`) ends the direct way for good.
-A socket error while sending directly counts as "took nothing": the bytes then go through Twisted's buffer, so that
-the loss is found and reported on a reactor turn and never in the middle of a flush.
+A socket error while sending directly counts as "took nothing"; the loss is reported on the next turn of the reactor
+and never in the middle of a flush.
 
 Ask for the capability by `find_direct(transport)`, never by attribute: protocol wrappers (TLS) forward unknown
 attributes to the transport below them, and a `send_now` found that way would send plain text.
@@ -21,9 +21,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from errno import ENOBUFS
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp, unix
+from twisted.internet.error import ConnectionLost
+from twisted.internet.main import CONNECTION_LOST
 
 #: How many unsent bytes the kernel takes before the socket counts as full. A client that does not read otherwise parks
 #: 2.3-4.1 MB in the kernel; with this 20 KB, and clients that read lose nothing (measured on Linux, loopback, 44 KB
@@ -36,6 +39,10 @@ TCP_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 def _took_nothing(_data: bytes) -> int:
     return 0
+
+
+def _is_lost() -> ConnectionLost:
+    return CONNECTION_LOST
 
 
 if TYPE_CHECKING:
@@ -69,8 +76,19 @@ class DirectTransport(_Base):
             return 0
         try:
             return self._send(data)
-        except OSError:
+        except BlockingIOError:
             return 0
+        except OSError as error:
+            if error.errno != ENOBUFS:
+                self._fail()
+            return 0
+
+    def _fail(self) -> None:
+        # The error is consumed: what is read now would look like an orderly end. Both ways say that it was none, on the
+        # next turn of the reactor.
+        self.end_direct()
+        self.doRead = self.doWrite = _is_lost  # type: ignore[method-assign]
+        self.startWriting()
 
     @property
     def busy(self) -> bool:
@@ -97,7 +115,17 @@ class DirectTransport(_Base):
             self.buffered_bytes += len(data)
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        self.write(b"".join(iovec))
+        try:
+            data = b"".join(iovec)
+        except TypeError:
+            super().writeSequence(iovec)  # Twisted's own complaint
+        else:
+            self.write(data)
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        super().registerProducer(producer, streaming)
+        if not streaming and self.producer is not None:
+            self.startWriting()  # what was sent directly has left no buffer to become empty: ask on the next turn
 
     def writeSomeData(self, data: bytes) -> Any:
         taken = super().writeSomeData(data)

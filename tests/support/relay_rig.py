@@ -1,0 +1,137 @@
+"""The browsers' side of relayd, whole, on a port of loopback: listener, guard, WebSocket, HTTP, and a real hub behind.
+
+Nothing is faked but time, where the test asks for that: `Relay(clock=...)` drives pings and deadlines by a clock of the
+test's own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twisted.internet import reactor as global_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import clientFromString, connectProtocol
+
+from relayd.config.model import ListenerTls
+from relayd.core.counters import HubCounters, ListenerCounters
+from relayd.core.downstream import DownstreamSession
+from relayd.core.guard import GuardCounters, GuardSettings
+from relayd.core.hub import Hub, HubLimits
+from relayd.core.routes import Route, RouteTable
+from relayd.io.clients import Clients
+from relayd.io.downstream import DownstreamFactory
+from relayd.io.guard import GuardFactory
+from relayd.io.http import build_site
+from relayd.io.listener import ListenerService
+from tests.support.browser import Browser, handshake
+from tests.support.hub_rig import FakeDemand, route
+
+reactor: Any = global_reactor
+
+
+class Relay:
+    """Start it with `open`, stop it with `await close()`."""
+
+    def __init__(
+        self,
+        *routes: Route,
+        endpoint: str = "tcp:0:interface=127.0.0.1",
+        tls: ListenerTls | None = None,
+        settings: GuardSettings | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        make_session: Any = None,
+    ) -> None:
+        self.demand = FakeDemand()
+        self.hub = Hub(
+            RouteTable(routes or (route("t/$name"),)),
+            HubLimits(topics=1000, topics_per_client=128, ring_bytes=64 << 20),
+            monotonic=monotonic,
+            wall=time.time,
+            call_later=reactor.callLater,
+            epoch="e",
+            counters=HubCounters(),
+        )
+        self.hub.demands["up"] = self.demand
+        self.settings = settings or GuardSettings(secure=tls is not None)
+        self.clients = Clients(ListenerCounters(), monotonic)
+        ids = itertools.count(1)
+        self.factory = DownstreamFactory(
+            self.clients,
+            make_session or partial(DownstreamSession, self.hub),
+            new_id=lambda: f"s{next(ids)}",
+            message_bytes=64 << 10,
+            reactor=reactor,
+            prefix=self.settings.prefix,
+        )
+        self.site = build_site(
+            self.hub, self.settings.origins, reactor, secure=self.settings.secure, prefix=self.settings.prefix
+        )
+        self.guards = GuardFactory(
+            websocket=lambda head: self.factory,
+            site=self.site,
+            settings=self.settings,
+            reactor=reactor,
+            monotonic=monotonic,
+            counters=GuardCounters(),
+        )
+        self.service = ListenerService(endpoint, self.guards, reactor, tls)
+        self._browsers: list[Browser] = []
+
+    def open(self) -> None:
+        """Listen."""
+        self.service.startService()
+
+    async def close(self) -> None:
+        """Stop listening, hang up, and wait until every connection is gone on both sides."""
+        await self.service.stopService()
+        for browser in self._browsers:
+            if browser.lost is None:
+                browser.transport.abortConnection()
+        for browser in self._browsers:
+            await browser.until(lambda browser=browser: browser.lost is not None)
+        await eventually(lambda: not self.clients.open and self.guards._call is None)
+
+    @property
+    def place(self) -> str:
+        """Where it listens, as a client endpoint."""
+        address: Any = self.service.port.getHost()
+        if not hasattr(address, "port"):
+            return f"unix:{address.name.decode()}"
+        host = address.host.replace(":", "\\:")
+        return f"tcp:{'127.0.0.1' if host == '0.0.0.0' else host}:{address.port}"
+
+    async def dial(self, place: str | None = None, **manners: bool) -> Browser:
+        """A connection that has said nothing."""
+        browser = await connectProtocol(clientFromString(reactor, place or self.place), Browser(**manners))
+        self._browsers.append(browser)
+        return browser
+
+    async def browse(self, target: str, *headers: str, **manners: bool) -> Browser:
+        """A connection whose handshake has been answered."""
+        browser = await self.dial(**manners)
+        browser.transport.write(handshake(target, *headers))
+        await browser.until(lambda: browser.head is not None or browser.lost)
+        return browser
+
+    def publish(self, name: str, payload: bytes = b"1", **how: Any) -> None:
+        """One text message on a topic."""
+        self.hub.publish(self.hub.topic(name), payload, True, **how)
+
+
+def turn(seconds: float = 0.0) -> Deferred[None]:
+    """Fires on a later turn of the reactor."""
+    later: Deferred[None] = Deferred()
+    reactor.callLater(seconds, later.callback, None)
+    return later
+
+
+async def eventually(condition: Callable[[], Any], within_s: float = 5.0) -> None:
+    """Waits, turn by turn, until the condition holds. Raises AssertionError when it does not in time."""
+    until = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < until, "it did not come true"
+        await turn(0.005)
