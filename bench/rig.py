@@ -197,7 +197,7 @@ def _publisher(peer: Peer, place: Place) -> Talker:
 
 def _loads(peer: Peer, place: Place) -> list[Talker]:
     workload = place.workload
-    loads = []
+    loads: list[Talker] = []
     left = workload.connections
     while left:
         share = min(left, CONNECTIONS_PER_LOAD)
