@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from twisted.application.service import Application, IService
+from twisted.application.service import Application, IService, MultiService
 from twisted.logger import ILogObserver, LogEvent, LogLevel
 from twisted.python import usage
 from twisted.scripts.twistd import ServerOptions
@@ -140,8 +140,9 @@ class ServiceTests:
         """Whoever asks twistd for another log gets it."""
         assert self.application(parse("-n", option)).getComponent(ILogObserver, None) is None
 
-    def test_flushes_the_log_at_the_end(self, capsys: pytest.CaptureFixture[str]):
-        """What was held back is counted in the last lines."""
+    def test_flushes_the_log_at_the_end(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+        """What was held back is counted in the last lines, when all else has stopped."""
+        monkeypatch.setattr("relayd.app.build", lambda *_: MultiService())
         application = self.application(parse("-n"))
         observer = application.getComponent(ILogObserver)
         for _ in range(15):

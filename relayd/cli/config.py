@@ -10,12 +10,11 @@ from relayd.cli.reading import read
 @click.command()
 @click.argument("file")
 def config(file: str) -> None:
-    """Print the effective configuration: presets and defaults filled in, secrets masked."""
-    effective = read(file)
+    """Print the effective configuration: defaults written out, secrets masked."""
+    from relayd.config.dump import dump
+    from relayd.config.effective import effective
 
-    from relayd.config.effective import as_yaml
-
-    click.echo(as_yaml(effective), nl=False)
+    click.echo(dump(effective(read(file))), nl=False)
 
 
 @click.command()
@@ -23,6 +22,6 @@ def schema() -> None:
     """Print the JSON Schema of relay.yaml, with which editors complete and check it."""
     import json
 
-    from relayd.config.schema import json_schema
+    from relayd.config import schema
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    click.echo(json.dumps(schema.schema(), indent=2))
