@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from relayd.core import wire
+from relayd.core.address import parse_address
 from relayd.core.closecode import BY_CODE, CLOSE_INTERNAL, CLOSE_NO_PONG, CloseCode, reason
 from relayd.core.counters import CLOSED_BY_CLIENT, CLOSED_BY_LOSS
 from relayd.core.downstream import DownstreamSession
@@ -230,7 +231,7 @@ class DownstreamProtocol(WebSocketServerProtocol):
         if session is not None:
             self.guarded(session.lost)
         if self.session_id is not None:
-            cause = self._cause or (CLOSED_BY_LOSS if self.remoteCloseCode is None else CLOSED_BY_CLIENT)
+            cause = self._cause or (CLOSED_BY_CLIENT if self.wasClean else CLOSED_BY_LOSS)
             clients.counters.open -= 1
             clients.counters.closed[cause] += 1
             self._log_close(cause, session)
@@ -300,6 +301,7 @@ class DownstreamFactory(WebSocketServerFactory):
         )
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        protocol = DownstreamProtocol(self._show_address(getattr(addr, "host", "")))
+        host = getattr(addr, "host", "")
+        protocol = DownstreamProtocol(self._show_address(str(parse_address(host) or host)))
         protocol.factory = self
         return protocol

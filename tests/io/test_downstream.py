@@ -1,30 +1,601 @@
-"""A browser's WebSocket over real connections: opening, messages, faults, and every way to its end."""
+"""A browser's WebSocket: opening, messages, faults, and every way to its end.
+
+Most tests run in memory: the real transport on a socket in the hand, Autobahn, a session that records. `RelayTests` are
+whole: real sockets, the guard, a real hub.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+from twisted.internet.address import IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
-from tests.support.browser import ACCEPT, CLOSE, PING, PONG, TEXT
-from tests.support.relay_rig import Relay, eventually
+from relayd.core.closecode import CLOSE_BINARY, CLOSE_POLICY, CLOSE_RESTART, CLOSE_SLOW
+from relayd.core.counters import ListenerCounters
+from relayd.core.guard import GuardSettings
+from relayd.core.subscriber import Sink
+from relayd.io.clients import CLOSE_WITHIN_S, Clients
+from relayd.io.downstream import READ_AFTER_CLOSE_BYTES, DownstreamFactory, DownstreamProtocol
+from relayd.io.transport import DirectServer
+from tests.support.browser import (
+    ACCEPT,
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    client_frame,
+    handshake,
+    take_frames,
+)
+from tests.support.fake_socket import FakeReactor, FakeSocket
+from tests.support.relay_rig import Relay, eventually, turn
 
 
-class OpenTests(TestCase):
-    """From the handshake to the first data."""
+class RecordingSession:
+    """A session that says yes to everything, or raises what it was given."""
+
+    def __init__(self, sink: Sink, *, raw_topic: str | None, session_id: str) -> None:
+        self.sink = sink
+        self.raw_topic = raw_topic
+        self.session_id = session_id
+        self.heard: list[tuple[str, Any]] = []
+        self.fault: Exception | None = None
+        self.subscriber = self
+        self.counters = self
+        self.lost_messages = self.received_messages = self.errors = 0
+
+    def totals(self) -> tuple[int, int]:
+        return 7, 70
+
+    def opened(self, topics: list[str]) -> None:
+        self._hear("opened", topics)
+
+    def text(self, payload: bytes) -> None:
+        self._hear("text", payload)
+
+    def binary(self, payload: bytes) -> None:
+        self._hear("binary", payload)
+
+    def lost(self) -> None:
+        self._hear("lost", None)
+
+    def _hear(self, what: str, value: Any) -> None:
+        self.heard.append((what, value))
+        if self.fault is not None:
+            raise self.fault
+
+
+class Line:
+    """One connection in memory, from the head that the guard would hand over."""
+
+    def __init__(self, target: str = "/ws", *headers: str, room: int = 1 << 40, fault: Exception | None = None) -> None:
+        self.reactor = FakeReactor()
+        self.clients = Clients(ListenerCounters(), self.reactor.seconds)
+        self.sessions: list[RecordingSession] = []
+
+        def make_session(sink: Sink, *, raw_topic: str | None, session_id: str) -> Any:
+            session = RecordingSession(sink, raw_topic=raw_topic, session_id=session_id)
+            session.fault = fault
+            self.sessions.append(session)
+            return session
+
+        self.factory = DownstreamFactory(
+            self.clients, make_session, new_id=lambda: "s1", message_bytes=1000, reactor=self.reactor, prefix="/feed"
+        )
+        self.protocol: DownstreamProtocol = self.factory.buildProtocol(IPv6Address("TCP", "::ffff:192.0.2.7", 5))
+        self.socket = FakeSocket(room)
+        self.transport = DirectServer(self.socket, self.protocol, ("192.0.2.7", 5), None, 0, self.reactor)
+        self.protocol.makeConnection(self.transport)
+        self.feed(handshake(f"/feed{target}", *headers))
+        self.head = bytes(self.socket.taken)
+        if b"\r\n\r\n" in self.head:
+            end = self.head.index(b"\r\n\r\n") + 4
+            del self.socket.taken[:end]
+
+    @property
+    def session(self) -> RecordingSession:
+        return self.sessions[0]
+
+    @property
+    def counters(self) -> ListenerCounters:
+        return self.clients.counters
+
+    @property
+    def heard(self) -> list[tuple[str, Any]]:
+        return self.session.heard
+
+    def feed(self, data: bytes) -> None:
+        """Bytes from the browser."""
+        self.socket.incoming += data
+        self.turn()
+
+    def send(self, opcode: int, payload: bytes = b"", **how: Any) -> None:
+        self.feed(client_frame(opcode, payload, **how))
+
+    def turn(self) -> None:
+        for _ in range(3):
+            self.reactor.turn()
+
+    def frames(self) -> list[tuple[int, bytes]]:
+        """What the browser got since the last call."""
+        return take_frames(self.socket.taken)
+
+    def close_frame(self) -> tuple[int, str] | None:
+        for opcode, payload in self.frames():
+            if opcode == CLOSE:
+                return int.from_bytes(payload[:2], "big"), payload[2:].decode()
+        return None
+
+    def tick_for(self, seconds: float) -> None:
+        for _ in range(round(seconds / 0.1)):
+            self.reactor.advance(0.1)
+            self.clients.tick(self.reactor.seconds())
+            self.reactor.turn()
+
+
+class Logged:
+    """The log of a test, as events."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        globalLogPublisher.addObserver(self.events.append)
+
+    def stop(self) -> None:
+        globalLogPublisher.removeObserver(self.events.append)
+
+    def of(self, format: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event.get("log_format") == format]
+
+
+@pytest.fixture
+def logged() -> Any:
+    """The log while the test runs."""
+    log = Logged()
+    yield log
+    log.stop()
+
+
+class OpeningTests:
+    """The handshake, as far as it is not the guard's."""
+
+    def test_open(self) -> None:
+        """101 without a Server line; the session is made and opened with the topics of the query."""
+        line = Line("/ws?topics=t/a,t/b&topics=c&topics=")
+        assert line.head.startswith(b"HTTP/1.1 101 ")
+        assert ACCEPT in line.head
+        assert b"server" not in line.head.lower()
+        assert line.heard == [("opened", ["t/a", "t/b", "c"])]
+        assert line.session.raw_topic is None
+        assert line.session.session_id == "s1"
+        assert line.clients.open == {"s1": line.protocol}
+        assert (line.counters.opened, line.counters.open) == (1, 1)
+
+    def test_raw(self) -> None:
+        """The rest of the path is the topic; a program that encodes it is understood."""
+        assert Line("/raw/market/ticker/BTC-USD").session.raw_topic == "market/ticker/BTC-USD"
+        assert Line("/raw/market/ticker/BTC%7E2FUSD?x=1").session.raw_topic == "market/ticker/BTC~2FUSD"
+
+    def test_subprotocol(self) -> None:
+        """relayd.v1 is taken where it is offered, and no other."""
+        assert b"Sec-WebSocket-Protocol: relayd.v1\r\n" in Line("/ws", "Sec-WebSocket-Protocol: relayd.v1").head
+        assert b"sec-websocket-protocol" not in Line("/ws").head.lower()
+        assert b"sec-websocket-protocol" not in Line("/raw/t", "Sec-WebSocket-Protocol: other").head.lower()
+
+    def test_no_extension(self) -> None:
+        """Compression is not agreed to."""
+        line = Line("/ws", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits")
+        assert line.head.startswith(b"HTTP/1.1 101 ")
+        assert b"extensions" not in line.head.lower()
+
+    @pytest.mark.parametrize(
+        ("target", "headers", "status"),
+        [
+            ("/elsewhere", (), 404),
+            ("/raw/", (), 404),
+            ("/ws", ("Sec-WebSocket-Protocol: other",), 400),
+            ("/ws", ("Sec-WebSocket-Extensions: permessage-deflate; <script>",), 400),
+        ],
+    )
+    def test_refused(self, target: str, headers: tuple[str, ...], status: int) -> None:
+        """What slips through the guard is refused in fixed words, without a byte of the request."""
+        line = Line(target, *headers)
+        assert line.head.startswith(f"HTTP/1.1 {status} ".encode())
+        assert b"Content-Type: application/json" in line.head
+        assert b"script" not in line.head
+        assert line.sessions == []
+        assert line.transport.disconnected
+        assert line.counters.open == 0
+        assert sum(line.counters.closed.values()) == 0
+
+    def test_no_timer_of_autobahns(self) -> None:
+        """Autobahn would set them on a reactor of its own choosing; there are none."""
+        line = Line()
+        assert line.reactor.getDelayedCalls() == []
+        assert line.protocol.openHandshakeTimeoutCall is None
+        assert line.protocol.autoPingPendingCall is None
+
+    def test_a_session_that_cannot_be_made(self, logged: Logged) -> None:
+        """1011, counted and logged; nothing is left behind."""
+        line = Line(fault=RuntimeError("boom"))
+        assert line.close_frame() == (1011, "internal")
+        line.send(CLOSE, b"\x03\xf3")
+        assert line.counters.errors == 2  # opening, and the end
+        assert line.counters.closed["internal"] == 1
+        assert line.clients.open == {}
+        failures = [event for event in logged.events if event.get("log_level") is LogLevel.critical]
+        assert len(failures) == 2
+
+
+class MessageTests:
+    """What the browser says."""
+
+    def test_text_and_binary(self) -> None:
+        """Whole messages reach the session as bytes, fragments put together, and are counted."""
+        line = Line()
+        line.send(TEXT, b'{"op":"ping"}')
+        line.send(BINARY, b"\0\xff")
+        line.send(TEXT, b"ab", fin=False)
+        line.send(0, b"cd")
+        line.send(TEXT, b"")
+        assert line.heard[1:] == [("text", b'{"op":"ping"}'), ("binary", b"\0\xff"), ("text", b"abcd"), ("text", b"")]
+        assert line.counters.received_messages == 4
+        assert line.counters.received_bytes == 13 + 2 + 4
+
+    @pytest.mark.parametrize(
+        ("data", "code", "reason"),
+        [
+            (b"\x81\x05hello", 1002, "protocol"),  # not masked
+            (client_frame(3, b"x"), 1002, "protocol"),
+            (client_frame(CLOSE, b"\x03\xe7"), 1002, "protocol"),  # code 999
+            (client_frame(TEXT, b"\xff\xfe"), 1007, "bad-utf8"),
+            (client_frame(TEXT, b"x" * 1001), 1009, "too-big"),
+        ],
+    )
+    def test_faults(self, data: bytes, code: int, reason: str) -> None:
+        """Autobahn finds the fault; the close says our fixed word, never Autobahn's text."""
+        line = Line()
+        line.feed(data)
+        assert line.close_frame() == (code, reason)
+        line.send(CLOSE, code.to_bytes(2, "big"))
+        assert line.counters.closed[reason] == 1
+        assert line.heard[-1] == ("lost", None)
+
+    def test_an_exception_in_the_session(self, logged: Logged) -> None:
+        """1011; one line in the log, with the traceback; the session is told of the loss all the same."""
+        line = Line()
+        line.session.fault = ValueError("boom")
+        line.send(TEXT, b"x")
+        line.session.fault = None
+        assert line.close_frame() == (1011, "internal")
+        line.send(CLOSE, b"\x03\xf3")
+        assert line.heard[-1] == ("lost", None)
+        assert line.counters.errors == 1
+        assert [event["log_failure"].type for event in logged.events if "log_failure" in event] == [ValueError]
+
+    def test_after_a_close_nothing_is_heard(self) -> None:
+        """Messages that were on their way when we closed are not for the session."""
+        line = Line()
+        line.session.sink.close(CLOSE_BINARY)
+        line.send(TEXT, b"late")
+        assert line.heard == [("opened", [])]
+
+    def test_after_a_close_little_is_read(self) -> None:
+        """Who goes on talking after a close is not listened to any more."""
+        line = Line()
+        line.session.sink.close(CLOSE_POLICY)
+        frame = client_frame(BINARY, b"x" * 900)
+        for _ in range(READ_AFTER_CLOSE_BYTES // len(frame) + 2):
+            line.feed(frame)
+        assert line.transport not in line.reactor.readers
+        assert line.heard == [("opened", [])]
+
+
+class PingTests:
+    """Pings in both directions."""
+
+    def test_pong(self) -> None:
+        """A ping is answered with its own bytes."""
+        line = Line()
+        line.send(PING, b"hello")
+        assert line.frames() == [(PONG, b"hello")]
+
+    def test_pings_of_a_client_that_does_not_read(self) -> None:
+        """Only the newest is answered, once there is room."""
+        line = Line()
+        line.socket.room = 3
+        line.session.sink.write(b"\x81\x05hello")
+        for number in range(50):
+            line.send(PING, b"%d" % number)
+        assert line.transport.buffered_bytes == 4
+        line.socket.room = 1 << 40
+        line.turn()
+        line.tick_for(0.1)
+        assert line.frames() == [(TEXT, b"hello"), (PONG, b"49")]
+        line.tick_for(0.3)
+        assert line.frames() == []
+
+    def test_ping_and_round_trip_time(self, logged: Logged) -> None:
+        """A ping within 25 s; its pong is timed and the time stands in the log at the end."""
+        line = Line()
+        while not (frames := line.frames()):
+            line.tick_for(0.1)
+        assert line.reactor.seconds() <= 25.1
+        ((opcode, payload),) = frames
+        assert opcode == PING
+        line.reactor.advance(0.5)
+        line.send(PONG, payload)
+        assert line.counters.pongs == 1
+        line.send(CLOSE, b"\x03\xe8")
+        (closed,) = logged.of("client closed")
+        assert closed["rtt_ms"] >= 500
+
+    def test_no_pong(self) -> None:
+        """Two pings without an answer: 4012, and the connection is aborted 2 s later."""
+        line = Line()
+        line.tick_for(46)
+        frames = line.frames()
+        assert [opcode for opcode, _ in frames] == [PING, PING, CLOSE]
+        assert frames[-1][1] == (4012).to_bytes(2, "big") + b"no-pong"
+        assert line.transport.disconnected
+        assert line.counters.closed["no-pong"] == 1
+        assert line.counters.aborted == 1
+
+    @pytest.mark.parametrize(
+        "sign", [client_frame(PONG), client_frame(TEXT, b"x"), client_frame(PING), client_frame(TEXT, b"x", fin=False)]
+    )
+    def test_any_frame_is_a_sign_of_life(self, sign: bytes) -> None:
+        """A frame of any kind after the ping will do; even the first of a message that goes on."""
+        line = Line()
+        for _ in range(40):
+            line.tick_for(2)
+            line.feed(sign)
+            if sign == client_frame(TEXT, b"x", fin=False):
+                sign = client_frame(0, b"", fin=False)
+        assert not line.transport.disconnected
+
+    def test_a_slow_reader_is_not_a_dead_one(self) -> None:
+        """Its pings stand behind a rest that it takes byte by byte: it reads, so it lives."""
+        line = Line()
+        line.socket.room = 0
+        line.session.sink.write(b"\x82\x7e\xff\xff" + b"x" * 65535)
+        for _ in range(100):
+            line.tick_for(1)
+            line.socket.room = 500
+        assert not line.transport.disconnected
+
+    def test_who_does_not_read_is_dead(self) -> None:
+        """The same without a byte taken ends with 4012."""
+        line = Line()
+        line.socket.room = 0
+        line.session.sink.write(b"\x82\x7e\xff\xff" + b"x" * 65535)
+        line.tick_for(50)
+        assert line.transport.disconnected
+        assert line.counters.closed["no-pong"] == 1
+
+    def test_a_wall_clock_that_jumps(self) -> None:
+        """Only the injected clock counts; a stall of it closes nobody either."""
+        line = Line()
+        line.tick_for(25)
+        line.reactor.advance(3600)
+        line.clients.tick(line.reactor.seconds())
+        assert not line.transport.disconnected
+
+
+class EndTests:
+    """Every way to the end leaves nothing behind."""
+
+    def ended(self, line: Line, cause: str) -> None:
+        assert line.transport.disconnected
+        assert line.clients.open == {}
+        assert line.counters.open == 0
+        assert {name: count for name, count in line.counters.closed.items() if count} == {cause: 1}
+        assert [what for what, _ in line.heard].count("lost") == 1
+        line.tick_for(60)  # no ping, no deadline, no second end
+
+    def test_the_client_closes(self, logged: Logged) -> None:
+        """Its close is answered with 1000 and the connection ends; the log has its code."""
+        line = Line()
+        line.send(CLOSE, (4999).to_bytes(2, "big") + b"bye")
+        assert line.frames() == [(CLOSE, b"\x03\xe8")]
+        self.ended(line, "client")
+        assert logged.of("client closed")[0]["code"] == 4999
+        assert line.counters.aborted == 0
+
+    def test_the_client_vanishes(self) -> None:
+        """A lost connection is a loss."""
+        line = Line()
+        line.socket.broken = True
+        line.turn()
+        self.ended(line, "loss")
+
+    def test_we_close_and_the_client_answers(self) -> None:
+        """Code, reason and hint; after its answer the connection ends in order, not by a reset."""
+        line = Line()
+        line.session.sink.close(CLOSE_RESTART, 7)
+        assert line.close_frame() == (1012, "restart; retry=7")
+        assert not line.transport.disconnected
+        line.send(CLOSE, b"\x03\xf4")
+        self.ended(line, "restart")
+        assert line.counters.aborted == 0
+        assert line.socket.shut
+
+    def test_we_close_and_nobody_answers(self) -> None:
+        """Aborted 2 s later."""
+        line = Line()
+        line.session.sink.close(CLOSE_SLOW)
+        line.tick_for(CLOSE_WITHIN_S - 0.2)
+        assert not line.transport.disconnected
+        line.tick_for(0.3)
+        self.ended(line, "slow")
+        assert line.counters.aborted == 1
+
+    def test_close_behind_a_rest_nobody_takes(self) -> None:
+        """A lagging client with a producer: aborted in time, where loseConnection alone would wait for ever."""
+        line = Line()
+        line.socket.room = 0
+        line.session.sink.write(b"rest")
+        line.session.sink.pull(lambda: None)
+        line.session.sink.close(CLOSE_SLOW)
+        assert line.transport.producer is None
+        line.tick_for(CLOSE_WITHIN_S + 0.1)
+        self.ended(line, "slow")
+
+    def test_the_client_closes_and_does_not_read(self) -> None:
+        """The answer to its close cannot be sent; aborted in time."""
+        line = Line()
+        line.socket.room = 0
+        line.session.sink.write(b"rest")
+        line.send(CLOSE, b"\x03\xe8")
+        assert not line.transport.disconnected
+        line.tick_for(CLOSE_WITHIN_S + 0.1)
+        self.ended(line, "client")
+
+    def test_a_breach(self) -> None:
+        """What the guard found: the close frame, and nothing more is read."""
+        line = Line()
+        line.protocol.breach(CLOSE_POLICY)
+        assert line.close_frame() == (1008, "policy")
+        assert line.transport not in line.reactor.readers
+        line.tick_for(CLOSE_WITHIN_S + 0.1)
+        self.ended(line, "policy")
+
+    def test_the_first_close_counts(self) -> None:
+        """A second close sends nothing and changes nothing."""
+        line = Line()
+        line.session.sink.close(CLOSE_SLOW)
+        line.session.sink.close(CLOSE_RESTART)
+        line.protocol.breach(CLOSE_POLICY)
+        assert len(line.frames()) == 1
+        line.tick_for(CLOSE_WITHIN_S + 0.1)
+        self.ended(line, "slow")
+
+    def test_close_all(self) -> None:
+        """All at once, each with the hint."""
+        line = Line()
+        line.clients.close_all(CLOSE_RESTART, 3)
+        assert line.close_frame() == (1012, "restart; retry=3")
+        line.clients.abort_all()
+        line.turn()
+        self.ended(line, "restart")
+
+    def test_the_log(self, logged: Logged) -> None:
+        """One line at the open, one at the close; the address unmapped, the query never."""
+        line = Line("/ws?topics=t/a&token=secret")
+        line.send(CLOSE)
+        (opened,), (closed,) = logged.of("client opened"), logged.of("client closed")
+        assert (opened["id"], opened["client"], opened["path"]) == ("s1", "192.0.2.7", "/ws")
+        assert (closed["id"], closed["reason"], closed["sent"], closed["sent_bytes"]) == ("s1", "client", 7, 70)
+        assert "secret" not in repr([event for event in logged.events if "relayd" in event.get("log_namespace", "")])
+
+
+class RelayTests(TestCase):
+    """The whole of it, over real sockets."""
+
+    def relay(self, *args: Any, **kwargs: Any) -> Relay:
+        relay = Relay(*args, **kwargs)
+        relay.open()
+        self.addCleanup(lambda: Deferred.fromCoroutine(relay.close()))
+        return relay
 
     async def test_welcome_and_data(self) -> None:
         """A plain `?topics=` needs nothing more: welcome, subscribed, data."""
-        relay = Relay()
-        relay.open()
-        try:
-            relay.publish("t/a", b'{"price":1}')
-            browser = await relay.browse("/ws?topics=t/a")
-            assert browser.head is not None
-            assert ACCEPT in browser.head
-            assert b"Server:" not in browser.head
-            await browser.until(lambda: len(browser.messages) >= 3)
-            assert [message.get("op") for message in browser.messages] == ["welcome", "subscribed", None]
-            relay.publish("t/a", b'{"price":2}')
-            await browser.until(lambda: len(browser.messages) == 4)
-            assert browser.messages[-1] == {"topic": "t/a", "offset": 2, "data": {"price": 2}}
-        finally:
-            await relay.close()
+        relay = self.relay()
+        relay.publish("t/a", b'{"price":1}')
+        browser = await relay.browse("/ws?topics=t/a")
+        await browser.until(lambda: len(browser.messages) >= 3)
+        assert [message.get("op") for message in browser.messages] == ["welcome", "subscribed", None]
+        relay.publish("t/a", b'{"price":2}')
+        await browser.until(lambda: len(browser.messages) == 4)
+        assert browser.messages[-1]["data"] == {"price": 2}
+        assert relay.demand.wanted_topics == ["t/a"]
+        browser.send(CLOSE)
+        await browser.until(lambda: browser.lost)
+        assert relay.demand.wanted_topics == []
+
+    async def test_raw_payloads_are_untouched(self) -> None:
+        """Text, binary, empty and 3 MiB arrive byte by byte as they were; what the browser says is ignored."""
+        relay = self.relay()
+        browser = await relay.browse("/raw/t/a")
+        browser.send(TEXT, b"hello?")
+        browser.send(BINARY, b"\0")
+        sent = [(TEXT, b'{"a": 1}'), (BINARY, bytes(range(256))), (TEXT, b""), (BINARY, b""), (TEXT, b"x" * (3 << 20))]
+        topic = relay.hub.topic("t/a")
+        for opcode, payload in sent:
+            relay.hub.publish(topic, payload, opcode == TEXT)
+        await browser.until(lambda: len(browser.frames) == len(sent))
+        assert browser.frames == sent
+
+    async def test_binary_on_v1(self) -> None:
+        """1003 with its word."""
+        relay = self.relay()
+        browser = await relay.browse("/ws")
+        browser.send(BINARY, b"\0")
+        await browser.until(lambda: browser.close)
+        assert browser.close == (1003, "binary")
+        await browser.until(lambda: browser.lost)
+
+    async def test_ten_mebibytes(self) -> None:
+        """A message far beyond limits.message: 1009 before it has been read."""
+        relay = self.relay()
+        browser = await relay.browse("/ws")
+        browser.transport.write(b"\x81\xff" + (10 << 20).to_bytes(8, "big") + b"\0\0\0\0" + b"x" * 1000)
+        await browser.until(lambda: browser.close)
+        assert browser.close == (1009, "too-big")
+
+    async def test_a_prefix(self) -> None:
+        """Everything lies under the listener's prefix."""
+        relay = self.relay(settings=GuardSettings(prefix="/feed"))
+        browser = await relay.browse("/feed/ws?topics=t/a")
+        await browser.until(lambda: len(browser.messages) == 2)
+        assert (await relay.browse("/ws")).head.startswith(b"HTTP/1.1 404")
+
+    async def test_one_never_reads(self) -> None:
+        """A client that does not read costs the others nothing, and little memory: they get all, it holds one rest."""
+        relay = self.relay()
+        sleeper = await relay.browse("/raw/t/a")
+        sleeper.transport.pauseProducing()
+        reader = await relay.browse("/raw/t/a")
+        payload = b"x" * 20_000
+        for number in range(500):
+            relay.publish("t/a", b"%04d" % number + payload)
+            if number % 50 == 0:
+                await reader.until(lambda number=number: len(reader.frames) >= number)
+        await reader.until(lambda: len(reader.frames) == 500)
+        assert [int(data[:4]) for _, data in reader.frames] == list(range(500))
+        most = max(client.transport.buffered_bytes for client in relay.clients.open.values())
+        assert 0 < most <= 64 * 1024 + len(payload) + 100
+
+    async def test_a_lagging_client_catches_up(self) -> None:
+        """When it reads again it is served from the ring, in order, and rejoins the others."""
+        relay = self.relay()
+        browser = await relay.browse("/raw/t/a")
+        browser.transport.pauseProducing()
+        payload = b"x" * 100_000
+        for number in range(90):  # beyond what the kernel takes, within the ring of a hundred
+            relay.publish("t/a", b"%04d" % number + (payload if number < 5 else b""))
+            await turn()
+        browser.transport.resumeProducing()
+        await browser.until(lambda: len(browser.frames) == 90)
+        assert [int(data[:4]) for _, data in browser.frames] == list(range(90))
+        relay.publish("t/a", b"live")
+        await browser.until(lambda: browser.frames[-1] == (TEXT, b"live"))
+
+    async def test_a_crowd_comes_and_goes(self) -> None:
+        """Fifty connections, half of them cut without a word: all are forgotten."""
+        relay = self.relay()
+        browsers = [await relay.browse("/ws?topics=t/a") for _ in range(50)]
+        assert len(relay.clients.open) == 50
+        for browser in browsers[::2]:
+            browser.transport.abortConnection()
+        for browser in browsers[1::2]:
+            browser.send(CLOSE)
+        await eventually(lambda: not relay.clients.open)
+        assert relay.clients.counters.closed["loss"] == 25
+        assert relay.clients.counters.closed["client"] == 25
+        assert relay.hub.topic("t/a").readers == 0
+

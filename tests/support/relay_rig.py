@@ -26,7 +26,7 @@ from relayd.io.clients import Clients
 from relayd.io.downstream import DownstreamFactory
 from relayd.io.guard import GuardFactory
 from relayd.io.http import build_site
-from relayd.io.listener import ListenerService
+from relayd.io.listener import ClientsService, ListenerService
 from tests.support.browser import Browser, handshake
 from tests.support.hub_rig import FakeDemand, route
 
@@ -79,21 +79,28 @@ class Relay:
             counters=GuardCounters(),
         )
         self.service = ListenerService(endpoint, self.guards, reactor, tls)
+        self.clients_service = ClientsService(self.clients, reactor, monotonic)
         self._browsers: list[Browser] = []
+        self._closed = False
 
     def open(self) -> None:
         """Listen."""
+        self.clients_service.startService()
         self.service.startService()
 
     async def close(self) -> None:
-        """Stop listening, hang up, and wait until every connection is gone on both sides."""
+        """Stop listening, close the clients, and wait until every connection is gone on both sides. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
         await self.service.stopService()
+        await self.clients_service.stopService()
         for browser in self._browsers:
             if browser.lost is None:
                 browser.transport.abortConnection()
         for browser in self._browsers:
             await browser.until(lambda browser=browser: browser.lost is not None)
-        await eventually(lambda: not self.clients.open and self.guards._call is None)
+        await eventually(lambda: self.guards._call is None)
 
     @property
     def place(self) -> str:
