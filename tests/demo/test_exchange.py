@@ -123,8 +123,8 @@ class FeedTests:
         """As the next trade of that product."""
         with exchange.feed("ticker", products=("ADA-USD",)) as connection:
             read(connection, "ticker")
-            exchange.post("price?product=ADA-USD&price=0.7777")
-            while (price := read(connection, "ticker")["price"]) != "0.7777":
+            exchange.post("price?product=ADA-USD&price=0.77777")
+            while (price := read(connection, "ticker")["price"]) != "0.77777":
                 assert price.startswith("0.4")
 
     def test_an_oversized_request_ends_the_connection(self, exchange: Exchange) -> None:

@@ -5,13 +5,14 @@ import { Events } from "./events.js";
 import { Book, Ladder } from "./ladder.js";
 import { Link } from "./link.js";
 import { Market, PRODUCTS } from "./markets.js";
-import { closeSentence, grouped, lostSentence, plural, seconds, setState, setText, topicName } from "./text.js";
+import { closeSentence, grouped, plural, seconds, setState, setText, topicName } from "./text.js";
 
 const LEVELS = 10;
 const TRADES = 21;
 const DRAW_EVERY_MS = matchMedia("(prefers-reduced-motion: reduce)").matches ? 500 : 80;
 const FIGURES_EVERY_MS = 1_000;
 const CHECK_EVERY_MS = 3_000;
+const SETTLE_MS = 1_000;
 
 const $ = (id) => document.getElementById(id);
 const tickerOf = (product) => `demo/ticker/${product}`;
@@ -26,7 +27,9 @@ const states = new Map(); // topic -> state
 const born = performance.now();
 let chosen = PRODUCTS.includes(location.hash.slice(1)) ? location.hash.slice(1) : PRODUCTS[0];
 let bookIsNew = false;
-let missing = 0;
+let gaps = 0;
+let lastTrade = 0;
+let bookAt = 0;
 let status = { state: "connecting" };
 let isMute = false;
 let saidAt = 0;
@@ -72,11 +75,11 @@ const link = new Link(`${scheme}://${location.host}/ws`, {
     drawStations();
   },
   lost(notice) {
-    events.add("warn", lostSentence(notice));
+    events.lost(notice);
     if (notice.topic === bookOf(chosen)) book.clear("waiting"); // a snapshot follows
     if (notice.topic === tradesOf(chosen)) {
-      tradeLine(["", `${notice.count ?? "?"} missing`, ""], "gap");
-      tradesMissing(missing + (notice.count ?? 1));
+      tradeLine(["", notice.count === null ? "perhaps some missing" : `${notice.count} missing`, ""], "gap");
+      countGaps(gaps + 1);
     }
   },
   hole(name, after, next) {
@@ -101,6 +104,7 @@ function topicState(name, state) {
 function bookMessage(name, data) {
   const isSound = book.apply(data);
   bookIsNew = true;
+  bookAt = saidAt;
   if (isSound) return;
   events.add("bad", `The ${topicName(name)} is crossed, so it is wrong; asked for it anew.`);
   book.clear("waiting");
@@ -108,6 +112,8 @@ function bookMessage(name, data) {
 }
 
 function tradeMessage(trade) {
+  if (trade.trade_id <= lastTrade) return; // the feed begins each subscription with the last trade, known or not
+  lastTrade = trade.trade_id;
   const side = trade.side === "sell" ? "up" : "down"; // the maker sold: somebody bought
   tradeLine([new Date(trade.time).toTimeString().slice(0, 8), grouped(trade.price), grouped(trade.size)], side);
 }
@@ -120,9 +126,9 @@ function tradeLine(texts, state) {
   body.prepend(line);
 }
 
-function tradesMissing(count) {
-  missing = count;
-  setText($("whole"), count ? `${count} missing, and marked below` : "none missing");
+function countGaps(count) {
+  gaps = count;
+  setText($("whole"), count ? `${plural(count, "gap")}, marked where they are` : "none missing");
   setState($("whole"), count ? "gap" : "good");
 }
 
@@ -136,7 +142,8 @@ function choose(product) {
     history.replaceState(null, "", `#${product}`);
     book.clear("waiting");
     bookIsNew = true;
-    tradesMissing(0);
+    countGaps(0);
+    lastTrade = 0;
     for (const line of $("trades").rows) {
       line.dataset.state = "";
       [...line.cells].forEach((cell, index) => (cell.textContent = index ? "" : "–"));
@@ -153,6 +160,7 @@ async function press(action, sentence) {
     if (!answer.ok) throw new Error((await answer.json()).message);
     events.add("calm", sentence);
     exchangeStatus(await answer.json());
+    setTimeout(check, SETTLE_MS);
   } catch (error) {
     events.add("bad", `The exchange did not take that: ${error.message}`);
   }
@@ -197,9 +205,9 @@ function drawStations() {
     reconnecting: "Dialling the feed again", failed: "Feed refused",
   };
   const hints = {
-    stale: "It told this page so. After 5 s it will dial again.",
-    reconnecting: "With growing pauses, so that no feed is stormed.",
-    pending: "Asked for; the first message makes it live.",
+    stale: "After 5 s of silence it dials again.",
+    reconnecting: "Its pauses grow: no feed is stormed.",
+    pending: "Live with the first message.",
   };
   setState($("relay"), feed);
   setText($("relay-status"), isOpen ? words[worst] : "–");
@@ -242,18 +250,26 @@ function drawBook() {
   if (!bookIsNew) return;
   bookIsNew = false;
   const touch = ladder.draw(book);
-  const proof = $("proof");
-  if (!touch) {
-    setText(proof, "waiting for a snapshot");
-    setState(proof, "waiting");
-    return;
-  }
+  if (!touch) return;
   const decimals = touch.ask.price.split(".")[1]?.length ?? 0;
   const spread = touch.ask.number - touch.bid.number;
   setText($("middle"), grouped(((touch.ask.number + touch.bid.number) / 2).toFixed(decimals)));
   setText($("spread"), `spread ${spread.toFixed(decimals)}`);
-  setText(proof, `in sequence, ${grouped(book.updates)} updates since its snapshot`);
-  setState(proof, "good");
+}
+
+/* What is known of the book: complete and in sequence, or old, or not there yet. */
+function drawProof(now) {
+  const state = states.get(bookOf(chosen));
+  if (book.state !== "good") {
+    setText($("proof"), "waiting for a snapshot");
+    setState($("proof"), "waiting");
+  } else if (state === "live") {
+    setText($("proof"), `in sequence, ${grouped(book.updates)} updates since its snapshot`);
+    setState($("proof"), "good");
+  } else {
+    setText($("proof"), `as it was ${seconds(now - bookAt)} ago: ${state === "unknown" ? "disconnected" : state}`);
+    setState($("proof"), "gap");
+  }
 }
 
 let drawnAt = 0;
@@ -262,6 +278,7 @@ function draw(now) {
   if (now - drawnAt < DRAW_EVERY_MS) return;
   drawnAt = now;
   drawBook();
+  drawProof(now);
   const span = Chart.span(now, born);
   for (const [product, market] of markets) {
     market.chart.draw(now, span, colours, states.get(tickerOf(product)) === "live");
@@ -277,7 +294,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", readColour
 readColours();
 const first = tickerOf(PRODUCTS[0]);
 setText($("try-js"), `new WebSocket("${link.url}?topics=${first}").onmessage = (e) => console.log(e.data)`);
-setText($("try-python"), `python -c 'from websockets.sync.client import connect; [print(m) for m in connect("${link.url}?topics=${first}")]'`);
+setText($("try-python"), `python3 -c 'import urllib.request as u; print(u.urlopen("${location.origin}/topics/${first}").read().decode())'`);
 setText($("try-curl"), `curl ${location.origin}/topics/${first}`);
 link.subscribe(PRODUCTS.map(tickerOf), false);
 link.subscribe([bookOf(chosen), tradesOf(chosen)], true);

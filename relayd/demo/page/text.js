@@ -54,7 +54,7 @@ export function stateSentence(state, topics, why) {
     case "stale":
       return `${who} ${topics.length === 1 ? "has" : "have"} gone quiet: relayd says so, lest old data pass for new${reason}.`;
     case "reconnecting":
-      return `relayd lost or left the feed and dials it again; ${who} will follow${reason}.`;
+      return `relayd dials the feed anew; ${who} will follow${reason}.`;
     case "resumed":
       return `${who} resumed where ${topics.length === 1 ? "it" : "they"} stood: nothing missed.`;
     case "restarted":
@@ -75,10 +75,14 @@ const CAUSES = {
 };
 
 export function lostSentence(notice) {
-  const count = notice.count === null ? "An unknown number of messages" : plural(notice.count, "message");
   const verb = notice.count === 1 ? "is" : "are";
   const cause = CAUSES[notice.why] ?? notice.why;
-  return `${count} of ${topicName(notice.topic)} ${verb} missing after offset ${notice.after}: ${cause}.`;
+  return `${plural(notice.count, "message")} of ${topicName(notice.topic)} ${verb} missing after offset ${notice.after}: ${cause}.`;
+}
+
+export function awaySentence(topics, why) {
+  const cause = why === "upstream" ? "what the feed said while relayd was away from it" : (CAUSES[why] ?? why);
+  return `${topicNames(topics)}: something may be missing, nobody can know how much (${cause}).`;
 }
 
 const CODES = {
