@@ -155,8 +155,6 @@ class Relay(MultiService):
             payload_most_bytes=self.config.limits.payload_bytes,
             ca=block.connect.tls.ca,
             user_agent=f"relayd/{__version__}",
-            # An upstream that pushes unasked goes on with its topics, whoever reads them.
-            released=None if dialect.unasked else self.hub.forget,
         )
         service.setServiceParent(self)
         self.hub.demands[name] = service.demand

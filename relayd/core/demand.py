@@ -42,21 +42,11 @@ class Wanting(Protocol[TIn]):
 class Demand(Generic[T]):
     """The topics that somebody wants of one upstream, or wanted `linger` ago. Bounded by the topics of the hub."""
 
-    def __init__(
-        self,
-        session: Wanting[T],
-        *,
-        monotonic: Callable[[], float],
-        wake: Callable[[], None],
-        released: Callable[[T], object] | None = None,
-    ) -> None:
-        """`wake` is called when `next_deadline` of this object or of the session may have come nearer; `released`
-        when a topic's linger is over and the upstream no longer sends it.
-        """
+    def __init__(self, session: Wanting[T], *, monotonic: Callable[[], float], wake: Callable[[], None]) -> None:
+        """`wake` is called when `next_deadline` of this object or of the session may have come nearer."""
         self._session = session
         self._monotonic = monotonic
         self._wake = wake
-        self._released = released
         self._pinned: set[T] = set()
         self._lingering: Deadlines[T] = Deadlines()
 
@@ -91,5 +81,3 @@ class Demand(Generic[T]):
         """Give up the topics whose linger is over."""
         for topic in self._lingering.take_due(now):
             self._session.unwant(topic, now)
-            if self._released is not None:
-                self._released(topic)

@@ -126,12 +126,10 @@ class UpstreamSession(Generic[T]):
     def want(self, topic: T, fields: Mapping[str, str], now: float) -> None:
         """Somebody wants this topic. Idempotent."""
         self.topics.want(topic, fields)
-        self.counters.topics = len(self.topics)
 
     def unwant(self, topic: T, now: float) -> None:
         """Nobody wants this topic any more. Idempotent."""
         self.topics.unwant(topic)
-        self.counters.topics = len(self.topics)
 
     def refresh(self, topic: T, now: float) -> None:
         """Somebody needs a fresh snapshot of this topic: ask for it anew, if that was not done too often of late."""
@@ -247,6 +245,7 @@ class UpstreamSession(Generic[T]):
 
     def tick(self, now: float) -> Effects:
         """Do all that is due."""
+        self.counters.topics = len(self.topics)
         state = self.state
         if state is State.STOPPED:
             return NOTHING

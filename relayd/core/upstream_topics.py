@@ -266,15 +266,12 @@ class TopicLedger(Generic[T]):
             self._sink.state(entry.topic, TopicState.RECONNECTING)
 
     def _forget(self, entry: _Entry[T]) -> None:
-        had_data = entry.gap_due or entry.phase is Phase.LIVE
         self._settle(entry, Phase.WANTED)
         self._to_want.pop(entry.topic, None)
         self._to_drop.pop(entry.topic, None)
         del self._entries[entry.topic]
-        if had_data:
-            # Whoever resumes this topic later must meet the hole, and after this nobody here remembers it.
-            self._sink.gap(entry.topic, None, UPSTREAM)
-        self._sink.state(entry.topic, TopicState.PENDING)
+        # From here on nobody remembers that something was missed: the hub marks the hole, or begins a new epoch.
+        self._sink.forget(entry.topic)
 
     def _tell_waiting(self, entry: _Entry[T]) -> None:
         if self._refused_why is not None:

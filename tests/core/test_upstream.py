@@ -243,7 +243,7 @@ class LossTests:
         assert feed.hub.read() == ["a reconnecting", "b reconnecting"]
         feed.unwant("b")
         feed.want("d")
-        assert feed.hub.read() == ["b gap ? upstream", "b pending", "d pending"]
+        assert feed.hub.read() == ["b forgotten", "d pending"]
         assert feed.after(1) == ["dial"]
         assert feed.open() == ["+a,c,d"]
         feed.says("c=1", "a=2", "a=3")
@@ -620,3 +620,135 @@ class NoteTests:
         feed.lost(Loss(LossKind.CLOSED, code=1000))
         assert (feed.notes[-1].warning, "again_in_s" in feed.notes[-1].fields) == (False, False)
         assert feed.notes[-1].fields["why"] == "nobody wants anything of it"
+
+
+class HttpTests:
+    """HTTP before and beside the connection."""
+
+    def test_steps_before_the_connection(self) -> None:
+        """They are made at each dial, and what they saved is the conversation's."""
+        feed = Dialogue(prepare_within_s=10.0, random=1.0)
+        feed.start()
+        assert feed.want("a") == ["prepare"]
+        assert feed.after(9.9) == []
+        assert feed.do(feed.session.prepared, {"token": "t1"}) == ["dial"]
+        assert feed.talks[-1].saved == {"token": "t1"}
+        assert feed.do(feed.session.prepared, {"token": "again"}) == []
+        assert feed.open() == ["+a"]
+        feed.lost()
+        assert feed.after(1) == ["prepare"]
+        assert feed.lost(Loss(LossKind.HTTP, status=500)) == []
+        assert feed.do(feed.session.prepared, {"token": "late"}) == []
+
+    def test_steps_that_take_too_long(self) -> None:
+        """Their time is their own, and the connection's begins after it."""
+        feed = Dialogue(prepare_within_s=10.0, random=1.0)
+        feed.start()
+        feed.want("a")
+        assert feed.after(10) == ["drop"]
+        assert feed.session.why == "deadline: connecting took too long"
+        assert feed.after(1) == ["prepare"]
+        feed.after(9)
+        feed.do(feed.session.prepared, {})
+        assert feed.after(14) == []
+        assert feed.after(1) == ["drop"]
+
+    def test_requests_and_replies(self) -> None:
+        """A request goes out as it is; its reply is a message like any other, if it still has a connection."""
+        feed = Dialogue(dial_at_start=True)
+        feed.live("a")
+        assert feed.says("call") == ["GET http://feed.example/"]
+        assert feed.do(feed.session.replied, b"a=9", 200, 1) == []
+        assert feed.hub.read() == ["a=9"]
+        assert feed.do(feed.session.replied, b"", 503, 1) == []
+        assert feed.hub.read() == ["a failed: HTTP status 503"]
+        feed.lost()
+        assert feed.do(feed.session.replied, b"a=10", 200, 1) == []
+        assert feed.hub.read() == []
+
+
+class UrlTests:
+    """Topics that stand in the URL, and URLs that a message gives."""
+
+    def test_a_change_is_a_new_connection(self) -> None:
+        """Changes are gathered; one that is taken back changes nothing."""
+        feed = Dialogue(topics_in_url=True, change_s=5.0)
+        feed.talk_options = {"in_url": True}
+        feed.want("a")
+        assert feed.start() == ["dial ws://feed.example/?a"]
+        assert feed.open() == []
+        feed.says("a=1")
+        assert feed.state is State.LIVE
+        assert feed.want("b") == []
+        feed.unwant("b")
+        assert feed.after(60) == []
+        feed.want("b")
+        feed.after(3)
+        feed.want("c")
+        assert feed.after(2) == ["close"]
+        assert feed.lost(Loss(LossKind.CLOSED, code=1000)) == ["dial ws://feed.example/?b,c,a"]
+        feed.open()
+        feed.says("a=2")
+        feed.unwant("a")
+        assert feed.after(5) == ["close"]
+        assert feed.lost(Loss(LossKind.CLOSED, code=1000)) == ["dial ws://feed.example/?b,c"]
+
+    def test_a_goodbye_that_says_where_to_go(self) -> None:
+        """The next connection goes there, the one after it to the usual place."""
+        feed = Dialogue(random=1.0)
+        feed.live("a")
+        assert feed.says("do drain ws://other.example/?x") == ["close"]
+        feed.lost(Loss(LossKind.CLOSED, code=1000))
+        assert feed.after(1) == ["dial ws://other.example/?x"]
+        feed.lost()
+        assert feed.after(2) == ["dial"]
+
+    def test_a_cursor_that_the_upstream_does_not_know(self) -> None:
+        """`forget-cursor` is told to whoever keeps it, and the dial is an ordinary one."""
+        feed = Dialogue(random=1.0, reconnect=ReconnectSpec(status=(CodeRule(400, 400, "forget-cursor"),)))
+        feed.start()
+        feed.want("a")
+        feed.lost(Loss(LossKind.HTTP, status=400))
+        assert (feed.forgotten, feed.after(1)) == (1, ["dial"])
+
+
+class RefreshTests:
+    """A newcomer needs a snapshot."""
+
+    def test_asked_for_anew(self) -> None:
+        """On the same connection, if there is one that may send."""
+        feed = Dialogue()
+        feed.session.refresh("a", feed.now)
+        feed.live("a")
+        feed.session.refresh("a", feed.now)
+        assert feed.settle() == ["-a", "+a"]
+        feed.says("a#1")
+        assert feed.hub.read() == ["a reconnecting", "a gap ? upstream", "a live", "a#1"]
+
+
+class MoreOrderTests:
+    """Inputs that come twice, or where they cannot."""
+
+    def test_started_twice(self) -> None:
+        """The second start changes nothing."""
+        feed = Dialogue(random=1.0)
+        feed.live("a")
+        feed.lost()
+        assert feed.start() == []
+        assert feed.after(1) == ["dial"]
+
+    def test_a_second_opening(self) -> None:
+        """It cannot open twice."""
+        feed = Dialogue()
+        feed.live("a")
+        with pytest.raises(OutOfOrder):
+            feed.session.ws_open(feed.now)
+
+    def test_an_opening_without_a_dial(self) -> None:
+        """Steps were under way, and nothing was dialled."""
+        feed = Dialogue(prepare_within_s=10.0)
+        feed.start()
+        feed.want("a")
+        feed.do(feed.session.tcp_up)
+        with pytest.raises(OutOfOrder):
+            feed.session.ws_open(feed.now)

@@ -2,8 +2,8 @@
 
 The dialect, one text frame each: we say `+a,b` and `-a,b` to subscribe and unsubscribe, `!` to beat, `key` to log in;
 the upstream says `ok a,b`, `no a why`, `no ?` (without saying which), `a=payload`, `a#payload` (a snapshot),
-`a~3=payload` (three were missing), `lost 2`, `hi`, `in`, `out`, `beat`, `pong`, `ping 3` (wants three answers), `do drain`,
-`do reconnect`, `do again a`. Lines of one frame are parts.
+`a~3=payload` (three were missing), `lost 2`, `hi`, `in`, `out`, `beat`, `pong`, `ping 3` (wants three answers),
+`do drain`, `do drain ws://x/`, `do reconnect`, `do again a`, `held`. Lines of one frame are parts.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from relayd.core.feed.outcome import (
     Data,
     Fail,
     Frame,
+    Held,
+    HttpRequest,
     Login,
     Outcome,
     Parts,
@@ -127,6 +129,8 @@ class TinyTalk:
                 if topic == "?":
                     return Fail((), why)
                 named = tuple(topic.split(","))
+                if why.startswith("left out"):
+                    return Ack(failed=named, text=why)
                 return Fail(named, why, named=len(named) == 1)
             case "hi":
                 return Login("next", sends=(frame("me"),))
@@ -147,7 +151,13 @@ class TinyTalk:
                 do, _, topic = rest.partition(" ")
                 if do == "again":
                     return Control("resubscribe", (topic,) if topic else ())
-                return Control("drain" if do == "drain" else "reconnect")
+                return Control("drain", url=topic or None) if do == "drain" else Control("reconnect")
+            case "held":
+                return Held()
+            case "found":
+                return Ack(released=(Data((rest,), b"held", True),))
+            case "call":
+                return Beat(sends=(HttpRequest("GET", "http://feed.example/", number=1),))
         return self._data(text, is_text)
 
     def _data(self, text: str, is_text: bool) -> Outcome[str]:
@@ -183,6 +193,9 @@ class WritingHub:
 
     def state(self, topic: str, state: TopicState, why: str = "") -> None:
         self.heard.append(f"{topic} {state.value}{f': {why}' if why else ''}")
+
+    def forget(self, topic: str) -> None:
+        self.heard.append(f"{topic} forgotten")
 
     def read(self) -> list[str]:
         """What came since the last reading."""

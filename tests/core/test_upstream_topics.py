@@ -1,0 +1,262 @@
+"""Tests of relayd.core.upstream_topics."""
+
+from __future__ import annotations
+
+from math import inf
+
+from relayd.core.upstream_topics import Phase, TopicLedger
+from tests.support.upstream import WritingHub
+
+Fields = dict[str, str]
+
+
+class LedgerCase:
+    """A ledger whose topics are names; topics that begin with `slow` may be silent for ever, others for 10 s."""
+
+    unasked = False
+
+    def setup_method(self) -> None:
+        self.hub = WritingHub()
+        self.ledger: TopicLedger[str] = TopicLedger(
+            self.hub,
+            within_s=lambda fields: None if fields["name"].startswith("slow") else 10.0,
+            failed_again_s=300.0,
+            unasked=self.unasked,
+        )
+
+    def want(self, *topics: str) -> None:
+        for topic in topics:
+            self.ledger.want(topic, {"name": topic})
+
+    def wants(self, now: float = 0.0) -> list[str]:
+        return [wanted.topic for wanted in self.ledger.take_wants(now)]
+
+    def sent(self, *topics: str, now: float = 0.0) -> None:
+        """Wanted and sent, and what was told of it read."""
+        self.want(*topics)
+        assert self.wants(now) == list(topics)
+        self.hub.read()
+
+    def phases(self) -> dict[str, str]:
+        return {topic: phase.value for topic, (phase, _) in self.ledger.phases().items()}
+
+
+class WantedTests(LedgerCase):
+    """The difference between what is wanted and what was sent."""
+
+    def test_each_is_sent_once(self) -> None:
+        """However often it is wanted."""
+        self.want("a", "b", "a")
+        assert self.ledger.difference_due
+        assert self.wants() == ["a", "b"]
+        self.want("b")
+        assert self.wants() == []
+        assert not self.ledger.difference_due
+        assert self.phases() == {"a": "sent", "b": "sent"}
+        assert self.hub.read() == ["a pending", "b pending"]
+
+    def test_what_came_and_went_costs_nothing(self) -> None:
+        """Before it was sent, and after it was only marked to be dropped."""
+        self.want("a")
+        self.ledger.unwant("a")
+        self.ledger.unwant("a")
+        assert (self.wants(), self.ledger.take_drops(), len(self.ledger)) == ([], [], 0)
+        self.sent("b")
+        self.ledger.unwant("b")
+        assert (self.ledger.wanted, self.ledger.difference_due, len(self.ledger)) == (False, True, 1)
+        self.ledger.unwant("b")
+        self.want("b")
+        assert (self.wants(), self.ledger.take_drops()) == ([], [])
+
+    def test_dropped(self) -> None:
+        """It is forgotten when the upstream is told, and may come anew."""
+        self.sent("a")
+        self.ledger.unwant("a")
+        assert self.ledger.take_drops() == ["a"]
+        assert (len(self.ledger), self.phases()) == (0, {})
+        self.want("a")
+        assert self.wants() == ["a"]
+
+    def test_the_hub_hears_when_it_ends(self) -> None:
+        """Not when nobody wants it any more, but when the upstream is told: until then data may come."""
+        self.sent("a", "b")
+        self.ledger.unwant("a")
+        assert self.hub.read() == []
+        self.ledger.take_drops()
+        self.want("c")
+        self.ledger.unwant("c")
+        assert self.hub.read() == ["a forgotten", "c pending", "c forgotten"]
+
+    def test_data_while_leaving(self) -> None:
+        """Until the upstream is told, data is data."""
+        self.sent("a")
+        self.ledger.unwant("a")
+        self.ledger.data("a")
+        self.ledger.data("unknown")
+        assert self.hub.read() == ["a live"]
+        assert self.phases() == {}
+
+
+class AnswerTests(LedgerCase):
+    """Acks, failures, and neither."""
+
+    def test_confirmed_then_live(self) -> None:
+        """Browsers hear of the data, not of the ack; acks of what is unknown or live change nothing."""
+        self.sent("a", "b")
+        assert self.ledger.unconfirmed() == ["a", "b"]
+        self.ledger.acked(["a", "x"])
+        assert (self.phases(), self.ledger.unconfirmed()) == ({"a": "confirmed", "b": "sent"}, ["b"])
+        self.ledger.data("a")
+        self.ledger.acked(["a"])
+        assert (self.phases()["a"], self.ledger.live()) == ("live", ["a"])
+        assert self.hub.read() == ["a live"]
+
+    def test_refused(self) -> None:
+        """With the reason, and asked for again after a long pause; then it is pending."""
+        self.sent("a", "b")
+        self.ledger.failed(["a", "x"], "no such product", 5.0)
+        assert self.ledger.phases()["a"] == (Phase.FAILED, "no such product")
+        assert self.ledger.subscribed
+        self.ledger.acked(["b"])
+        assert self.ledger.next_deadline() == 305
+        self.ledger.tick(304.9)
+        assert not self.ledger.difference_due
+        self.ledger.tick(305)
+        assert self.ledger.take_retries(305) == ["a"]
+        assert self.phases()["a"] == "sent"
+        assert self.hub.read() == ["a failed: no such product", "a pending"]
+
+    def test_refused_for_good(self) -> None:
+        """What cannot even be asked for is not tried again on this connection."""
+        self.sent("a")
+        self.ledger.failed(["a"], "it needs a field", 5.0, again=False)
+        assert self.ledger.next_deadline() == inf
+        assert not self.ledger.subscribed
+
+    def test_ended_after_it_was_live(self) -> None:
+        """Nobody knows what is missed until it is back."""
+        self.sent("a")
+        self.ledger.data("a")
+        self.ledger.failed(["a"], "revoked", 5.0)
+        self.ledger.tick(305)
+        assert self.ledger.take_retries(305) == ["a"]
+        self.ledger.data("a")
+        assert self.hub.read() == [
+            "a live", "a failed: revoked", "a reconnecting", "a gap ? upstream", "a live",
+        ]  # fmt: skip
+
+    def test_a_late_ack_mends(self) -> None:
+        """The upstream confirms after all; data does so too."""
+        self.sent("a", "b")
+        self.ledger.tick(10)
+        why = "the upstream did not answer within subscribe.within"
+        assert self.hub.read() == [f"a failed: {why}", f"b failed: {why}"]
+        self.ledger.acked(["a"])
+        self.ledger.data("b")
+        assert self.hub.read() == ["a pending", "b live"]
+        assert self.ledger.next_deadline() == inf
+
+    def test_an_answer_in_time(self) -> None:
+        """Ack or data end the waiting; a topic without a limit waits for ever."""
+        self.sent("a", "b", "slow")
+        assert self.ledger.next_deadline() == 10
+        self.ledger.acked(["a"])
+        self.ledger.data("b")
+        assert self.ledger.next_deadline() == inf
+
+    def test_a_failed_one_nobody_wants(self) -> None:
+        """The conversation must forget it too; a retry that was due is no more."""
+        self.sent("a", "b")
+        self.ledger.failed(["a", "b"], "no", 0.0)
+        self.ledger.unwant("a")
+        self.ledger.tick(300)
+        assert self.ledger.take_drops() == ["a"]
+        self.ledger.unwant("b")
+        assert self.ledger.take_drops() == ["b"]
+        assert self.ledger.take_retries(300) == []
+
+    def test_what_was_not_sent_cannot_fail(self) -> None:
+        """An answer to an earlier connection's question, perhaps."""
+        self.want("a")
+        self.ledger.failed(["a"], "no", 0.0)
+        assert self.phases() == {"a": "wanted"}
+
+
+class AnewTests(LedgerCase):
+    """Topics that are begun anew on the same connection."""
+
+    def test_named_and_all(self) -> None:
+        """Live ones get a mark when they are back; those on their way in or out are left alone."""
+        self.sent("a", "b", "c")
+        self.ledger.data("a")
+        self.ledger.data("a")
+        self.ledger.unwant("c")
+        self.want("d")
+        self.hub.read()
+        assert self.ledger.again(["a", "x"], 0.0) == ["a"]
+        assert self.ledger.again(None, 0.0) == ["a", "b"]
+        self.ledger.data("a")
+        assert self.hub.read() == ["a reconnecting", "a gap ? upstream", "a live"]
+
+    def test_a_failed_one(self) -> None:
+        """It is asked for at once, and is pending again."""
+        self.sent("a")
+        self.ledger.failed(["a"], "no", 0.0)
+        assert self.ledger.again(["a"], 0.0) == ["a"]
+        assert self.hub.read() == ["a failed: no", "a pending"]
+        assert self.ledger.next_deadline() == 10
+
+
+class ConnectionTests(LedgerCase):
+    """The connection goes, with all that was sent on it."""
+
+    def test_lost(self) -> None:
+        """Everything is wanted anew; live ones are told, leaving ones forgotten."""
+        self.sent("live", "acked", "failed", "leaving")
+        self.ledger.data("live")
+        self.ledger.data("leaving")
+        self.ledger.acked(["acked"])
+        self.ledger.failed(["failed"], "no", 0.0)
+        self.ledger.unwant("leaving")
+        self.hub.read()
+        self.ledger.lost()
+        assert self.hub.read() == ["leaving forgotten", "live reconnecting"]
+        assert not self.ledger.subscribed
+        assert self.ledger.next_deadline() == inf
+        assert self.wants() == ["live", "acked", "failed"]
+        assert self.hub.read() == ["failed pending"]
+        self.ledger.lost()
+        self.ledger.unwant("live")
+        assert self.hub.read() == ["live forgotten"]
+
+    def test_refused_and_admitted(self) -> None:
+        """All fail with the reason, new ones too, until the upstream lets us in."""
+        self.sent("a", "b")
+        self.ledger.data("a")
+        self.ledger.lost()
+        self.hub.read()
+        self.ledger.refused("bad key")
+        self.want("c")
+        assert self.hub.read() == ["a failed: bad key", "b failed: bad key", "c failed: bad key"]
+        self.ledger.admitted()
+        self.ledger.admitted()
+        assert self.hub.read() == ["a reconnecting", "b pending", "c pending"]
+
+
+class UnaskedTests(LedgerCase):
+    """An upstream that pushes what it likes."""
+
+    unasked = True
+
+    def test_topics_come_by_themselves(self) -> None:
+        """They are known from their first data, cannot be dropped or begun anew, and their holes are marked."""
+        self.ledger.data("a")
+        self.want("b", "a")
+        assert self.wants() == ["b"]
+        self.ledger.unwant("b")
+        assert self.ledger.take_drops() == []
+        assert self.ledger.again(None, 0.0) == []
+        self.ledger.lost()
+        assert self.wants() == ["b"]
+        self.ledger.data("a")
+        assert self.hub.read() == ["a live", "b pending", "a reconnecting", "a gap ? upstream", "a live"]
