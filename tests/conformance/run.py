@@ -1,0 +1,148 @@
+"""Runs the Autobahn Testsuite against relayd in both roles, and says how many cases of how many are right.
+
+    python -m tests.conformance.run [--short] [--role server|client] [--way plain|tls|chopped]
+
+All cases in the clear; over TLS, and with every read in portions of one byte, the 247 short ones. The whole takes
+about a quarter of an hour, `--short` about two minutes. Reports and conformance.json are written to
+artifacts/conformance/. Without Python 2.7 it says SKIPPED.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.conformance import suite
+from tests.conformance.peers import AGENT
+from tests.support import certs
+from tests.support.ports import free_port
+
+REPORTS: Final = suite.ROOT / "artifacts" / "conformance"
+ROLES: Final = ("server", "client")
+WAYS: Final = ("plain", "tls", "chopped")
+#: A case takes up to 10 s when it hangs; the whole takes about six minutes.
+WITHIN_S: Final = 1800.0
+START_WITHIN_S: Final = 20.0
+
+
+@contextmanager
+def program(args: list[str], log: Path, **how: object) -> Iterator[subprocess.Popen[str]]:
+    """A process whose errors go to `log`; it is ended at the end."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as errors:
+        process = subprocess.Popen(args, cwd=suite.ROOT, stderr=errors, text=True, **how)  # type: ignore[call-overload]
+        try:
+            yield process
+        finally:
+            if process.stdin is not None:
+                process.stdin.close()
+            else:
+                process.terminate()
+            process.wait(10)
+
+
+def peer(role: str, *options: str) -> list[str]:
+    """The command of our side."""
+    return [sys.executable, "-m", "tests.conformance.peers", role, *options]
+
+
+def as_server(way: str, cases: tuple[str, ...], folder: Path) -> None:
+    """The suite attacks our guard."""
+    with program(
+        peer("server", *{"tls": ["--tls"], "chopped": ["--chop"]}.get(way, [])),
+        folder / "relayd.log",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as server:
+        assert server.stdout is not None
+        port = server.stdout.readline().strip()
+        url = f"{'wss' if way == 'tls' else 'ws'}://127.0.0.1:{port}/ws"
+        with (folder / "suite.log").open("w") as log:
+            command = suite.client_spec(folder, url, AGENT, cases)
+            subprocess.run(command, cwd=folder, stdout=log, stderr=log, timeout=WITHIN_S, check=True)
+
+
+def as_client(way: str, cases: tuple[str, ...], folder: Path) -> None:
+    """Our upstream client connects to the suite."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    files, options = None, ["--chop"] if way == "chopped" else []
+    if way == "tls":
+        files, ca = (folder / "cert.pem", folder / "key.pem"), folder / "ca.pem"
+        for path, pem in zip(
+            (*files, ca), (certs.good().pem, certs.good().key_pem, certs.authority().pem), strict=True
+        ):
+            path.write_bytes(pem)
+        options = ["--ca", str(ca)]
+    url = f"{'wss' if way == 'tls' else 'ws'}://127.0.0.1:{port}"
+    with (folder / "suite.out").open("w") as out:
+        command = suite.server_spec(folder, url, cases, files)
+        with program(command, folder / "suite.log", stdout=out):
+            wait_for(port)
+            with (folder / "relayd.log").open("w") as log:
+                client = peer("client", str(port), *options)
+                subprocess.run(client, cwd=suite.ROOT, stdout=log, stderr=log, timeout=WITHIN_S, check=True)
+
+
+def wait_for(port: int) -> None:
+    """Until something listens there."""
+    deadline = time.monotonic() + START_WITHIN_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+def main() -> int:
+    """As above; the exit status says whether every case was right."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true", help="the 247 short cases only")
+    parser.add_argument("--role", choices=ROLES)
+    parser.add_argument("--way", choices=WAYS)
+    options = parser.parse_args()
+    try:
+        suite.prepare()
+    except suite.SuiteMissing as missing:
+        print(f"SKIPPED conformance: {missing}")
+        return 0
+    results = {}
+    for role in [options.role] if options.role else ROLES:
+        for way in [options.way] if options.way else WAYS:
+            cases = suite.SHORT if options.short or way != "plain" else suite.ALL
+            expected = suite.SHORT_CASES if cases is suite.SHORT else suite.ALL_CASES
+            folder = REPORTS / f"{role}-{way}"
+            started = time.monotonic()
+            (as_server if role == "server" else as_client)(way, cases, folder)
+            verdicts = suite.read_verdicts(folder, AGENT)
+            failures = verdicts.failures
+            if len(verdicts.cases) != expected:
+                failures = [f"{len(verdicts.cases)} cases ran, expected {expected}", *failures]
+            took_s = round(time.monotonic() - started, 1)
+            print(f"{role:6} {way:8} {len(verdicts.cases)} cases: {verdicts.counts} in {took_s} s", flush=True)
+            for failure in failures:
+                print(f"       {failure}")
+            results[f"{role}-{way}"] = {
+                "cases": len(verdicts.cases),
+                "counts": verdicts.counts,
+                "failures": failures,
+                "seconds": took_s,
+            }
+    (REPORTS / "conformance.json").write_text(json.dumps(results, indent=1))
+    return 1 if any(result["failures"] for result in results.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
