@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import socket
 import sys
 import threading
@@ -13,9 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from websockets.sync.client import connect
 
+from tests.support.chromium import chromium
 from tests.support.process import Program
 
 ROOT = Path(__file__).parents[2]
@@ -83,17 +83,13 @@ class Shown:
 @pytest.fixture(scope="module")
 def shown() -> Iterator[Shown]:
     """The page, loaded through the wire; the tests below go on where the one before left it."""
-    chromium = shutil.which("chromium")
-    assert chromium, "these tests need Debian's chromium"
     command = [sys.executable, "-m", "relayd", "demo", "--port", "0", "--admin-port", "0"]
-    with Program(command, ROOT) as program, sync_playwright() as playwright:
+    with Program(command, ROOT) as program, chromium(viewport={"width": 1280, "height": 900}) as page:
         port = int(program.says(r"Open +http://127\.0\.0\.1:(\d+)/")[1])
         wire = Wire(port)
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        shown = Shown(browser.new_page(viewport={"width": 1280, "height": 900}), wire, port)
+        shown = Shown(page, wire, port)
         shown.page.goto(f"http://127.0.0.1:{wire.port}/")
         yield shown
-        browser.close()
         wire.close()
 
 
