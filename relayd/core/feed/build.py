@@ -25,7 +25,7 @@ from relayd.core.feed.build_parts import (
 from relayd.core.feed.build_specs import read_heartbeat, read_specs
 from relayd.core.feed.dialect import Cursor, Dialect
 from relayd.core.feed.errors import Problems
-from relayd.core.feed.extract import compile_extractor
+from relayd.core.feed.extract import Wishes, compile_extractor
 from relayd.core.feed.path import OUTER, SSE, Paths, parse_paths
 from relayd.core.feed.usage import check_usage, identities_of
 
@@ -90,8 +90,17 @@ def _build(block: Block, problems: Problems) -> Dialect:
     problems.finish()
     parts["secrets"] = secrets
     parts["identities"], parts["field_names"] = identities_of(draft)
-    finished = Dialect(**parts)
-    return Dialect(**parts, extractor=compile_extractor(finished))
+    wishes = Wishes(
+        fields=fields,
+        decode=parts["decode"],
+        payload=payload,
+        sequences=parts["sequences"],
+        snapshots=parts["snapshots"],
+        cursor=() if cursor is None else cursor.at,
+        dedupe=dedupe,
+        rules=draft.rules,
+    )
+    return Dialect(**parts, extractor=compile_extractor(wishes))
 
 
 def _splits(block: Block) -> bool:

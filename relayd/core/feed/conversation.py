@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from relayd.core.feed.answers import LEFT_OUT, Answer, Answers, text_at
+from relayd.core.feed.answers import Answer, Answers, text_at
 from relayd.core.feed.asking import Asking
 from relayd.core.feed.connect import placeholder
 from relayd.core.feed.control import ControlRule
@@ -18,16 +18,14 @@ from relayd.core.feed.decode import JSON, Message, decode_value
 from relayd.core.feed.dialect import Dialect
 from relayd.core.feed.errors import Malformed, Refused, Unset
 from relayd.core.feed.hearing import Hearing
-from relayd.core.feed.held import HeldMessage, HeldMessages
 from relayd.core.feed.ledger import Ledger, State, Subscription
-from relayd.core.feed.login import saved as saved_from
+from relayd.core.feed.login import LoginProgress
 from relayd.core.feed.outcome import (
     Ack,
     Beat,
     Control,
     Data,
     Fail,
-    Held,
     Login,
     Outcome,
     Parts,
@@ -38,7 +36,9 @@ from relayd.core.feed.outcome import (
 )
 from relayd.core.feed.path import MISSING, Scope
 from relayd.core.feed.resume import Resume
-from relayd.core.feed.routing import Router
+from relayd.core.feed.routing import Router, Target
+from relayd.core.feed.settling import Settling
+from relayd.core.feed.shortcut import Shortcut
 from relayd.core.feed.subscription import ROW, SUBSCRIBE
 from relayd.core.feed.template import render
 from relayd.core.feed.units import parse_duration
@@ -78,25 +78,28 @@ class Conversation(Generic[T]):
         self.resume = Resume() if resume is None else resume
         self._cursor = self.resume.connected()
         self._voice = Voice(wall=wall, uuid=uuid, secrets=secrets or {}, saved=saved or {}, resume=self.resume)
-        self._ledger = Ledger[T](dialect)
+        self._ledger = Ledger[T](dialect, self._rebound)
         self._asking = Asking[T](dialect, self._voice, self._ledger)
         self._answers = Answers[T](dialect, self._ledger)
         self._router = Router[T](dialect, resolve)
         self._hearing = Hearing[T](dialect, self._router, self._ledger, self.resume)
-        self._held = HeldMessages()
+        self._settling = Settling[T](dialect, self._ledger, self._asking, self._router, self._hearing)
         self._refused: list[Fail[T]] = []
-        self._step = 0
-        self._opened = False
+        extractor = dialect.extractor
+        self._shortcut = None if extractor is None else Shortcut[T](dialect, extractor, self._hearing, self.resume)
+        self._quick: Shortcut[T] | None = None
+        """The shortcut, once the login is done: until then any message may belong to it."""
+        self._login = LoginProgress(dialect.login, self._voice)
 
     @property
     def ready(self) -> bool:
         """The login is done: what is wanted may be sent."""
-        return self._opened and self._step >= len(self.dialect.login)
+        return self._login.done
 
     @property
     def dropped(self) -> int:
         """Messages that were held and given up."""
-        return self._held.dropped
+        return self._settling.dropped
 
     # What we say
 
@@ -148,7 +151,6 @@ class Conversation(Generic[T]):
 
         Raises DialImpossible where a login step needs a value that is not there.
         """
-        self._opened = True
         try:
             return list(self._log_in())
         except Unset as error:
@@ -173,6 +175,8 @@ class Conversation(Generic[T]):
             else:
                 fresh += self._ledger.join(wanted.topic, wanted.fields)
                 self._router.add(wanted.topic, self.dialect.answered_as(wanted.fields))
+        if self._shortcut is not None:
+            self._shortcut.forget_unwanted()
         return self._ask(fresh) if self.ready else []
 
     def drop(self, topics: Iterable[T]) -> list[Sending]:
@@ -185,7 +189,7 @@ class Conversation(Generic[T]):
             if not self.dialect.unasked:
                 idle += self._ledger.leave(topic)
         sends = self._asking.end([one for one in idle if not one.is_needed])
-        self._settle_held()
+        self._settling.settle()
         return sends
 
     def retry(self, topics: Iterable[T]) -> list[Sending]:
@@ -212,17 +216,32 @@ class Conversation(Generic[T]):
     def forget_routes(self) -> None:
         """What `resolve` said may have changed."""
         self._router.forget()
+        self._rebound()
 
     # What we hear
 
     def message(self, payload: bytes, is_text: bool, sse: Mapping[str, object] | None = None) -> Outcome[T]:
         """What a message is. `sse` holds the `id` and `event` of a server-sent event. Never raises."""
+        if self._quick is not None:
+            heard = self._quick.hear(payload, is_text, sse)
+            if heard is not None:
+                return heard
+        return self._general(payload, is_text, sse)
+
+    def _general(self, payload: bytes, is_text: bool, sse: Mapping[str, object] | None) -> Outcome[T]:
         heard = self.dialect.decode.messages(payload, is_text, MISSING if sse is None else sse)
-        if isinstance(heard, Message):
-            return self._one(heard)
-        if len(heard) == 1:
-            return self._one(heard[0])
-        return Parts(tuple([self._one(message) for message in heard]))
+        messages = [heard] if isinstance(heard, Message) else heard
+        outcomes: list[Outcome[T]] = []
+        found: list[Target[T] | Scope | None] = []
+        for message in messages:
+            self._hearing.heard = None
+            outcome = self._one(message)
+            outcomes.append(outcome)
+            unwanted = message.scope if type(outcome) is Unrouted else None
+            found.append(self._hearing.heard if type(outcome) is Data else unwanted)
+        if self._quick is not None and any(one is not None for one in found):
+            self._quick.learn(payload, is_text, found)
+        return outcomes[0] if len(outcomes) == 1 else Parts(tuple(outcomes))
 
     def reply(self, body: bytes, status: int = 200, number: int | None = None) -> Outcome[T]:
         """What the reply to a `subscribe.http` means; `number` is its request's, None = the one sent last."""
@@ -236,14 +255,14 @@ class Conversation(Generic[T]):
         rule = variant.ack if variant is not None else None
         stated = rule is not None and rule.all is not None and scope.get(rule.all) is not MISSING
         if rule is not None and (stated or status < 300):
-            return self._acked(self._answers.ack(rule, scope, request), scope)
+            return self._settling.acked(self._answers.ack(rule, scope, request), scope)
         if is_end:
             self._ledger.settle(request)
             return Ack()
         if status < 300:
-            return self._acked(Answer(asked), scope)
+            return self._settling.acked(Answer(asked), scope)
         text = (text_at(variant.text, scope) if variant is not None else "") or f"HTTP status {status}"
-        return self._failed(Answer(failed=asked, named=len(asked) <= 1), text)
+        return self._settling.failed(Answer(failed=asked, named=len(asked) <= 1), text)
 
     def _one(self, message: Message) -> Outcome[T]:
         scope = message.scope
@@ -271,13 +290,11 @@ class Conversation(Generic[T]):
                     return outcome
         if reading is None:
             return Unknown()
-        waits = reading.bound is not None and self.dialect.ack_binds and self._ledger.is_ack_awaited
-        if waits and not self._ledger.bound_to(reading.bound or ""):
-            counter = self._hearing.counter
-            gap = counter.tell() if counter is not None else (False, None)
-            if self._held.hold(HeldMessage(message, reading, gap, number)):
-                return Held()
-        return Unrouted()
+        return self._settling.unrouted(message, reading, number)
+
+    def _rebound(self) -> None:
+        if self._shortcut is not None:
+            self._shortcut.forget()
 
     def _beat(self, number: int | None, answer: bool = False, sends: Sends = ()) -> Beat:
         counter = self._hearing.counter
@@ -286,41 +303,25 @@ class Conversation(Generic[T]):
         gap, missed = counter.tell()
         return Beat(number, gap, missed, counter.sequence.repair, answer, sends)
 
-    # Login
-
     def _log_in(self) -> Sends:
-        """Sends login steps up to the first that is answered; after the last one, what is wanted."""
-        sends: list[Sending] = []
-        steps = self.dialect.login
-        while self._step < len(steps):
-            step = steps[self._step]
-            if step.sends:
-                names = step.names
-                values = step.sets.extend(self._voice.values(names))
-                self._voice.saved.update({name: values[name] for name in step.sets.names})
-                sends.append(self._voice.rendered(step.send, values))
-            if step.expect is not None:
-                return tuple(sends)
-            self._step += 1
-        return (*sends, *self._ask([one for one in self._ledger.all() if one.state is State.NEW]))
+        """The next login messages; after the last one, what is wanted."""
+        frames = self._login.go_on()
+        if not self._login.done:
+            return tuple(frames)
+        self._quick = self._shortcut
+        return (*frames, *self._ask([one for one in self._ledger.all() if one.state is State.NEW]))
 
     def _login_step(self, scope: Scope) -> Login | None:
-        if not self._opened:
+        answered = self._login.is_answered(scope)
+        if answered is None:
             return None
-        step = self.dialect.login[self._step]
-        if step.fail is not None and step.fail.holds(scope):
-            return Login("refused")
-        if step.expect is None or not step.expect.holds(scope):
-            return None
-        self._voice.saved.update(saved_from(step.save, scope))
-        self._step += 1
         try:
-            sends = self._log_in()
+            sends = self._log_in() if answered else ()
         except (Unset, Refused):
+            answered, sends = False, ()
+        if not answered:
             return Login("refused")
         return Login("done" if self.ready else "next", sends)
-
-    # Answers
 
     def _control(self, rule: ControlRule, scope: Scope, number: int | None) -> Outcome[T] | None:
         sends: Sends = ()
@@ -330,75 +331,25 @@ class Conversation(Generic[T]):
             except (Unset, Refused):
                 return None
         if rule.ack is not None:
-            outcome = self._acked(self._answers.ack(rule.ack, scope), scope, rule)
-            outcome.sends = (*sends, *outcome.sends)
-            return outcome
+            return self._settling.acked(self._answers.ack(rule.ack, scope), scope, rule.ack.bind, sends)
         if rule.fail is not None:
-            return self._failed(self._answers.fail(rule.fail, scope), text_at(rule.fail.text, scope), sends)
+            return self._settling.failed(self._answers.fail(rule.fail, scope), text_at(rule.fail.text, scope), sends)
         if rule.do is None or rule.do == "beat":
             return self._beat(number, sends=sends)
         if rule.do == "resubscribe":
             named = self._answers.named(rule.id, rule.at, scope)
-            return Control("resubscribe", self._topics(named), sends=sends)
+            return Control("resubscribe", self._settling.topics_of(named), sends=sends)
         url = scope.get(rule.url) if rule.url is not None else None
         do = "drain" if rule.do == "drain" else "reconnect"
         return Control(do, url=url if isinstance(url, str) else None, sends=sends)  # type: ignore[arg-type]
 
-    def _acked(self, answer: Answer[T], scope: Scope, rule: ControlRule | None = None) -> Ack[T]:
-        path = rule.ack.bind if rule is not None and rule.ack is not None else None
-        ended, released = [], []
-        for one in answer.confirmed:
-            self._ledger.confirm(one)
-            bound = None if path is None else self._ledger.bind(one, scope.get(path))
-            if one.state is State.ENDING:
-                ended.append(one)
-            elif bound is not None:
-                released += self._release(one, bound)
-        topics, failed = self._topics(answer.confirmed), self._topics(answer.failed)
-        for one in answer.failed:
-            self._ledger.fail(one)
-        sends = tuple(self._asking.end(ended))
-        self._settle_held()
-        return Ack(topics, failed, LEFT_OUT if failed else "", tuple(released), sends)
-
-    def _failed(self, answer: Answer[T], text: str, sends: Sends = ()) -> Fail[T]:
-        topics = self._topics(answer.failed)
-        for one in answer.failed:
-            self._ledger.fail(one)
-        self._settle_held()
-        return Fail(topics, text, answer.named, sends)
-
-    def _release(self, one: Subscription[T], bound: str) -> list[Data[T]]:
-        waiting, is_short = self._held.release(bound)
-        released = []
-        for held in waiting:
-            data = self._hearing.data(held.message, held.reading, held.gap)
-            if data is None:
-                self._held.dropped += 1
-                continue
-            if data.seq is None:
-                data.seq = held.number
-            released.append(data)
-        if is_short:
-            self._hearing.gapped.add(id(one))
-        return released
-
-    def _settle_held(self) -> None:
-        if len(self._held) and not self._ledger.is_ack_awaited:
-            self._held.give_up()
-
-    # Asking
-
     def _ask(self, subscriptions: Sequence[Subscription[T]]) -> list[Sending]:
         sends = self._asking.ask(subscriptions)
         for one, text in self._asking.refused:
-            self._refused.append(Fail(self._topics([one]), text))
+            self._refused.append(Fail(self._settling.topics_of([one]), text))
         self._asking.refused.clear()
         return sends
 
     def _subscriptions(self, topics: Iterable[T]) -> list[Subscription[T]]:
         found = [one for topic in topics if (one := self._ledger.of_topic(topic)) is not None]
         return list({id(one): one for one in found}.values())
-
-    def _topics(self, subscriptions: Iterable[Subscription[T]]) -> tuple[T, ...]:
-        return self._router.in_order(topic for one in subscriptions for topic in one.topics)

@@ -90,6 +90,12 @@ class Dialect:
     """The `env.X` and `file.PATH` that something uses and that have no default."""
 
     @property
+    def rules(self) -> tuple[Match, ...]:
+        """What a message is compared with that is no data, in order: `heartbeat.expect`, then `control`."""
+        expect = (self.beat.expect,) if self.beat is not None and self.beat.expect is not None else ()
+        return (*expect, *(rule.when for rule in self.control))
+
+    @property
     def unasked(self) -> bool:
         """No `subscribe` block: the upstream sends what it likes."""
         return not self.subscribe

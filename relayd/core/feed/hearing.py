@@ -29,6 +29,13 @@ class Hearing(Generic[T]):
         self.counter = None if counting is None else ConnectionCounter(counting)
         self.gapped: set[int] = set()
         """Subscriptions (by identity) of which messages were lost before the next that is delivered."""
+        self.heard: Target[T] | None = None
+        """The target of the last message, where it was data of exactly one."""
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether a loss may have to be told with the next publication."""
+        return bool(self.gapped) or (self.counter is not None and self.counter.gap)
 
     def count(self, message: Message) -> int | None:
         """Counts a message in the connection's sequence. Returns its number."""
@@ -55,17 +62,20 @@ class Hearing(Generic[T]):
         `held_gap` is what the connection's counter said when the message came, where it was held.
         """
         targets = self._targets(reading)
+        self.heard = None
         if not targets:
             return None
         payload = self._payload(message)
         if payload is None:
             return None
-        data = Data[T](targets[0].topics, *payload)
+        if len(targets) == 1:
+            self.heard = targets[0]
+        data = Data(targets[0].topics, *payload)
         for target in targets:
             self._count(data, target, message)
         if len(targets) > 1:
             data.topics = self._router.in_order([topic for target in targets for topic in target.topics])
-        self._tell_losses(data, held_gap)
+        self.tell_losses(data, held_gap)
         return data
 
     def _targets(self, reading: Reading) -> list[Target[T]]:
@@ -101,7 +111,8 @@ class Hearing(Generic[T]):
         if gap and target.sequence is not None:
             data.gap, data.missed, data.repair = True, missed, target.sequence.repair
 
-    def _tell_losses(self, data: Data[T], held_gap: tuple[bool, int | None] | None) -> None:
+    def tell_losses(self, data: Data[T], held_gap: tuple[bool, int | None] | None = None) -> None:
+        """Puts into a publication what was lost before it and is not yet told."""
         if self.counter is not None:
             gap, missed = self.counter.tell() if held_gap is None else held_gap
             if gap:

@@ -7,7 +7,7 @@ order: what is ended before its ack came, and can only be ended by the id that t
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, TypeVar
@@ -81,8 +81,10 @@ class Subscription(Generic[T]):
 class Ledger(Generic[T]):
     """All subscriptions of a connection."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, rebound: Callable[[], None] = lambda: None) -> None:
         self._dialect = dialect
+        self._rebound = rebound
+        """Called when an id begins or ceases to stand for a subscription."""
         self._by_key: dict[tuple[object, ...], Subscription[T]] = {}
         self._by_topic: dict[T, Subscription[T]] = {}
         self._by_bound: dict[str, list[Subscription[T]]] = {}
@@ -181,6 +183,7 @@ class Ledger(Generic[T]):
         mine = self._by_bound.setdefault(text, [])
         if subscription not in mine:
             mine.append(subscription)
+            self._rebound()
         return text
 
     def bound_to(self, bound: str) -> list[Subscription[T]]:
@@ -254,6 +257,7 @@ class Ledger(Generic[T]):
             if not mine:
                 self._by_bound.pop(bound, None)
             subscription.bound = MISSING
+            self._rebound()
         request = subscription.request
         if request is not None:
             request.subscriptions.remove(subscription)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from relayd.core.feed.dialect import Dialect
+from relayd.core.feed.extract_read import Reader
 from relayd.core.feed.outcome import Number
 from relayd.core.feed.sequence import Sequence, end_of
 from relayd.core.feed.snapshot import Snapshot
@@ -25,20 +26,41 @@ Values = tuple[str | None, ...]
 class Target(Generic[T]):
     """Messages with the same fields."""
 
-    __slots__ = ("fields", "last", "sequence", "snapshots", "topics")
+    __slots__ = (
+        "counts",
+        "counts_inside",
+        "fields",
+        "flags",
+        "head",
+        "last",
+        "number",
+        "sequence",
+        "snapshots",
+        "topics",
+    )
 
     def __init__(self, fields: Mapping[str, str], topics: tuple[T, ...], dialect: Dialect) -> None:
         self.fields = fields
         self.topics = topics
         """Who wants them, in the order they came; empty = this target is no longer valid."""
-        self.sequence: Sequence | None = next(
-            (one for one in dialect.sequences if not one.per_connection and one.applies.holds(fields)), None
-        )
-        self.snapshots: tuple[Snapshot, ...] = tuple(
-            one for one in dialect.snapshots if one.when is not None and one.applies.holds(fields)
-        )
+        rules, flags = dialect.sequences, dialect.snapshots
+        counting = [at for at, rule in enumerate(rules) if not rule.per_connection and rule.applies.holds(fields)]
+        flagging = [at for at, rule in enumerate(flags) if rule.when is not None and rule.applies.holds(fields)]
+        self.sequence: Sequence | None = rules[counting[0]] if counting else None
+        self.snapshots: tuple[Snapshot, ...] = tuple(flags[at] for at in flagging)
         self.last: int | None = None
         """The last number of the sequence."""
+        self.number: Reader | None = None
+        self.flags: tuple[Reader, ...] = ()
+        extractor = dialect.extractor
+        if extractor is not None:
+            self.number = extractor.sequences[counting[0]] if counting else None
+            self.flags = tuple(flag for at in flagging if (flag := extractor.snapshots[at]) is not None)
+        self.counts = self.number is not None or bool(self.flags)
+        """Its messages have a number, or may be snapshots."""
+        self.counts_inside = any(one.in_payload for one in (self.number, *self.flags) if one is not None)
+        """To know it, the payload must be decoded."""
+        self.head = self.number.head if self.number is not None and not self.flags else None
 
     def count(self, number: Number | None, snapshot: bool) -> tuple[bool, int | None]:
         """A message came: whether some are missing before it, and how many (None = nobody can know)."""
