@@ -20,7 +20,6 @@ from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromSt
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
-from twisted.python.systemd import ListenFDs
 
 from relayd.io.transport import transport_for
 
@@ -77,15 +76,17 @@ def _listen_on_both_families(reactor: Any, number: int, arguments: dict[str, str
 
 
 def _adopt(reactor: Any, endpoint: str, name: str, factory: IProtocolFactory) -> Any:
-    descriptors = ListenFDs.fromEnvironment().inheritedNamedDescriptors()
-    if name not in descriptors:
-        passed = ", ".join(sorted(descriptors)) or "none"
+    # Twisted has read the descriptors from the environment, and removed them there, when its endpoints were imported.
+    # The family that its grammar wants is not known yet.
+    try:
+        adopted = serverFromString(reactor, f"systemd:domain=INET:name={name}")
+    except KeyError:
         raise ListenError(
             endpoint,
-            f"systemd passed no socket of that name (passed: {passed})",
+            "systemd passed no socket of that name",
             f"write FileDescriptorName={name} into the socket unit and start that unit",
-        )
-    return _adopt_descriptor(reactor, descriptors[name], factory)
+        ) from None
+    return _adopt_descriptor(reactor, adopted.fileno, factory)
 
 
 def _adopt_descriptor(reactor: Any, descriptor: int, factory: IProtocolFactory) -> Any:
