@@ -111,7 +111,7 @@ class MarketTests:
                 assert quiet_s <= QUIET_MAX_S + 1e-6
 
     def test_it_looks_like_a_market(self) -> None:
-        """Forty minutes of bitcoin: it moves, not wildly, trades some times a second, and rough minutes come in clusters."""
+        """It moves, not wildly, trades some times a second, and its rough minutes come in clusters."""
         minutes, trades = [], 0
         listing = self.market.listings["BTC-USD"]
         for _ in range(40):

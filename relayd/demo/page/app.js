@@ -250,7 +250,11 @@ function drawBook() {
   if (!bookIsNew) return;
   bookIsNew = false;
   const touch = ladder.draw(book);
-  if (!touch) return;
+  if (!touch) {
+    setText($("middle"), "–");
+    setText($("spread"), "spread –");
+    return;
+  }
   const decimals = touch.ask.price.split(".")[1]?.length ?? 0;
   const spread = touch.ask.number - touch.bid.number;
   setText($("middle"), grouped(((touch.ask.number + touch.bid.number) / 2).toFixed(decimals)));
