@@ -22,13 +22,13 @@ from relayd.core.feed.outcome import (
     Outcome,
     Parts,
     Sending,
-    Unknown,
     Unrouted,
 )
 from relayd.core.upstream_effects import DialRequest, Effect, FeedSink, Loss, LossKind, Note, Ping, Send, printable
 from relayd.core.upstream_lanes import Lanes, Overrun
 from relayd.core.upstream_policy import UpstreamPolicy
 from relayd.core.upstream_states import Event
+from relayd.core.upstream_suspects import Suspects
 from relayd.core.upstream_topics import UPSTREAM, TopicLedger
 from relayd.core.upstream_watch import Watch
 from relayd.core.windows import SlidingWindow, Windows
@@ -92,6 +92,7 @@ class Connection(Generic[T]):
         self._sink = sink
         self._counters = counters
         self._repairs: dict[T | None, SlidingWindow] = {}
+        self._suspects: Suspects[T] = Suspects()
         self._notes: list[Note] = []
         self.lanes.answer(talk.open())
 
@@ -166,6 +167,10 @@ class Connection(Generic[T]):
         counters, topics = self._counters, self._topics
         self.untended = True
         signal: Event | Loss | None = None
+        if isinstance(outcome, Parts):
+            for part in outcome.parts:
+                signal = _graver(signal, self._other(part, now))
+            return signal
         match outcome:
             case Data():
                 signal = self._data(outcome, now)
@@ -197,12 +202,8 @@ class Connection(Generic[T]):
                 counters.held += 1
             case Unrouted():
                 counters.unrouted += 1
-            case Unknown():
+            case _:
                 counters.unknown += 1
-            case Parts():
-                for part in outcome.parts:
-                    signal = _graver(signal, self._other(part, now))
-                return signal
         try:
             self.lanes.answer(outcome.sends)
         except Overrun as overrun:
@@ -210,12 +211,15 @@ class Connection(Generic[T]):
         return signal
 
     def _fail(self, fail: Fail[T], now: float) -> None:
-        topics = fail.topics or tuple(self._topics.unconfirmed())
         text = printable(fail.text) or "the upstream refused it"
-        if len(topics) == 1 or (fail.topics and fail.named):
-            self._topics.failed(topics, text, now)
-        else:
-            self._notes.append(Note("fail", {"topics": len(topics), "text": text}, warning=True))
+        if fail.topics and fail.named:
+            self._topics.failed(fail.topics, text, now)
+            return
+        topics = fail.topics or self._suspects.accused(self._topics.unconfirmed())
+        if not topics:
+            self._notes.append(Note("fail", {"text": text}, warning=True))
+        elif (culprit := self._suspects.refused(topics)) is not None:
+            self._topics.failed([culprit], text, now)
 
     def _login(self, login: Login) -> Event | Loss | None:
         if login.step == "refused":
@@ -265,6 +269,8 @@ class Connection(Generic[T]):
         topics, lanes = self._topics, self.lanes
         if self._talk.ready:
             topics.tick(now)
+            if halves := self._suspects.next_to_ask(topics.is_unanswered, now):
+                self._ask(self._talk.retry(halves), halves, now)
             if self._difference_due:
                 self._send_difference(now)
             self.watch.expect_data(self._policy.unasked or topics.subscribed, now)
@@ -279,7 +285,7 @@ class Connection(Generic[T]):
     @property
     def _difference_due(self) -> bool:
         # One difference at a time: while its messages wait for limits, what comes and goes costs nothing.
-        if self._policy.topics_in_url or self.lanes.subscriptions_wait:
+        if self._policy.topics_in_url or self.lanes.subscriptions_wait or self._suspects.active:
             return False
         return self._topics.difference_due
 
@@ -318,7 +324,7 @@ class Connection(Generic[T]):
             return deadline
         if self._difference_due:
             return -inf
-        return min(deadline, self._topics.next_deadline())
+        return min(deadline, self._topics.next_deadline(), self._suspects.next_deadline())
 
 
 def _graver(one: Event | Loss | None, other: Event | Loss | None) -> Event | Loss | None:

@@ -181,6 +181,11 @@ class TopicLedger(Generic[T]):
         """Sent on this connection, without an answer so far."""
         return [topic for topic, entry in self._entries.items() if entry.phase is Phase.SENT]
 
+    def is_unanswered(self, topic: T) -> bool:
+        """Whether it is wanted, sent, and neither confirmed nor failed nor live."""
+        entry = self._entries.get(topic)
+        return entry is not None and not entry.leaving and entry.phase is Phase.SENT
+
     def data(self, topic: T) -> None:
         """Data for it is about to be published. On the way of every message: one look-up when it is live."""
         entry = self._entries.get(topic)

@@ -47,7 +47,7 @@ LINES = {
     "close": "upstream {upstream} ended: {why}",
     "unreachable": "upstream {upstream} cannot be reached: {why}",
     "refused": "upstream {upstream} refuses us: {why}",
-    "fail": "upstream {upstream} refused some of {topics} topics without saying which: {text}",
+    "fail": "upstream {upstream} refused something without saying what: {text}",
     "gaps": "upstream {upstream}: gaps come too often to {repair}; they are only marked from now on",
 }
 #: Header fields that the handshake itself writes.

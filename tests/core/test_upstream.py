@@ -572,6 +572,25 @@ class LimitTests:
         assert feed.session.why == "overrun: too many answers wait for limits.send"
 
 
+    def test_beats_that_the_limit_keeps_back(self) -> None:
+        """They are answers like any other, and bounded with them."""
+        windows = Windows(send=SlidingWindow(1, 1000))
+        feed = Dialogue(windows=windows, heartbeat=HeartbeatSpec(within_s=None, ping=False))
+        feed.talk_options = {"every_s": 1}
+        feed.live("a")
+        assert feed.after(64) == []
+        assert feed.after(1) == ["drop"]
+        assert feed.session.why == "overrun: too many answers wait for limits.send"
+
+    def test_a_tick_with_nothing_due(self) -> None:
+        """While a dial is under way."""
+        feed = Dialogue()
+        feed.start()
+        feed.want("a")
+        assert feed.session.tick(feed.now) == ()
+        assert feed.state is State.CONNECTING
+
+
 class ImpossibleTests:
     """A dial that cannot be prepared."""
 

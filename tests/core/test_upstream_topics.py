@@ -105,6 +105,7 @@ class AnswerTests(LedgerCase):
         self.sent("a", "b")
         assert self.ledger.unconfirmed() == ["a", "b"]
         self.ledger.acked(["a", "x"])
+        assert [self.ledger.is_unanswered(topic) for topic in "abx"] == [False, True, False]
         assert (self.phases(), self.ledger.unconfirmed()) == ({"a": "confirmed", "b": "sent"}, ["b"])
         self.ledger.data("a")
         self.ledger.acked(["a"])

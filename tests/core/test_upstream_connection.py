@@ -1,0 +1,403 @@
+"""Tests of relayd.core.upstream_connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from relayd.core.counters import UpstreamCounters
+from relayd.core.feed.outcome import Frame, HttpRequest
+from relayd.core.feed.spec import HeartbeatSpec, SilenceSpec
+from relayd.core.upstream_connection import Connection
+from relayd.core.upstream_effects import DialImpossible, Effect, Loss, LossKind, Note, Ping, Send
+from relayd.core.upstream_lanes import Overrun
+from relayd.core.upstream_policy import UpstreamPolicy
+from relayd.core.upstream_states import Event
+from relayd.core.upstream_topics import TopicLedger
+from relayd.core.windows import SlidingWindow, Windows
+from tests.support.upstream import NO_FIELDS, TinyTalk, WritingHub
+
+
+class ConnectionCase:
+    """An open connection in the tiny dialect."""
+
+    def connect(self, talk: TinyTalk | None = None, windows: Windows | None = None, **policy: Any) -> None:
+        self.now = 100.0
+        self.hub = WritingHub()
+        self.counters = UpstreamCounters()
+        policy.setdefault("heartbeat", None)
+        rules = UpstreamPolicy(**policy)
+        self.topics: TopicLedger[str] = TopicLedger(
+            self.hub, within_s=rules.subscribe_within_s, failed_again_s=rules.failed_again_s, unasked=rules.unasked
+        )
+        self.talk = talk or TinyTalk()
+        self.connection: Connection[str] = Connection(
+            self.talk, rules, self.topics, self.hub, windows or Windows(), self.counters, self.now
+        )
+        if self.connection.ready:
+            self.connection.begin(self.now)
+
+    def tend(self) -> list[str]:
+        """What goes out."""
+        return [self.word(effect) for effect in self.connection.tend(self.now)]
+
+    @staticmethod
+    def word(effect: Effect) -> str:
+        match effect:
+            case Send(Frame(payload)):
+                return payload.decode()
+            case Send(HttpRequest() as request):
+                return request.method
+            case Ping():
+                return "ping"
+            case Note():
+                return f"note {effect.event}"
+        raise AssertionError(effect)
+
+    def live(self, *topics: str) -> None:
+        """Wanted, sent, and with data."""
+        for topic in topics:
+            self.topics.want(topic, NO_FIELDS)
+        self.tend()
+        for topic in topics:
+            self.says(f"{topic}=0")
+        self.hub.read()
+
+    def says(self, text: str) -> Event | Loss | None:
+        return self.connection.message(text.encode(), True, self.now)
+
+
+class MessageTests(ConnectionCase):
+    """What a message means for the session."""
+
+    def test_data(self) -> None:
+        """Published before anything else, counted, and no reason to look for things to send."""
+        self.connect()
+        self.live("a")
+        assert self.says("a=1") is Event.DATA
+        assert self.hub.read() == ["a=1"]
+        assert not self.connection.untended
+        assert (self.counters.received, self.counters.received_bytes, self.counters.published) == (2, 6, 2)
+
+    def test_what_is_no_data(self) -> None:
+        """Each is counted by what it was."""
+        self.connect()
+        self.live("a")
+        for text in ("beat", "pong", "held", "x=1", "nonsense", "ok a"):
+            assert self.says(text) is None
+        assert self.connection.untended
+        counters = self.counters
+        assert (counters.beats, counters.held, counters.unrouted, counters.unknown, counters.acks) == (2, 1, 1, 1, 1)
+
+    def test_a_gap_in_its_place(self) -> None:
+        """Before the publication that shows it."""
+        self.connect()
+        self.live("a")
+        assert self.says("a~3=1") is Event.DATA
+        assert self.hub.read() == ["a gap 3 upstream", "a=1"]
+        assert self.counters.gaps == 1
+
+    def test_a_gap_of_the_connection(self) -> None:
+        """All topics that had data may have lost some."""
+        self.connect()
+        self.live("a", "b")
+        self.topics.want("c", NO_FIELDS)
+        assert self.says("lost 2") is None
+        assert self.hub.read() == ["c pending", "a gap 2 upstream", "b gap 2 upstream"]
+
+    def test_released_by_an_ack(self) -> None:
+        """Messages that waited for it are data."""
+        self.connect()
+        self.live("a")
+        assert self.says("found a") is Event.DATA
+        assert self.hub.read() == ["a=held"]
+
+    def test_left_out_of_an_ack(self) -> None:
+        """Those have failed, with the reason."""
+        self.connect()
+        self.live("a", "b")
+        assert self.says("no b left out of the list") is None
+        assert self.hub.read() == ["b failed: left out of the list"]
+        assert self.counters.fails == 1
+
+    def test_parts(self) -> None:
+        """Each part counts as a message; the gravest signal wins."""
+        self.connect()
+        self.live("a")
+        assert self.says("a=1\nbeat\na=2") is Event.DATA
+        assert self.hub.read() == ["a=1", "a=2"]
+        assert self.says("a=1\ndo drain\na=2") is Event.CLOSE
+        loss = self.says("do drain\ndo reconnect\na=3")
+        assert isinstance(loss, Loss)
+        assert self.hub.read() == ["a=1", "a=2", "a=3"]
+
+    def test_answers(self) -> None:
+        """What goes out in answer goes out with the next tend."""
+        self.connect()
+        assert self.says("ping 2") is None
+        assert self.tend() == ["pong", "pong"]
+        assert self.says("call") is None
+        assert self.tend() == ["GET"]
+
+    def test_more_answers_than_may_go(self) -> None:
+        """A loss, in the message or in its parts."""
+        self.connect(windows=Windows(send=SlidingWindow(1, 1)))
+        assert self.says("ping 65") == Loss(LossKind.OVERRUN, text="too many answers wait for limits.send")
+
+
+class LoginTests(ConnectionCase):
+    """Before anything may be sent."""
+
+    def test_steps(self) -> None:
+        """Next, done, refused."""
+        self.connect(TinyTalk(login=True))
+        self.topics.want("a", NO_FIELDS)
+        assert self.tend() == ["key"]
+        assert self.says("hi") is None
+        assert self.tend() == ["me"]
+        assert self.connection.next_deadline(stale=False) > 1e9
+        assert self.says("in") is Event.READY
+        assert self.tend() == ["+a"]
+        assert self.says("out") == Loss(LossKind.LOGIN, text="the upstream refused the login")
+
+    def test_impossible(self) -> None:
+        """A value is missing."""
+        talk = TinyTalk(login=True)
+        talk.impossible = "login needs ${env.KEY}, which has no value"
+        with pytest.raises(DialImpossible, match="login needs"):
+            self.connect(talk)
+
+
+class FailureTests(ConnectionCase):
+    """Topics that the upstream will not have."""
+
+    def test_named(self) -> None:
+        """That topic, with the reason; strangers' text on one line."""
+        self.connect()
+        self.live("a", "b")
+        assert self.says("no a no\x1bsuch product") is None
+        assert self.hub.read() == ["a failed: no such product"]
+
+    def test_unnamed_and_alone(self) -> None:
+        """Only one topic can be meant."""
+        self.connect()
+        self.live("a")
+        self.topics.want("b", NO_FIELDS)
+        self.tend()
+        assert self.says("no ? bad symbol") is None
+        assert self.hub.read() == ["b pending", "b failed: bad symbol"]
+        assert self.says("no ? too fast") is None
+        assert self.tend() == ["note fail"]
+
+    def test_unnamed_among_many(self) -> None:
+        """Halved until the culprit is alone; what is wanted meanwhile waits."""
+        self.connect()
+        for topic in "abcd":
+            self.topics.want(topic, NO_FIELDS)
+        assert self.tend() == ["+a,b,c,d"]
+        self.says("no ? bad symbol")
+        self.topics.want("e", NO_FIELDS)
+        assert self.tend() == ["+a,b"]
+        self.says("ok a,b")
+        assert self.tend() == ["+c,d"]
+        self.says("no ? bad symbol")
+        assert self.tend() == ["+c"]
+        self.hub.read()
+        self.says("no ? bad symbol")
+        assert self.tend() == ["+d"]
+        self.says("d=1")
+        assert self.hub.read() == ["c failed: bad symbol", "d live", "d=1"]
+        assert self.connection.next_deadline(stale=False) == 110
+        self.says("beat")
+        assert self.tend() == ["+e"]
+
+    def test_named_together(self) -> None:
+        """A whole message was refused: the same way, among its topics."""
+        self.connect()
+        self.live("x")
+        for topic in "ab":
+            self.topics.want(topic, NO_FIELDS)
+        self.tend()
+        self.says("no a,b bad symbol")
+        assert self.tend() == ["+a"]
+        self.now += 10
+        assert self.tend() == ["+b"]
+
+    def test_replied(self) -> None:
+        """The answer to a request is a message."""
+        self.connect()
+        self.live("a")
+        assert self.connection.replied(b"a=1", 200, 1, self.now) is Event.DATA
+
+    def test_without_a_reason(self) -> None:
+        """Something is said all the same."""
+        self.connect()
+        self.live("a")
+        self.says("no a")
+        assert self.hub.read() == ["a failed: the upstream refused it"]
+
+    def test_retried(self) -> None:
+        """After a long pause, by the conversation's own means."""
+        self.connect()
+        self.live("a")
+        self.says("no a down")
+        assert self.tend() == []
+        assert self.connection.next_deadline(stale=False) == 400
+        self.now = 400.0
+        assert self.tend() == ["+a"]
+
+    def test_what_cannot_be_asked_for(self) -> None:
+        """The conversation says so; the others are asked for."""
+        self.connect(TinyTalk(forbidden="x"))
+        self.topics.want("a", NO_FIELDS)
+        self.topics.want("x", NO_FIELDS)
+        assert self.tend() == ["+a"]
+        assert self.hub.read() == ["a pending", "x pending", "x failed: it is forbidden"]
+
+    def test_confirmed_when_sent(self) -> None:
+        """Where the upstream has no way to confirm."""
+        self.connect(TinyTalk(acks=False))
+        self.topics.want("a", NO_FIELDS)
+        self.tend()
+        assert self.topics.unconfirmed() == []
+
+
+class RepairTests(ConnectionCase):
+    """What the dialect wants done about a gap."""
+
+    def test_asked_for_anew(self) -> None:
+        """`resubscribe`: that topic alone, three times in five minutes; then gaps are only marked, and that is told."""
+        self.connect(TinyTalk(repair="resubscribe"))
+        self.live("a", "b")
+        for _ in range(3):
+            assert self.says("a~1=1") is Event.DATA
+            assert self.tend() == ["-a", "+a"]
+            self.says("a=2")
+        assert self.says("a~1=3") is Event.DATA
+        assert self.tend() == ["note gaps"]
+        assert self.says("b~1=1") is Event.DATA
+        assert self.tend() == ["-b", "+b"]
+        self.now += 301
+        self.says("a~1=4")
+        assert self.tend() == ["-a", "+a"]
+
+    def test_reconnected(self) -> None:
+        """`reconnect`: the whole connection, and no more often."""
+        self.connect(TinyTalk(repair="reconnect"))
+        self.live("a")
+        why = Loss(LossKind.ASKED, text="messages of the connection are missing")
+        assert [self.says("lost 1") for _ in range(4)] == [why, why, why, None]
+
+    def test_ended_by_the_upstream(self) -> None:
+        """`do: resubscribe` with a topic, or with all."""
+        self.connect()
+        self.live("a", "b")
+        assert self.says("do again a") is None
+        assert self.tend() == ["-a", "+a"]
+        assert self.says("do again") is None
+        assert self.tend() == ["-a,b", "+a,b"]
+        assert self.says("do reconnect") == Loss(LossKind.ASKED, text="the upstream asked us to reconnect")
+
+    def test_a_snapshot_for_a_newcomer(self) -> None:
+        """As often as a repair, and with the same bound."""
+        self.connect()
+        self.live("a")
+        for _ in range(5):
+            self.connection.refresh("a", self.now)
+        assert self.tend() == ["-a", "+a"] * 3
+
+    def test_nothing_to_ask_for(self) -> None:
+        """A topic that is not there, or on its way out."""
+        self.connect()
+        self.connection.refresh("a", self.now)
+        assert self.tend() == []
+
+
+class SendingTests(ConnectionCase):
+    """When things go out."""
+
+    def test_one_difference_at_a_time(self) -> None:
+        """While the first waits for limits, what comes and goes costs nothing."""
+        self.connect(windows=Windows(subscribe=SlidingWindow(1, 10)))
+        self.live("a")
+        self.topics.want("b", NO_FIELDS)
+        assert self.connection.next_deadline(stale=False) == float("-inf")
+        assert self.tend() == []
+        for _ in range(10):
+            self.topics.want("c", NO_FIELDS)
+            self.topics.unwant("c")
+        self.topics.want("d", NO_FIELDS)
+        self.topics.unwant("a")
+        assert 110 < self.connection.next_deadline(stale=False) < 111
+        assert self.tend() == []
+        self.now = 111.0
+        assert self.tend() == ["+b"]
+        self.now = 122.0
+        assert self.tend() == ["-a"]
+        self.now = 133.0
+        assert self.tend() == ["+d"]
+
+    def test_topics_in_the_url(self) -> None:
+        """They are not asked for in messages."""
+        self.connect(topics_in_url=True)
+        self.topics.want("a", NO_FIELDS)
+        assert self.tend() == []
+        assert self.connection.next_deadline(stale=False) > 1e9
+
+    def test_beats(self) -> None:
+        """A ping, or what the conversation says; pongs count as sent."""
+        self.connect(TinyTalk(every_s=20), heartbeat=HeartbeatSpec())
+        assert self.connection.next_deadline(stale=False) == 120
+        self.now = 120.0
+        assert self.tend() == ["ping"]
+        self.connect(TinyTalk(every_s=20), heartbeat=HeartbeatSpec(ping=False))
+        self.now = 120.0
+        assert self.tend() == ["!"]
+
+    def test_pongs_count(self) -> None:
+        """The upstream's pings are answered at once, and the answers use up the limit."""
+        self.connect(windows=Windows(send=SlidingWindow(1, 10)))
+        self.connection.ponged(self.now)
+        self.topics.want("a", NO_FIELDS)
+        assert self.tend() == []
+        self.now = 111.0
+        assert self.tend() == ["+a"]
+
+    def test_beats_that_wait(self) -> None:
+        """They are bounded."""
+        self.connect(TinyTalk(every_s=1), Windows(send=SlidingWindow(1, 1e6)), heartbeat=HeartbeatSpec(ping=False))
+        with pytest.raises(Overrun):
+            for _ in range(100):
+                self.now += 1
+                self.tend()
+
+
+class ProofTests(ConnectionCase):
+    """When a connection was a good one."""
+
+    def test_enough_data_or_very_long(self) -> None:
+        """Thirty seconds from first to last data, or ten minutes."""
+        self.connect()
+        assert not self.connection.proved(400)
+        assert self.connection.proved(700)
+        self.live("a")
+        self.now = 129.0
+        self.says("a=1")
+        assert not self.connection.proved(131)
+        self.now = 130.0
+        self.says("a=1")
+        assert self.connection.proved(131)
+
+    def test_summary(self) -> None:
+        """For the line at its end."""
+        self.connect()
+        self.live("a")
+        assert self.connection.summary(101.23456) == {"open_s": 1.235, "received": 1, "published": 1, "sent": 1}
+
+    def test_silence_is_expected_of_pushers(self) -> None:
+        """Who pushes unasked is expected to speak; others only when something is subscribed."""
+        for unasked, deadline in ((True, 160), (False, float("inf"))):
+            self.connect(TinyTalk(unasked=unasked), unasked=unasked, silence=SilenceSpec(data_s=60))
+            self.tend()
+            assert self.connection.next_deadline(stale=True) == deadline
