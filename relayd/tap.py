@@ -25,6 +25,8 @@ from relayd.io.endpoints import ListenError
 LOG_FILE_BYTES = 10 * 1024 * 1024
 LOG_FILES_KEPT = 9
 
+ENDS = (signal.SIGTERM, signal.SIGINT)
+
 log = Logger()
 
 
@@ -109,6 +111,14 @@ class _Daemon(MultiService):
             sys.excepthook = _without_start_errors
             raise StartError(str(error)) from None
 
+    def startService(self) -> None:
+        """Starts everything, and takes the signals that end it."""
+        super().startService()
+        from twisted.internet import reactor
+
+        # After the reactor has put its own handlers in place, which would end the process as if it had been killed.
+        reactor.callLater(0, _end_on_signals, reactor)
+
     def stopService(self) -> Any:
         """Stops everything; what the log held back is written last."""
         stopped = super().stopService()
@@ -120,6 +130,18 @@ class _Daemon(MultiService):
     def _flush_log(result: object, observer: logs.Floodgate) -> object:
         observer.flush()
         return result
+
+
+def _end_on_signals(reactor: Any) -> None:
+    """SIGTERM and SIGINT stop relayd in good order, with exit status 0; the second one kills it."""
+
+    def end(_number: int, _frame: object) -> None:
+        for number in ENDS:
+            signal.signal(number, signal.SIG_DFL)
+        reactor.callFromThread(reactor.stop)
+
+    for number in ENDS:
+        signal.signal(number, end)
 
 
 def _without_start_errors(kind: type[BaseException], error: BaseException, traceback: Any) -> None:

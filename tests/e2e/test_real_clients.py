@@ -33,6 +33,7 @@ listeners:
 upstreams:
   firehose:
     connect: {{url: "$FIREHOSE"}}
+    topic: {{}}
 routes:
   - topic: {TOPIC}
     upstream: firehose

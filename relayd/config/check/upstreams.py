@@ -66,7 +66,8 @@ class _Check:
     def topic(self) -> Iterator[Problem]:
         """Where the fields come from."""
         topic, binds = self.upstream.topic, list(self._binds())
-        if topic.at is None and topic.bound is None and not topic.key_of:
+        # A feed that pushes unasked may have no fields at all: everything it sends is for its routes' one topic.
+        if topic.at is None and topic.bound is None and not topic.key_of and self.upstream.subscribe:
             yield self._problem(
                 "topic", what="nothing says where the fields stand", expected="`at`, `bound` or `key_of`"
             )
