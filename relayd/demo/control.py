@@ -85,8 +85,7 @@ class Control(Resource):
         if method == b"POST" and not _same_origin(request):
             return _refuse(request, 403, "the request comes from a page of another origin")
         try:
-            arguments = {key.decode(): values[-1].decode() for key, values in _query(request).items()}
-            answer = act(request, arguments)
+            answer = act(request, _query(request))
         except ValueError as error:    # UnicodeDecodeError is one
             return _refuse(request, 400, str(error))
         return msgspec.json.encode(answer if isinstance(answer, dict) else self._status())
@@ -134,9 +133,10 @@ class Control(Resource):
         return product
 
 
-def _query(request: Request) -> Mapping[bytes, list[bytes]]:
-    """The query's own arguments: `request.args` also holds those of a form in the body, which here is a payload."""
-    return parse_qs(request.uri.partition(b"?")[2], keep_blank_values=True)
+def _query(request: Request) -> dict[str, str]:
+    """The query's own arguments, the last of each name: `request.args` would also take a payload for a form."""
+    query = request.uri.partition(b"?")[2].decode("latin-1")
+    return {name: values[-1] for name, values in parse_qs(query, keep_blank_values=True, errors="strict").items()}
 
 
 def _text(arguments: _Arguments, name: str) -> str:

@@ -55,7 +55,7 @@ class ExchangeProtocol(WebSocketServerProtocol):
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        self.paused = False
+        self.paused = self.is_cut = False
         self.unread_bytes = 0
         self.deadline = self.factory.reactor.callLater(DEADLINE_S, self.abort)
         self.transport.registerProducer(self, True)
@@ -82,7 +82,7 @@ class ExchangeProtocol(WebSocketServerProtocol):
 
     def send(self, payload: bytes, is_text: bool) -> None:
         """Write one message. A reader that was sent UNREAD_BYTES_MAX since it last kept up is cut and counted."""
-        if self.state != self.STATE_OPEN:
+        if self.is_cut or self.state != self.STATE_OPEN:
             return
         if self.paused:
             self.unread_bytes += len(payload)
@@ -94,11 +94,14 @@ class ExchangeProtocol(WebSocketServerProtocol):
 
     def close(self, code: int, reason: str) -> None:
         """Close with a close frame, and without waiting longer than DEADLINE_S for the answer."""
-        self.sendClose(code, reason)
+        if self.state != self.STATE_OPEN:
+            return
+        self.sendCloseFrame(code, reason.encode())      # sendClose keeps 1008 and its like for Autobahn itself
         self.deadline = self.factory.reactor.callLater(DEADLINE_S, self.abort)
 
     def abort(self) -> None:
         """Cut the connection."""
+        self.is_cut = True
         self.transport.abortConnection()
 
     def pauseProducing(self) -> None:
@@ -153,6 +156,11 @@ class ExchangeService(Service):
         """Where the feed is."""
         return f"ws://{LOOPBACK}:{self.bind()}/"
 
+    @property
+    def firehose(self) -> str:
+        """Where the endpoint is that pushes unasked."""
+        return f"{self.url}firehose"
+
     def startService(self) -> None:
         """Open the market."""
         self.bind()
@@ -198,7 +206,7 @@ def main(reactor: Any, *argv: str) -> Deferred[None]:
     control = reactor.listenTCP(options.control_port, site, interface=LOOPBACK)
     control_port = control.getHost().port
     print(json.dumps({
-        "url": exchange.url, "firehose": f"{exchange.url}firehose", "port": exchange.bind(),
+        "url": exchange.url, "firehose": exchange.firehose, "port": exchange.bind(),
         "control": f"http://{LOOPBACK}:{control_port}/", "control_port": control_port,
     }), flush=True)
     reactor.addSystemEventTrigger("before", "shutdown", exchange.stopService)

@@ -15,12 +15,21 @@ from random import Random
 from urllib.parse import urlsplit
 
 import pytest
+from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, DeferredQueue
+from twisted.internet.error import CannotListenError
+from twisted.trial.unittest import TestCase
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from relayd.demo.exchange import make_exchange
+from relayd.demo.journal import Journal
 from tests.support.process import Program
 
 ROOT = Path(__file__).parents[2]
+#: One worker has them all, and so one process under test.
+pytestmark = pytest.mark.xdist_group("demo-exchange")
 HANDSHAKE = (
     b"GET /firehose HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -165,57 +174,113 @@ class FirehoseTests:
 
 
 class ControlTests:
-    """The HTTP side."""
+    """The HTTP side, over its port."""
 
     def test_the_status_names_products_and_connections(self, exchange: Exchange) -> None:
         """What a page needs to draw its buttons."""
         with exchange.feed("ticker"):
             status = exchange.get("status")
         assert status["products"][0] == "BTC-USD"
-        assert status["muted"] is False
         assert status["connections"] >= 1
 
-    def test_the_journal_shows_payloads_on_request(self, exchange: Exchange) -> None:
-        """In base64; `limit` bounds the answer."""
-        with exchange.feed("raw", products=("m",)):
-            exchange.post("raw?topic=raw/m", b"abc")
-        [entry] = exchange.get("journal?topic=raw/m&payloads=1&limit=1")["entries"]
-        assert (entry["payload"], entry["length"]) == ("YWJj", 3)
-
-    @pytest.mark.parametrize(
-        ("path", "status", "message"),
-        [
-            ("skip", 400, "product: missing"),
-            ("skip?product=BTC-USDX", 400, "none of BTC-USD"),
-            ("price?product=BTC-USD&price=cheap", 400, "not a number"),
-            ("price?product=BTC-USD&price=1000&hold=long", 400, "hold: 'long'"),
-            ("refuse?status=200", 400, "400 to 599"),
-            ("burst?count=0", 400, "count"),
-            ("raw", 400, "topic: missing"),
-            ("mute?a=%ff", 400, ""),
-            ("journal", 405, "takes GET"),
-            ("explode", 404, "no such control"),
-        ],
-    )
-    def test_a_bad_request_says_what_is_wrong(self, exchange: Exchange, path: str, status: int, message: str) -> None:
+    def test_a_bad_request_says_what_is_wrong(self, exchange: Exchange) -> None:
         """Status, code and a sentence."""
         with pytest.raises(urllib.error.HTTPError) as caught:
-            exchange.post(path)
-        assert caught.value.code == status
-        answer = json.load(caught.value)
-        assert message in answer["message"]
-
-    def test_text_must_be_utf8(self, exchange: Exchange) -> None:
-        """A text frame that is not would cost the connection."""
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            exchange.post("raw?topic=firehose", b"\xff")
+            exchange.post("skip")
         assert caught.value.code == 400
+        assert json.load(caught.value) == {"code": "bad_request", "message": "product: missing"}
 
-    def test_pages_of_other_origins_are_refused(self, exchange: Exchange) -> None:
-        """A browser names the origin of every POST."""
-        own = exchange.control.rstrip("/")
-        assert exchange.post("unmute", headers={"Origin": own})["muted"] is False
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            exchange.post("mute", headers={"Origin": "https://evil.example"})
-        assert caught.value.code == 403
-        assert exchange.get("status")["muted"] is False
+
+class Reader(WebSocketClientProtocol):
+    """A client in the exchange's own process."""
+
+    def onOpen(self) -> None:
+        self.factory.opened.callback(self)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        self.factory.messages.put((payload, isBinary))
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        if not self.factory.opened.called:
+            self.factory.opened.errback(ConnectionError(reason))
+        self.factory.closed.callback((code, reason))
+
+
+class ServiceTests(TestCase):
+    """The exchange as a part of another program."""
+
+    def setUp(self) -> None:
+        self.journal = Journal()
+        self.exchange = make_exchange(reactor, seed=4, journal=self.journal)
+        self.exchange.startService()
+
+    async def tearDown(self) -> None:
+        if self.exchange.running:
+            await self.exchange.stopService()
+
+    def dial(self, url: str) -> WebSocketClientFactory:
+        """A client on its way; its `opened` fires with it, `messages` has what it is told, `closed` its end."""
+        factory = WebSocketClientFactory(url, reactor=reactor)
+        factory.setProtocolOptions(openHandshakeTimeout=0, closeHandshakeTimeout=0, maxMessagePayloadSize=2**23)
+        factory.protocol, factory.noisy = Reader, False
+        factory.opened, factory.closed, factory.messages = Deferred(), Deferred(), DeferredQueue()
+        reactor.connectTCP("127.0.0.1", self.exchange.bind(), factory)
+        return factory
+
+    async def test_a_client_gets_what_the_journal_has(self) -> None:
+        """In order and byte for byte; stopping cuts it and frees the port."""
+        client = self.dial(self.exchange.url)
+        line = await client.opened
+        request = {"type": "subscribe", "channels": ["ticker", "level2"], "product_ids": ["BTC-USD", "ETH-USD"]}
+        line.sendMessage(json.dumps(request).encode())
+        received = [await client.messages.get() for _ in range(12)]
+        entries = list(self.journal.entries())[:12]
+        assert [payload for payload, _ in received] == [entry.payload for entry in entries]
+        assert not any(is_binary for _, is_binary in received)
+        await self.exchange.stopService()
+        assert (await client.closed)[0] in (1006, None)
+        assert self.exchange.floor.connections == 0
+
+    async def test_refusals_and_unknown_paths_are_answered(self) -> None:
+        """With their status; nobody is on the floor then."""
+        self.exchange.floor.refuse(429)
+        for url, status in ((self.exchange.url, "429"), (self.exchange.url + "other", "404")):
+            client = self.dial(url)
+            with pytest.raises(ConnectionError, match=status):
+                await client.opened
+            await client.closed
+            self.exchange.floor.refuse(None)
+        assert self.exchange.floor.counters.connections == 0
+
+    async def test_a_reader_that_stops_is_cut_and_one_that_pauses_is_not(self) -> None:
+        """More than 16 MiB since it last kept up is too much; then it is told again from nothing."""
+        client = self.dial(self.exchange.firehose)
+        line = await client.opened
+        line.transport.pauseProducing()
+        for _ in range(3):
+            assert self.exchange.floor.send_raw("firehose", BIG, is_text=False) == 1
+        line.transport.resumeProducing()
+        assert [len((await client.messages.get())[0]) for _ in range(3)] == [len(BIG)] * 3
+        assert self.exchange.floor.counters.slow_readers == 0
+        line.transport.pauseProducing()
+        for _ in range(12):
+            self.exchange.floor.send_raw("firehose", BIG, is_text=False)
+        assert self.exchange.floor.counters.slow_readers == 1
+        line.transport.resumeProducing()
+        await client.closed
+        assert self.exchange.floor.connections == 0
+
+    async def test_who_does_not_subscribe_is_closed_with_a_reason(self) -> None:
+        """1008, in words."""
+        client = self.dial(self.exchange.url)
+        await client.opened
+        [connection] = self.exchange.floor._clients
+        connection.close(1008, "no subscribe message within 5 s")
+        assert await client.closed == (1008, "no subscribe message within 5 s")
+
+    def test_binding_comes_once_and_a_taken_port_is_an_error(self) -> None:
+        """The port stays the same; a second exchange on it cannot start."""
+        port = self.exchange.bind()
+        assert self.exchange.bind() == port
+        with pytest.raises(CannotListenError):
+            make_exchange(reactor, port=port).startService()

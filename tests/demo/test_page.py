@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[2]
 PRODUCTS = ["BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "ADA-USD", "DOGE-USD"]
 NUMBER = re.compile(r"^[0-9,]+\.[0-9]+$")
 
-pytestmark = pytest.mark.browser
+#: One worker has them all: they are one visit.
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("demo-page")]
 
 
 class Wire:
