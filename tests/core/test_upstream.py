@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from relayd.config.compile_upstream import compile_upstream
+from relayd.config.load import load
+from relayd.core.feed.conversation import Conversation
 from relayd.core.feed.outcome import Frame, HttpRequest
 from relayd.core.feed.spec import CodeRule, HeartbeatSpec, ReconnectSpec, SilenceSpec
 from relayd.core.upstream import UpstreamSession
@@ -771,3 +776,117 @@ class MoreOrderTests:
         feed.do(feed.session.tcp_up)
         with pytest.raises(OutOfOrder):
             feed.session.ws_open(feed.now)
+
+
+class RealDialectTests:
+    """The session with a real conversation: Coinbase Exchange, as tests/feeds/coinbase.yaml writes it."""
+
+    def setup_method(self) -> None:
+        path = Path(__file__).parent.parent / "feeds" / "coinbase.yaml"
+        environ = {"CB_SECRET": "aw==", "CB_KEY": "key", "CB_PASS": "pass"}
+        dialect = compile_upstream(load(str(path), environ).upstreams["coinbase"])
+        self.now = 0.0
+        self.sent: list[dict[str, Any]] = []
+        self.hub = WritingHub()
+        self.session: UpstreamSession[str] = UpstreamSession(
+            "coinbase",
+            UpstreamPolicy.of(dialect),
+            self.hub,
+            converse=lambda saved: Conversation(
+                dialect,
+                wall=lambda: 1_700_000_000.0,
+                uuid=lambda: "u",
+                secrets={f"env.{name}": value for name, value in environ.items()},
+                saved=saved,
+            ),
+            random=lambda: 1.0,
+            windows=Windows(send=SlidingWindow(8, 1.0)),
+        )
+        self.session.start(self.now)
+
+    def run(self) -> list[dict[str, Any]]:
+        """Everything that is due at once; what was sent since the last time comes back decoded."""
+        while self.session.next_deadline() <= self.now:
+            self.carry_out(self.session.tick(self.now))
+        sent, self.sent = self.sent, []
+        return sent
+
+    def carry_out(self, effects: Effects) -> None:
+        for effect in effects:
+            if isinstance(effect, Send):
+                assert isinstance(effect.sending, Frame)
+                self.sent.append(json.loads(effect.sending.payload))
+            elif isinstance(effect, Dial):
+                assert effect.request.url == "wss://ws-feed.exchange.coinbase.com"
+
+    def want(self, channel: str, symbol: str) -> None:
+        self.session.want(f"{channel}/{symbol}", {"channel": channel, "symbol": symbol}, self.now)
+
+    def open(self) -> list[dict[str, Any]]:
+        self.run()
+        self.carry_out(self.session.tcp_up(self.now))
+        self.carry_out(self.session.ws_open(self.now))
+        return self.run()
+
+    def says(self, **message: Any) -> list[str]:
+        self.carry_out(self.session.message(json.dumps(message).encode(), True, self.now))
+        return self.hub.read()
+
+    def test_a_day_in_the_life(self) -> None:
+        """Subscribe, confirm, live, gap, loss, back, unsubscribe."""
+        self.want("ticker", "BTC-USD")
+        self.want("matches", "BTC-USD")
+        assert self.open() == [
+            {"type": "subscribe", "channels": [{"name": "ticker", "product_ids": ["BTC-USD"]}]},
+            {"type": "subscribe", "channels": [{"name": "heartbeat", "product_ids": ["BTC-USD"]}]},
+            {"type": "subscribe", "channels": [{"name": "matches", "product_ids": ["BTC-USD"]}]},
+        ]
+        self.hub.read()
+        channels = [{"name": name, "product_ids": ["BTC-USD"]} for name in ("ticker", "heartbeat", "matches")]
+        assert self.says(type="subscriptions", channels=channels) == []
+        assert {phase.value for phase, _ in self.session.topics.phases().values()} == {"confirmed"}
+        ticker = {"type": "ticker", "product_id": "BTC-USD"}
+        assert self.says(**ticker, price="1")[0] == "ticker/BTC-USD live"
+        assert self.says(type="match", product_id="BTC-USD", trade_id=7)[0] == "matches/BTC-USD live"
+        assert self.says(type="match", product_id="BTC-USD", trade_id=10)[0] == "matches/BTC-USD gap 2 upstream"
+        self.now = 14.0
+        self.says(type="heartbeat", product_id="BTC-USD", sequence=1)
+        self.now = 28.0
+        assert self.run() == []
+        self.now = 29.0
+        self.run()
+        assert self.session.why == "deadline: no heartbeat within heartbeat.within"
+        assert self.hub.read() == ["ticker/BTC-USD reconnecting", "matches/BTC-USD reconnecting"]
+        self.session.unwant("matches/BTC-USD", self.now)
+        self.now = 31.0
+        assert self.open() == [
+            {"type": "subscribe", "channels": [{"name": "ticker", "product_ids": ["BTC-USD"]}]},
+            {"type": "subscribe", "channels": [{"name": "heartbeat", "product_ids": ["BTC-USD"]}]},
+        ]
+        self.hub.read()
+        assert self.says(**ticker, price="2")[:2] == ["ticker/BTC-USD gap ? upstream", "ticker/BTC-USD live"]
+        self.want("ticker", "ETH-USD")
+        self.session.unwant("ticker/BTC-USD", self.now)
+        assert self.run() == [
+            {"type": "unsubscribe", "channels": [{"name": "ticker", "product_ids": ["BTC-USD"]}]},
+            {"type": "unsubscribe", "channels": [{"name": "heartbeat", "product_ids": ["BTC-USD"]}]},
+            {"type": "subscribe", "channels": [{"name": "ticker", "product_ids": ["ETH-USD"]}]},
+            {"type": "subscribe", "channels": [{"name": "heartbeat", "product_ids": ["ETH-USD"]}]},
+        ]
+        assert self.hub.read() == ["ticker/ETH-USD pending", "ticker/BTC-USD forgotten"]
+        assert self.says(**ticker, price="3") == []
+        assert self.session.counters.unrouted == 1
+
+    def test_one_bad_product(self) -> None:
+        """The error does not say which: the batch is halved, and only the culprit fails."""
+        for symbol in ("BTC-USD", "NO-USD"):
+            self.want("ticker", symbol)
+        self.open()
+        self.hub.read()
+        assert self.says(type="error", reason="NO-USD is not a valid product") == []
+        assert self.run()[0]["channels"] == [{"name": "ticker", "product_ids": ["BTC-USD"]}]
+        self.says(type="subscriptions", channels=[{"name": "ticker", "product_ids": ["BTC-USD"]}])
+        assert self.run()[0]["channels"] == [{"name": "ticker", "product_ids": ["NO-USD"]}]
+        assert self.says(type="error", reason="NO-USD is not a valid product") == [
+            "ticker/NO-USD failed: NO-USD is not a valid product"
+        ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from relayd.core.feed.build import build_dialect
 from relayd.core.feed.spec import CodeRule, ReconnectSpec
 from relayd.core.upstream_effects import Loss, LossKind
 from relayd.core.upstream_policy import REFUSED, UpstreamPolicy, Verdict, never
@@ -43,3 +44,36 @@ class VerdictTests:
         """Without `subscribe.within` a quiet topic is no fault."""
         assert UpstreamPolicy().subscribe_within_s is never
         assert never({"symbol": "BTC-USD"}) is None
+
+
+class DialectTests:
+    """What a dialect asks for."""
+
+    def test_taken_over(self) -> None:
+        """Its specs, its durations, and what is no part of it."""
+        dialect = build_dialect(
+            {
+                "connect": {
+                    "url": "wss://feed.example/",
+                    "before": [{"http": {"method": "POST", "url": "https://feed.example/token"}, "within": 3.0}],
+                },
+                "login": [{"send": {"op": "auth"}, "expect": {"op": "ready"}, "within": 4.0}],
+                "topic": {"at": {"symbol": "s"}},
+                "subscribe": {"send": {"op": "$verb", "s": "$symbol"}, "within": 7.0},
+                "silence": {"any": 9.0},
+                "limits": {"first_send": 5.0},
+            }
+        )
+        policy = UpstreamPolicy.of(dialect, settle_s=12.0)
+        assert policy.prepare_within_s == 3.0
+        assert policy.login_within_s == 4.0
+        assert policy.subscribe_within_s({"symbol": "x"}) == 7.0
+        assert policy.silence.any_s == 9.0
+        assert policy.first_send_s == 5.0
+        assert policy.settle_s == 12.0
+        assert (policy.dial_at_start, policy.unasked, policy.topics_in_url) == (False, False, False)
+
+    def test_defaults(self) -> None:
+        """A feed that pushes unasked, without a login."""
+        policy = UpstreamPolicy.of(build_dialect({"connect": {"url": "ws://x/"}, "topic": {"at": {"symbol": "s"}}}))
+        assert (policy.unasked, policy.prepare_within_s, policy.login_within_s) == (True, None, 10.0)
