@@ -158,7 +158,8 @@ class ClientsService(Service):
         if self._monotonic() >= self._deadline:
             self._clients.abort_all()
             self._deadline = math.inf
-        if not self._clients.open and self._ticking.running:
-            self._ticking.stop()
+        if not self._clients.open:
+            if self._ticking.running:
+                self._ticking.stop()
             stopped, self._stopped = self._stopped, None
             stopped.callback(None)

@@ -91,7 +91,7 @@ class Browser(Protocol):
         self._look()
 
     def until(self, condition: Any) -> Deferred[None]:
-        """Fires when `condition()` is true after something has come."""
+        """Fires when `condition()` is true after something has come; fails when the connection ends before that."""
         waiting: Deferred[None] = Deferred()
         self._waiting.append((condition, waiting))
         self._look()
@@ -102,6 +102,9 @@ class Browser(Protocol):
             if entry[0]():
                 self._waiting.remove(entry)
                 entry[1].callback(None)
+            elif self.lost is not None:
+                self._waiting.remove(entry)
+                entry[1].errback(AssertionError(f"the connection ended; the last frames were {self.frames[-3:]!r:.200}"))
 
     def send(self, opcode: int, payload: bytes = b"", **how: Any) -> None:
         """One frame."""

@@ -114,8 +114,12 @@ class Relay:
     async def dial(self, place: str | None = None, **manners: bool) -> Browser:
         """A connection that has said nothing."""
         browser = await connectProtocol(clientFromString(reactor, place or self.place), Browser(**manners))
-        self._browsers.append(browser)
+        self.adopt(browser)
         return browser
+
+    def adopt(self, browser: Browser) -> None:
+        """Hang it up at the end."""
+        self._browsers.append(browser)
 
     async def browse(self, target: str, *headers: str, **manners: bool) -> Browser:
         """A connection whose handshake has been answered."""

@@ -1,0 +1,265 @@
+"""Listeners as services: they open, or refuse to start, and end in good order; with TLS, on every kind of address."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet import reactor as global_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.ssl import Certificate, optionsForClientTLS
+from twisted.trial.unittest import TestCase
+
+from relayd.config.model import Limits, Listener, ListenerTls
+from relayd.core.origin import OriginPolicy
+from relayd.core.refusal import ORIGIN_REFUSED
+from relayd.core.routes import Route
+from relayd.io import listener as listener_module
+from relayd.io import transport
+from relayd.io.certificates import CertificateError
+from relayd.io.clients import CLOSE_WITHIN_S
+from relayd.io.endpoints import ListenError
+from relayd.io.listener import ListenerService, guard_settings
+from relayd.io.transport import DirectServer, find_direct
+from tests.support import certs
+from tests.support.browser import TEXT, Browser, handshake
+from tests.support.hub_rig import delivery, route
+from tests.support.relay_rig import Relay, clientFromString, connectProtocol, eventually, turn
+
+reactor: Any = global_reactor
+
+
+class ListenerTestCase(TestCase):
+    """Relays that end with the test."""
+
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="relayd"))
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def relay(self, routes: tuple[Route, ...] = (), **kwargs: Any) -> Relay:
+        relay = Relay(*routes, **kwargs)
+        relay.open()
+        self.addCleanup(lambda: Deferred.fromCoroutine(relay.close()))
+        return relay
+
+    def tls(self) -> ListenerTls:
+        cert, key = self.folder / "cert.pem", self.folder / "key.pem"
+        cert.write_bytes(certs.good().pem + certs.authority().pem)
+        key.write_bytes(certs.good().key_pem)
+        return ListenerTls(cert=str(cert), key=str(key))
+
+
+class ServiceTests(ListenerTestCase):
+    """Start and stop."""
+
+    def test_ready_when_open(self) -> None:
+        """Not before the start, and not after the stop."""
+        relay = Relay(endpoint="tcp:0:interface=127.0.0.1")
+        assert relay.service.not_ready() == "the listener tcp:0:interface=127.0.0.1 is not open"
+        relay.open()
+        self.addCleanup(lambda: Deferred.fromCoroutine(relay.close()))
+        assert relay.service.not_ready() is None
+
+    def test_opens_while_privileged(self) -> None:
+        """The port is opened before privileges are dropped, and only once."""
+        relay = self.relay()
+        port = relay.service.port
+        relay.service.privilegedStartService()
+        relay.service.startService()
+        assert relay.service.port is port
+
+    def test_a_port_in_use_is_fatal(self) -> None:
+        """The start of the whole program fails with the sentence."""
+        taken = self.relay().service.port.getHost().port
+        program = MultiService()
+        second = Relay(endpoint=f"tcp:{taken}:interface=127.0.0.1")
+        second.service.setServiceParent(program)
+        with self.assertRaises(ListenError) as caught:
+            program.startService()
+        assert f"cannot listen on tcp:{taken}:interface=127.0.0.1: the port is in use" in str(caught.exception)
+
+    def test_a_bad_certificate_is_fatal(self) -> None:
+        """Before the port is opened."""
+        tls = ListenerTls(cert=str(self.folder / "none"), key=str(self.folder / "none"))
+        service = ListenerService("tcp:0", Relay().guards, reactor, tls)
+        with self.assertRaises(CertificateError):
+            service.startService()
+        assert service.port is None
+
+    def test_stop_without_start(self) -> None:
+        """Nothing to do."""
+        relay = Relay()
+        assert relay.service.stopService() is None
+        self.successResultOf(relay.clients_service.stopService())
+
+    async def test_missing_option_is_announced(self) -> None:
+        """A system without TCP_NOTSENT_LOWAT is said to be one, once for each listener."""
+        from twisted.logger import globalLogPublisher
+
+        events: list[Any] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        self.patch(transport, "TCP_NOTSENT_LOWAT", None)
+        relay = self.relay()
+        await relay.browse("/ws")
+        await relay.browse("/ws")
+        assert sum("TCP_NOTSENT_LOWAT" in str(event.get("log_format")) for event in events) == 1
+
+
+class DrainTests(ListenerTestCase):
+    """The end: nobody new, a close for everybody, and no waiting for those who do not answer."""
+
+    async def test_polite_clients(self) -> None:
+        """1012 with a hint; gone as soon as they have answered."""
+        relay = self.relay()
+        browsers = [await relay.browse("/ws") for _ in range(3)]
+        started = reactor.seconds()
+        await relay.close()
+        assert [browser.close for browser in browsers] == [(1012, "restart; retry=2")] * 3
+        assert reactor.seconds() - started < CLOSE_WITHIN_S
+        assert relay.clients.counters.aborted == 0
+
+    async def test_rude_clients(self) -> None:
+        """Whoever does not answer is dropped 2 s later, and then the service has stopped."""
+        self.patch(listener_module, "CLOSE_WITHIN_S", 0.2)
+        relay = self.relay()
+        browser = await relay.browse("/ws", answer_close=False)
+        await relay.close()
+        assert browser.close == (1012, "restart; retry=2")
+        assert relay.clients.open == {}
+        assert relay.clients.counters.aborted == 1
+
+    async def test_nobody_new(self) -> None:
+        """The port is closed first."""
+        relay = self.relay()
+        place = relay.place
+        await relay.close()
+        dialling = Deferred.fromCoroutine(relay.dial(place))
+        await eventually(lambda: dialling.called)
+        self.failureResultOf(dialling)
+
+    async def test_a_fault_in_the_sweep(self) -> None:
+        """It is logged, and the sweep goes on."""
+        relay = self.relay()
+        calls = []
+
+        def tick(now: float) -> None:
+            calls.append(now)
+            if len(calls) == 1:
+                raise RuntimeError("boom")
+
+        self.patch(relay.clients, "tick", tick)
+        await eventually(lambda: len(calls) >= 2)
+        assert len(self.flushLoggedErrors(RuntimeError)) == 1
+
+
+class AddressTests(ListenerTestCase):
+    """The same service over IPv6, unix sockets and TLS."""
+
+    async def talk(self, relay: Relay) -> None:
+        browser = await relay.browse("/ws?topics=t/a")
+        await browser.until(lambda: len(browser.messages) == 2)
+        relay.publish("t/a", b"1")
+        await browser.until(lambda: len(browser.messages) == 4)
+        assert browser.messages[-1]["data"] == 1
+
+    async def test_ipv6(self) -> None:
+        """On ::1."""
+        await self.talk(self.relay(endpoint="tcp6:0:interface=\\:\\:1"))
+
+    async def test_unix(self) -> None:
+        """On a unix socket."""
+        await self.talk(self.relay(endpoint=f"unix:{self.folder}/s"))
+
+    async def dial_tls(self, relay: Relay, **manners: bool) -> Browser:
+        options = optionsForClientTLS("localhost", trustRoot=Certificate.loadPEM(certs.authority().pem))
+        browser = await connectProtocol(
+            wrapClientTLS(options, clientFromString(reactor, relay.place)), Browser(**manners)
+        )
+        relay.adopt(browser)
+        return browser
+
+    async def test_tls(self) -> None:
+        """A megabyte under TLS: the sink knows what waits, and nothing goes out in plain text."""
+        relay = self.relay(tls=self.tls())
+        browser = await self.dial_tls(relay)
+        browser.transport.write(handshake("/raw/t/a"))
+        await browser.until(lambda: browser.head is not None)
+        (client,) = relay.clients.open.values()
+        assert type(find_direct(client.transport)) is DirectServer
+        sent = [b"%04d" % number + b"x" * 10_000 for number in range(100)]
+        for payload in sent:
+            relay.publish("t/a", payload)
+            await turn()
+        await browser.until(lambda: len(browser.frames) == len(sent))
+        assert browser.frames == [(TEXT, payload) for payload in sent]
+
+    async def test_a_lagging_client_under_tls(self) -> None:
+        """It does not read: bounded in memory, marked as busy; then it reads, and has everything in order."""
+        relay = self.relay(routes=(route("t/$name", delivery(history_bytes=32 << 20)),), tls=self.tls())
+        browser = await self.dial_tls(relay)
+        browser.transport.write(handshake("/raw/t/a"))
+        await browser.until(lambda: browser.head is not None)
+        (client,) = relay.clients.open.values()
+        browser.transport.pauseProducing()
+        for number in range(95):
+            relay.publish("t/a", b"%04d" % number + b"x" * 100_000)
+            await turn()
+        held = find_direct(client.transport).buffered_bytes
+        assert 0 < held < 400_000
+        browser.transport.resumeProducing()
+        await browser.until(lambda: len(browser.frames) == 95)
+        assert [int(payload[:4]) for _, payload in browser.frames] == list(range(95))
+
+    async def test_plain_text_on_a_tls_port(self) -> None:
+        """It is hung up on, and nobody else notices."""
+        relay = self.relay(tls=self.tls())
+        browser = await relay.dial()
+        browser.transport.write(handshake("/ws"))
+        await browser.until(lambda: browser.lost)
+        assert relay.clients.open == {}
+
+
+class GuardSettingsTests(TestCase):
+    """From relay.yaml to the guard."""
+
+    def test_everything_arrives(self) -> None:
+        """Each key has its place."""
+        listener = Listener(
+            endpoint="tcp:8080",
+            origins=["https://app.example.com"],
+            require_origin=True,
+            trusted_proxies=["10.0.0.0/8"],
+            proxy_protocol=True,
+            prefix="/feed",
+        )
+        limits = Limits.model_validate(
+            {"connections": 7, "per_address": 3, "message": "2KiB", "head": "4KiB", "handshakes": "5/2s"}
+        )
+        settings = guard_settings(listener, limits)
+        assert settings.head.head_bytes == 4096
+        assert settings.meter.message_bytes == settings.body_bytes == 2048
+        assert settings.prefix == "/feed"
+        assert settings.proxy_protocol
+        assert not settings.secure
+        assert settings.trusted_proxies.trusts("10.1.2.3")
+        assert settings.origins.refuse("https://app.example.com", "x", secure=False) is None
+        assert settings.origins.refuse("https://other.example", "other.example", secure=True) is ORIGIN_REFUSED
+        assert settings.origins.required
+        admission = settings.admission
+        assert (admission.connections, admission.per_address) == (7, 3)
+        assert (admission.handshakes, admission.handshakes_per_s) == (5, 2.0)
+
+    def test_any_origin(self) -> None:
+        """`any` is every page."""
+        settings = guard_settings(Listener(endpoint="tcp:1", origins=["any"]), Limits())
+        assert settings.origins == OriginPolicy.parse(["*"])
+
+    def test_tls_is_secure(self) -> None:
+        """Behind TLS the scheme of the same origin is https."""
+        listener = Listener(endpoint="tcp:1", tls=ListenerTls(cert="c", key="k"))
+        assert guard_settings(listener, Limits()).secure
