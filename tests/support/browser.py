@@ -104,7 +104,8 @@ class Browser(Protocol):
                 entry[1].callback(None)
             elif self.lost is not None:
                 self._waiting.remove(entry)
-                entry[1].errback(AssertionError(f"the connection ended; the last frames were {self.frames[-3:]!r:.200}"))
+                last = repr(self.frames[-3:])[:200]
+                entry[1].errback(AssertionError(f"the connection ended; the last frames were {last}"))
 
     def send(self, opcode: int, payload: bytes = b"", **how: Any) -> None:
         """One frame."""
