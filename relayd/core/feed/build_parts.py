@@ -135,7 +135,10 @@ def read_fields(reader: Reader, block: Block, topics: Mapping[str, FeedRow] | No
         str(field): {str(found): str(used) for found, used in as_table(rows).items()}
         for field, rows in as_table(block.get("map")).items()
     }
-    return Fields(table, name_at, key_of, bound, name, maps, types, when or ALWAYS, unless)
+    prefix = block.get("prefix")
+    if prefix is not None and (not name_at or not str(prefix).endswith('"')):
+        problems.add(("topic", "prefix"), 'write all that stands before the feed name, such as {"ch":"')
+    return Fields(table, name_at, key_of, bound, name, maps, types, when or ALWAYS, unless, prefix)
 
 
 def _feed_name(text: object, has_table: bool, topics: object) -> FeedName | None:

@@ -16,6 +16,7 @@ from relayd.core.feed.connect import placeholder
 from relayd.core.feed.control import ControlRule
 from relayd.core.feed.decode import JSON, Message, decode_value
 from relayd.core.feed.dialect import Dialect
+from relayd.core.feed.errands import Errands
 from relayd.core.feed.errors import Malformed, Refused, Unset
 from relayd.core.feed.hearing import Hearing
 from relayd.core.feed.ledger import Ledger, State, Subscription
@@ -26,6 +27,7 @@ from relayd.core.feed.outcome import (
     Control,
     Data,
     Fail,
+    HttpRequest,
     Login,
     Outcome,
     Parts,
@@ -84,6 +86,7 @@ class Conversation(Generic[T]):
         self._router = Router[T](dialect, resolve)
         self._hearing = Hearing[T](dialect, self._router, self._ledger, self.resume)
         self._settling = Settling[T](dialect, self._ledger, self._asking, self._router, self._hearing)
+        self._errands = Errands[T](dialect, self._voice, self._router.__contains__)
         self._refused: list[Fail[T]] = []
         extractor = dialect.extractor
         self._shortcut = None if extractor is None else Shortcut[T](dialect, extractor, self._hearing, self.resume)
@@ -203,6 +206,14 @@ class Conversation(Generic[T]):
         self._router.restart(topic for one in again for topic in one.topics)
         return sends
 
+    def snapshot(self, topic: T) -> list[Sending]:
+        """What asks for a wanted topic's snapshot; nothing where the dialect has no way to ask for one."""
+        return self._errands.snapshot(topic, self._router.fields_of(topic)) if topic in self._router else []
+
+    def refresh(self) -> list[HttpRequest]:
+        """`connect.refresh` is due. Returns its request."""
+        return self._errands.refresh()
+
     def take_refused(self) -> list[Fail[T]]:
         """What was wanted and could not be asked for; each is told once."""
         refused, self._refused = self._refused, []
@@ -244,7 +255,12 @@ class Conversation(Generic[T]):
         return outcomes[0] if len(outcomes) == 1 else Parts(tuple(outcomes))
 
     def reply(self, body: bytes, status: int = 200, number: int | None = None) -> Outcome[T]:
-        """What the reply to a `subscribe.http` means; `number` is its request's, None = the one sent last."""
+        """What the reply to an HTTP request of this conversation means; `number` is the request's.
+
+        None stands for the subscribe request sent last. A failed refresh is Unknown: what was saved stays.
+        """
+        if number is not None and number in self._errands:
+            return self._errands.reply(body, status, number)
         request = self._ledger.request_number(number)
         if request is None:
             return Unknown()

@@ -42,6 +42,8 @@ class Fields:
     types: Mapping[str, str] = field(default_factory=dict)
     when: Match = ALWAYS
     unless: Match | None = None
+    prefix: str | None = None
+    """What stands before the feed name at the start of a frame that holds it in its first member."""
 
     @property
     def yields(self) -> tuple[str, ...]:

@@ -122,9 +122,10 @@ class Login:
 class Control(Generic[T]):
     """What a `do` rule says."""
 
-    do: Literal["drain", "reconnect", "resubscribe"]
+    do: Literal["drain", "reconnect", "resubscribe", "resync"]
+    """`resync` is no rule's: the reply to a snapshot request was no snapshot, and another one is to be asked for."""
     topics: tuple[T, ...] = ()
-    """For `resubscribe`: which topics."""
+    """For `resubscribe` and `resync`: which topics."""
     url: str | None = None
     """For `drain`: where the new connection goes, if the message says."""
     sends: Sends = ()

@@ -92,6 +92,10 @@ class Router(Generic[T]):
     def __len__(self) -> int:
         return len(self._wanted)
 
+    def fields_of(self, topic: T) -> Mapping[str, str]:
+        """The fields of a wanted topic."""
+        return self._wanted[topic]
+
     def in_order(self, topics: Iterable[T]) -> tuple[T, ...]:
         """The wanted ones of these topics, in the order they were wanted."""
         return tuple(sorted({topic for topic in topics if topic in self._order}, key=self._order.__getitem__))

@@ -53,17 +53,26 @@ class Shortcut(Generic[T]):
         self._hearing = hearing
         self._resume = resume
         self._by_key: dict[Hashable, Target[T] | Unwanted] = {}
+        self._by_name: dict[bytes, Target[T]] = {}
+        """With `topic.prefix`: the bytes of a feed name."""
         self._counts = hearing.counter is not None or dialect.cursor is not None or bool(dialect.dedupe)
         """Every message is counted, or compared with what came before."""
         self._splits = bool(extractor.split or extractor.outer or extractor.separator)
         counting = hearing.counter.sequence if hearing.counter is not None else None
         self._counted = None if counting is None else extractor.sequences[dialect.sequences.index(counting)]
+        prefix = dialect.fields.prefix
+        is_whole = not (dialect.payload or self._counts or self._splits or self._unpack is not None)
+        self._prefix = prefix.encode() if prefix is not None and is_whole and fields_alone(dialect) else None
         readers = [one for one in (self._counted, extractor.cursor, extractor.dedupe) if one is not None]
         self._counts_inside = any(one.in_payload for one in readers)
 
     def hear(self, payload: bytes, is_text: bool, sse: Mapping[str, object] | None = None) -> Outcome[T] | None:
         """What a frame is, where that is known; else None."""
         codec = JSON
+        if self._prefix is not None:
+            target = self._by_name.get(self._name(payload))
+            if target is not None and target.topics and not target.counts:
+                return Data(target.topics, payload, is_text)
         try:
             if self._unpack is not None and not is_text:
                 frame = self._unpack(payload, is_text)
@@ -87,8 +96,10 @@ class Shortcut(Generic[T]):
                 payload, codec = frame.payload, frame.codec
             outer, parts = self._parts(payload, codec) if self._splits else ((), [payload])
             if len(self._by_key) + len(parts) > MAX_KEYS:
-                self._by_key.clear()
+                self.forget()
             for part, one in zip(parts, found, strict=True):
+                if isinstance(one, Target) and self._prefix is not None and (name := self._name(payload)):
+                    self._by_name[name] = one
                 if one is not None:
                     key = self._key(part, codec, outer)[0]
                     self._by_key[key] = one if isinstance(one, Target) else self._guards(one)
@@ -98,10 +109,19 @@ class Shortcut(Generic[T]):
     def forget(self) -> None:
         """What is wanted, or what ids stand for, has changed."""
         self._by_key.clear()
+        self._by_name.clear()
 
     def forget_unwanted(self) -> None:
         """More is wanted than before."""
         self._by_key = {key: known for key, known in self._by_key.items() if known.__class__ is Target}
+
+    def _name(self, payload: bytes) -> bytes:
+        """The feed name behind the prefix, as it is written; empty where the frame begins differently."""
+        prefix = self._prefix or b""
+        if not payload.startswith(prefix):
+            return b""
+        name = payload[len(prefix) : payload.find(b'"', len(prefix))]
+        return b"" if b"\\" in name else name
 
     def _guards(self, scope: Scope) -> Unwanted:
         if self._is_bound:
@@ -267,6 +287,12 @@ class Shortcut(Generic[T]):
             if guard(message) is not UNSET:
                 raise _NotKnown
         return lambda: self._unwanted((), part, message, inner, codec, None)
+
+
+def fields_alone(dialect: Dialect) -> bool:
+    """Whether the feed name alone chooses the topic."""
+    fields = dialect.fields
+    return len(fields.name_at) == 1 and not fields.when.conditions and fields.unless is None and fields.bound is None
 
 
 def _there(value: Any) -> Any:

@@ -38,9 +38,12 @@ def fields_used(dialect: Dialect, variant: Variant) -> tuple[str, ...]:
     """The fields that asking for a subscription uses: those in its message, all of the feed name if that is used."""
     names = variant.names - MESSAGE - {"verb", "cursor", "bound", ROW} - saved_names(dialect) - variant.sets.names
     used: dict[str, None] = {}
-    if names & ({"topic"} | row_names(dialect)) and dialect.fields.name is not None:
-        used.update(dict.fromkeys(dialect.fields.name.fields))
-    for name in sorted(names - {"topic"} - row_names(dialect)):
+    if dialect.fields.name is not None:
+        of_name = {"topic"} | row_names(dialect)
+        if names & of_name:
+            used.update(dict.fromkeys(dialect.fields.name.fields))
+        names -= of_name
+    for name in sorted(names):
         if not is_secret(name):
             used[name] = None
     return tuple(used)
@@ -60,6 +63,7 @@ def check_usage(problems: Problems, dialect: Dialect) -> tuple[str, ...]:
     """Notes every placeholder without a source. Returns the secrets that must be there, in order of appearance."""
     _check_connect(problems, dialect)
     saved = frozenset(name for step in dialect.connect.before for name in step.save)
+    _check_names(problems, dialect)
     for at, step in enumerate(dialect.login):
         known = saved | MESSAGE | step.sets.names
         _unknown(problems, ("login", at), (*names_of(step.send), *step.sets.uses), known)
@@ -85,6 +89,14 @@ def check_usage(problems: Problems, dialect: Dialect) -> tuple[str, ...]:
     return _secrets(dialect)
 
 
+def _check_names(problems: Problems, dialect: Dialect) -> None:
+    taken = MESSAGE | {"verb", "cursor", "bound", "msg", ROW}
+    taken |= {"topic"} if dialect.fields.name is not None else set()
+    for name in dialect.fields.yields:
+        if name in taken:
+            problems.add(("topic",), f"${name} has a meaning of its own; give the field another name")
+
+
 def _check_connect(problems: Problems, dialect: Dialect) -> None:
     connect = dialect.connect
     saved: frozenset[str] = frozenset()
@@ -104,7 +116,7 @@ def _check_connect(problems: Problems, dialect: Dialect) -> None:
 
 def _check_variant(problems: Problems, place: Place, dialect: Dialect, variant: Variant, saved: frozenset[str]) -> None:
     fields = dialect.fields
-    if fields.name is None and "topic" in variant.names:
+    if fields.name is None and "topic" in variant.names and "topic" not in fields.yields:
         problems.add(place, "$topic is the feed name, and with a table `at` there is none; use the fields")
     if dialect.fields.bound is not None:
         return
