@@ -5,8 +5,10 @@ the sink. Only what the session says differs: it sends back what it gets. The wa
 UpstreamService dials it. Both take messages of 16 MiB and speak permessage-deflate, which the suite tests and
 listeners have off by default; the meter's rates are raised to what the suite sends.
 
-    python -m tests.conformance.peers server [--tls] [--chop]             prints its port, serves until its input ends
-    python -m tests.conformance.peers client PORT [--ca FILE] [--chop]    runs the cases of the suite that listens there
+    python -m tests.conformance.peers server [--tls] [--chop]
+        prints its port, serves until its input ends
+    python -m tests.conformance.peers client PORT [--via PORT] [--ca FILE] [--chop]
+        runs the cases of the suite that listens there
 """
 
 from __future__ import annotations
@@ -218,14 +220,17 @@ def serve(reactor: Any, *, tls: bool, chop: bool) -> None:
     reactor.run()
 
 
-async def run_cases(reactor: Any, port: int, *, ca: str | None, chop: bool) -> None:
-    """Ask how many cases there are, connect once for each, echo until the suite ends it, and ask for the report."""
+async def run_cases(reactor: Any, port: int, *, via: int, ca: str | None, chop: bool) -> None:
+    """Ask how many cases there are, connect once for each, echo until the suite ends it, and ask for the report.
+
+    The suite looks at the port in the URL; connections go to the port `via`.
+    """
 
     async def visit(path: str, *, echo: bool) -> list[bytes]:
         owner = EchoOwner(echo=echo)
         url = f"{'ws' if ca is None else 'wss'}://127.0.0.1:{port}/{path}"
         factory = EchoUpstreamFactory(owner, url, reactor, ca=ca, chop=chop)
-        endpoint: Any = HostnameEndpoint(reactor, "127.0.0.1", port)
+        endpoint: Any = HostnameEndpoint(reactor, "127.0.0.1", via)
         if factory.dial.tls is not None:
             endpoint = wrapClientTLS(factory.dial.tls, endpoint)
         await endpoint.connect(factory)
@@ -243,6 +248,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("role", choices=["server", "client"])
     parser.add_argument("port", nargs="?", type=int)
+    parser.add_argument("--via", type=int)
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--ca")
     parser.add_argument("--chop", action="store_true")
@@ -253,7 +259,8 @@ def main() -> None:
         serve(reactor, tls=options.tls, chop=options.chop)
         return
     failures: list[Any] = []
-    running = Deferred.fromCoroutine(run_cases(reactor, options.port, ca=options.ca, chop=options.chop))
+    cases = run_cases(reactor, options.port, via=options.via or options.port, ca=options.ca, chop=options.chop)
+    running = Deferred.fromCoroutine(cases)
     running.addErrback(failures.append)
     running.addBoth(lambda _: reactor.callWhenRunning(reactor.stop))
     reactor.run()

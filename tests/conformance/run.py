@@ -1,6 +1,7 @@
 """Runs the Autobahn Testsuite against relayd in both roles, and says how many cases of how many are right.
 
     python -m tests.conformance.run [--short] [--role server|client] [--way plain|tls|chopped]
+    python -m tests.conformance.run --record      the short cases, kept for tests/conformance/test_transcripts.py
 
 All cases in the clear; over TLS, and with every read in portions of one byte, the 247 short ones. The whole takes
 about a quarter of an hour, `--short` about two minutes. Reports and conformance.json are written to
@@ -22,6 +23,7 @@ from typing import Final
 
 from tests.conformance import suite
 from tests.conformance.peers import AGENT
+from tests.conformance.transcripts import Recorded, recorder, save, transcribe
 from tests.support import certs
 from tests.support.ports import free_port
 
@@ -54,8 +56,8 @@ def peer(role: str, *options: str) -> list[str]:
     return [sys.executable, "-m", "tests.conformance.peers", role, *options]
 
 
-def as_server(way: str, cases: tuple[str, ...], folder: Path) -> None:
-    """The suite attacks our guard."""
+def as_server(way: str, cases: tuple[str, ...], folder: Path, record: bool) -> list[Recorded]:
+    """The suite attacks our guard; gives back what went over the wire, if that is to be recorded."""
     with program(
         peer("server", *{"tls": ["--tls"], "chopped": ["--chop"]}.get(way, [])),
         folder / "relayd.log",
@@ -63,15 +65,16 @@ def as_server(way: str, cases: tuple[str, ...], folder: Path) -> None:
         stdout=subprocess.PIPE,
     ) as server:
         assert server.stdout is not None
-        port = server.stdout.readline().strip()
-        url = f"{'wss' if way == 'tls' else 'ws'}://127.0.0.1:{port}/ws"
-        with (folder / "suite.log").open("w") as log:
+        port = int(server.stdout.readline())
+        with recorded_if(record, port) as (port, connections), (folder / "suite.log").open("w") as log:
+            url = f"{'wss' if way == 'tls' else 'ws'}://127.0.0.1:{port}/ws"
             command = suite.client_spec(folder, url, AGENT, cases)
             subprocess.run(command, cwd=folder, stdout=log, stderr=log, timeout=WITHIN_S, check=True)
+    return connections
 
 
-def as_client(way: str, cases: tuple[str, ...], folder: Path) -> None:
-    """Our upstream client connects to the suite."""
+def as_client(way: str, cases: tuple[str, ...], folder: Path, record: bool) -> list[Recorded]:
+    """Our upstream client connects to the suite; gives back what went over the wire, if that is to be recorded."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     files, options = None, ["--chop"] if way == "chopped" else []
@@ -87,9 +90,20 @@ def as_client(way: str, cases: tuple[str, ...], folder: Path) -> None:
         command = suite.server_spec(folder, url, cases, files)
         with program(command, folder / "suite.log", stdout=out):
             wait_for(port)
-            with (folder / "relayd.log").open("w") as log:
-                client = peer("client", str(port), *options)
+            with recorded_if(record, port) as (via, connections), (folder / "relayd.log").open("w") as log:
+                client = peer("client", str(port), "--via", str(via), *options)
                 subprocess.run(client, cwd=suite.ROOT, stdout=log, stderr=log, timeout=WITHIN_S, check=True)
+    return connections
+
+
+@contextmanager
+def recorded_if(record: bool, port: int) -> Iterator[tuple[int, list[Recorded]]]:
+    """The port to connect to instead of `port`, and what goes through it."""
+    if not record:
+        yield port, []
+        return
+    with recorder(port) as through:
+        yield through
 
 
 def wait_for(port: int) -> None:
@@ -112,6 +126,7 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="the 247 short cases only")
     parser.add_argument("--role", choices=ROLES)
     parser.add_argument("--way", choices=WAYS)
+    parser.add_argument("--record", action="store_true", help="keep the transcripts of the short cases")
     options = parser.parse_args()
     try:
         suite.prepare()
@@ -120,12 +135,12 @@ def main() -> int:
         return 0
     results = {}
     for role in [options.role] if options.role else ROLES:
-        for way in [options.way] if options.way else WAYS:
-            cases = suite.SHORT if options.short or way != "plain" else suite.ALL
+        for way in ["plain"] if options.record else [options.way] if options.way else WAYS:
+            cases = suite.SHORT if options.short or options.record or way != "plain" else suite.ALL
             expected = suite.SHORT_CASES if cases is suite.SHORT else suite.ALL_CASES
             folder = REPORTS / f"{role}-{way}"
             started = time.monotonic()
-            (as_server if role == "server" else as_client)(way, cases, folder)
+            connections = (as_server if role == "server" else as_client)(way, cases, folder, options.record)
             verdicts = suite.read_verdicts(folder, AGENT)
             failures = verdicts.failures
             if len(verdicts.cases) != expected:
@@ -134,6 +149,9 @@ def main() -> int:
             print(f"{role:6} {way:8} {len(verdicts.cases)} cases: {verdicts.counts} in {took_s} s", flush=True)
             for failure in failures:
                 print(f"       {failure}")
+            if options.record and not failures:
+                kept = save(role, transcribe(role, connections, sorted(verdicts.cases, key=suite.order_of)))
+                print(f"       transcripts in {kept}")
             results[f"{role}-{way}"] = {
                 "cases": len(verdicts.cases),
                 "counts": verdicts.counts,
