@@ -77,6 +77,8 @@ def _frames(stream: bytes, key_bytes: int) -> Iterator[tuple[bytes, bool, bytes]
 
 
 def _xor(payload: bytes, key: bytes) -> bytes:
+    if not payload:
+        return b""
     stretched = (key * (len(payload) // len(key) + 1))[: len(payload)]
     return (int.from_bytes(payload) ^ int.from_bytes(stretched)).to_bytes(len(payload))
 
