@@ -12,11 +12,13 @@ from math import inf
 from typing import Generic, TypeVar
 
 from relayd.core.counters import UpstreamCounters
+from relayd.core.upstream_attempt import Attempt, Step
 from relayd.core.upstream_connection import Connection, Talk
 from relayd.core.upstream_effects import (
     Close,
     Dial,
     DialImpossible,
+    DialRequest,
     Drop,
     Effect,
     Effects,
@@ -24,10 +26,11 @@ from relayd.core.upstream_effects import (
     Loss,
     LossKind,
     Note,
-    Prepare,
+    Send,
 )
 from relayd.core.upstream_lanes import Overrun
 from relayd.core.upstream_policy import UpstreamPolicy
+from relayd.core.upstream_prepare import Preparation
 from relayd.core.upstream_redial import Redial
 from relayd.core.upstream_states import CONNECTED, Event, OutOfOrder, State, after
 from relayd.core.upstream_topics import TopicLedger
@@ -44,6 +47,8 @@ TOO_LATE: Mapping[State, str] = {
     State.LOGIN: "the login took too long",
     State.DRAINING: "our close was not answered",
 }
+NO_ANSWER = 503
+"""The status by which a conversation hears of an HTTP request that came to nothing."""
 FIRST_SEND_TOO_LATE = "limits kept everything back for longer than limits.first_send"
 
 
@@ -63,6 +68,7 @@ class UpstreamSession(Generic[T]):
         *,
         converse: Callable[[Mapping[str, object]], Talk[T]],
         random: Callable[[], float],
+        preparation: Preparation | None = None,
         forget_cursor: Callable[[], object] = bool,
         windows: Windows | None = None,
         counters: UpstreamCounters | None = None,
@@ -72,6 +78,7 @@ class UpstreamSession(Generic[T]):
             converse: makes the conversation of each dial from what the HTTP steps before it saved; it may raise
                 DialImpossible.
             random: floats in [0, 1), for jitter.
+            preparation: the HTTP steps before each dial.
             forget_cursor: called when the upstream does not know the point from which we would resume.
             windows: `limits`, shared with the other upstreams of the host.
         """
@@ -90,13 +97,10 @@ class UpstreamSession(Generic[T]):
             unasked=policy.unasked,
         )
         self._sink = sink
-        self._converse = converse
+        self._attempt: Attempt[T] = Attempt(policy, self.topics, converse, preparation)
         self._forget_cursor = forget_cursor
         self._windows = windows if windows is not None else Windows()
         self.redial = Redial(policy, self._windows, random)
-        self._talk: Talk[T] | None = None
-        """The conversation of the connection that is being made."""
-        self._next_url: str | None = None
         self._stopping = False
         self._asked_away = False
         """The goodbye under way is the upstream's wish."""
@@ -138,13 +142,6 @@ class UpstreamSession(Generic[T]):
 
     # -- inputs: the connection
 
-    def prepared(self, saved: Mapping[str, object], now: float) -> Effects:
-        """The HTTP steps before the connection are done, and left this."""
-        if self.state is not State.CONNECTING or self._talk is not None:
-            return NOTHING
-        self._step_by = now + self.policy.connect_within_s
-        return self._dial(saved, now)
-
     def tcp_up(self, now: float) -> Effects:
         """TCP stands; TLS and the WebSocket handshake follow."""
         self._move(Event.TCP_UP)
@@ -157,7 +154,7 @@ class UpstreamSession(Generic[T]):
         self._move(Event.WS_OPEN)
         if self.state is not State.LOGIN:
             return NOTHING
-        talk, self._talk = self._talk, None
+        talk = self._attempt.take_talk()
         if talk is None:
             raise OutOfOrder(State.CONNECTING, Event.WS_OPEN)
         try:
@@ -184,18 +181,27 @@ class UpstreamSession(Generic[T]):
             return NOTHING
         return self._signalled(signal, connection, now)
 
-    def replied(self, body: bytes, status: int, number: int, now: float) -> Effects:
-        """An HTTP request of this connection was answered; `number` is the request's."""
+    def replied(
+        self, body: bytes, status: int, number: int, now: float, retry_after_s: float | None = None
+    ) -> Effects:
+        """An HTTP request was answered; `number` is the request's."""
         connection = self.connection
-        if connection is None:
-            return NOTHING
-        return self._signalled(connection.replied(body, status, number, now), connection, now)
+        if connection is not None:
+            return self._signalled(connection.replied(body, status, number, now), connection, now)
+        step = self._attempt.replied(body, status, retry_after_s, now)
+        return self._take_step(step, now) if step is not None else NOTHING
+
+    def unanswered(self, loss: Loss, number: int, now: float) -> Effects:
+        """An HTTP request came to nothing."""
+        if self.connection is not None:
+            return self.replied(str(loss).encode(), NO_ANSWER, number, now)
+        return self._ended(loss, now) if self.state is State.CONNECTING else NOTHING
 
     def _signalled(self, signal: Event | Loss | None, connection: Connection[T], now: float) -> Effects:
         if isinstance(signal, Loss):
             return self._give_up(signal, now)
         if signal is Event.CLOSE:
-            self._next_url, self._asked_away = connection.next_url, True
+            self._attempt.next_url, self._asked_away = connection.next_url, True
             return self._goodbye(Event.CLOSE, "the upstream asked us to come anew", now)
         if signal is Event.READY and self.state is State.LOGIN:
             self._ready(connection, now)
@@ -296,23 +302,16 @@ class UpstreamSession(Generic[T]):
         self._move(Event.DIAL)
         self.redial.dialled(now)
         self.counters.dials += 1
-        if self.policy.prepare_within_s is not None:
-            self._step_by = now + self.policy.prepare_within_s
-            return [Prepare()]
-        self._step_by = now + self.policy.connect_within_s
-        return self._dial({}, now)
+        return self._take_step(self._attempt.begin(now), now)
 
-    def _dial(self, saved: Mapping[str, object], now: float) -> Effects:
-        url, self._next_url = self._next_url, None
-        try:
-            talk = self._converse(saved)
-            if self.policy.topics_in_url:
-                talk.want(self.topics.take_wants(now))
-            request = talk.dial_request(url)
-        except DialImpossible as impossible:
-            return self._ended(Loss(LossKind.CONFIG, text=str(impossible)), now)
-        self._talk = talk
-        return [Dial(request)]
+    def _take_step(self, step: Step, now: float) -> Effects:
+        if isinstance(step, Loss):
+            return self._ended(step, now)
+        self._step_by = now + self._attempt.within_s
+        if isinstance(step, DialRequest):
+            return [Dial(step)]
+        self._windows.requested(now)
+        return [Send(step)]
 
     @property
     def _url_changed(self) -> bool:
@@ -349,7 +348,8 @@ class UpstreamSession(Generic[T]):
 
     def _ended(self, loss: Loss, now: float) -> Effects:
         """Every connection and every attempt ends here, once."""
-        connection, self.connection, self._talk = self.connection, None, None
+        connection, self.connection = self.connection, None
+        self._attempt.end()
         self._step_by = self._change_by = inf
         proved = connection is not None and connection.proved(now)
         if proved:
@@ -363,6 +363,8 @@ class UpstreamSession(Generic[T]):
             if self.policy.verdict(loss) == "forget-cursor":
                 self._forget_cursor()
         self._asked_away = False
+        if refused or loss.kind in (LossKind.HTTP, LossKind.HANDSHAKE):
+            self._attempt.refused()
         self._move(Event.REFUSE if refused else Event.LOST)
         if not draining:
             self.why = str(loss)

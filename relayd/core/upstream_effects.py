@@ -42,11 +42,6 @@ class DialImpossible(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Prepare:
-    """Make the HTTP steps that come before the connection. Followed by `prepared` or `lost`."""
-
-
-@dataclass(frozen=True, slots=True)
 class Dial:
     """Connect. Followed by `tcp_up`, `ws_open` or `lost`."""
 
@@ -55,7 +50,7 @@ class Dial:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send one frame, or make one HTTP request whose reply comes back as `replied`."""
+    """Send one frame, or make one HTTP request; its reply comes back as `replied`, or `unanswered` if there is none."""
 
     sending: Sending
 
@@ -90,7 +85,7 @@ class Note:
     warning: bool = False
 
 
-Effect = Prepare | Dial | Send | Ping | Close | Drop | Note
+Effect = Dial | Send | Ping | Close | Drop | Note
 Effects = Sequence[Effect]
 
 

@@ -46,8 +46,6 @@ class UpstreamPolicy:
     """What is wanted stands in the URL: a change of it needs a new connection."""
     change_s: float = 1.0
     """How long such changes are gathered."""
-    prepare_within_s: float | None = None
-    """How long the HTTP steps before the connection may take together; None = there are none."""
     connect_within_s: float = 15.0
     """Name, then TCP. DNS alone gets 5 s (research/reliability, table U), a SYN is sent three times within 10 s."""
     handshake_within_s: float = 10.0
@@ -75,13 +73,11 @@ class UpstreamPolicy:
     @classmethod
     def of(cls, dialect: Dialect, **others: Any) -> UpstreamPolicy:
         """What a dialect asks for; `others` are the fields that are no part of it, such as `settle_s`."""
-        before = dialect.connect.before
         values: dict[str, Any] = {
             "dial_at_start": dialect.dial_at_start,
             "unasked": dialect.unasked,
             "topics_in_url": dialect.topics_in_url,
             "change_s": dialect.settle_s,
-            "prepare_within_s": sum(step.within_s for step in before) if before else None,
             "subscribe_within_s": dialect.within_s,
             "heartbeat": dialect.heartbeat,
             "silence": dialect.silence,

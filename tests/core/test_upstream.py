@@ -12,9 +12,14 @@ import pytest
 
 from relayd.config.compile_upstream import compile_upstream
 from relayd.config.load import load
+from relayd.core.feed.connect import HttpStep
 from relayd.core.feed.conversation import Conversation
 from relayd.core.feed.outcome import Frame, HttpRequest
+from relayd.core.feed.path import parse_paths
+from relayd.core.feed.resume import Resume
 from relayd.core.feed.spec import CodeRule, HeartbeatSpec, ReconnectSpec, SilenceSpec
+from relayd.core.feed.url import parse_http
+from relayd.core.feed.voice import Voice
 from relayd.core.upstream import UpstreamSession
 from relayd.core.upstream_effects import (
     Close,
@@ -26,10 +31,10 @@ from relayd.core.upstream_effects import (
     LossKind,
     Note,
     Ping,
-    Prepare,
     Send,
 )
 from relayd.core.upstream_policy import UpstreamPolicy
+from relayd.core.upstream_prepare import Preparation
 from relayd.core.upstream_states import OutOfOrder, State
 from relayd.core.windows import SlidingWindow, Windows
 from tests.support.upstream import NO_FIELDS, TinyTalk, WritingHub
@@ -37,10 +42,28 @@ from tests.support.upstream import NO_FIELDS, TinyTalk, WritingHub
 BROKEN = Loss(LossKind.BROKEN, text="the connection was reset")
 
 
+def token_steps(*, keep: bool = False) -> Preparation:
+    """One HTTP step, which fetches a token."""
+    http = {"method": "POST", "url": "https://feed.example/token"}
+    step = HttpStep(parse_http(http), {"token": parse_paths("data.token")}, keep=keep)
+
+    def speak(saved: Mapping[str, object]) -> Voice:
+        return Voice(wall=lambda: 0.0, uuid=lambda: "u", secrets={}, saved=saved, resume=Resume())
+
+    return Preparation((step,), speak)
+
+
 class Dialogue:
     """A session with its clock; each call is an input and returns the effects in short words (notes left out)."""
 
-    def __init__(self, *, random: float = 0.5, windows: Windows | None = None, **policy: Any) -> None:
+    def __init__(
+        self,
+        *,
+        random: float = 0.5,
+        windows: Windows | None = None,
+        preparation: Preparation | None = None,
+        **policy: Any,
+    ) -> None:
         self.talk_options: dict[str, Any] = {}
         policy.setdefault("heartbeat", None)
         self.now = 1000.0
@@ -54,6 +77,7 @@ class Dialogue:
             UpstreamPolicy(**policy),
             self.hub,
             converse=self._converse,
+            preparation=preparation,
             forget_cursor=self._forget,
             random=lambda: random,
             windows=windows,
@@ -80,8 +104,6 @@ class Dialogue:
                     self.notes.append(effect)
                 case Dial(request):
                     words.append(f"dial {request.url}" if "?" in request.url else "dial")
-                case Prepare():
-                    words.append("prepare")
                 case Send(Frame() as sent):
                     words.append(sent.payload.decode())
                 case Send(HttpRequest() as sent):
@@ -649,33 +671,59 @@ class NoteTests:
 class HttpTests:
     """HTTP before and beside the connection."""
 
+    def feed(self) -> Dialogue:
+        """Its URL needs a token."""
+        feed = Dialogue(random=1.0, preparation=token_steps())
+        feed.start()
+        return feed
+
     def test_steps_before_the_connection(self) -> None:
         """They are made at each dial, and what they saved is the conversation's."""
-        feed = Dialogue(prepare_within_s=10.0, random=1.0)
-        feed.start()
-        assert feed.want("a") == ["prepare"]
+        feed = self.feed()
+        assert feed.want("a") == ["POST https://feed.example/token"]
         assert feed.after(9.9) == []
-        assert feed.do(feed.session.prepared, {"token": "t1"}) == ["dial"]
+        assert feed.do(feed.session.replied, b'{"data": {"token": "t1"}}', 200, 0) == ["dial"]
         assert feed.talks[-1].saved == {"token": "t1"}
-        assert feed.do(feed.session.prepared, {"token": "again"}) == []
+        assert feed.do(feed.session.replied, b'{"data": {"token": "t2"}}', 200, 0) == []
         assert feed.open() == ["+a"]
         feed.lost()
-        assert feed.after(1) == ["prepare"]
-        assert feed.lost(Loss(LossKind.HTTP, status=500)) == []
-        assert feed.do(feed.session.prepared, {"token": "late"}) == []
+        assert feed.after(1) == ["POST https://feed.example/token"]
 
-    def test_steps_that_take_too_long(self) -> None:
-        """Their time is their own, and the connection's begins after it."""
-        feed = Dialogue(prepare_within_s=10.0, random=1.0)
-        feed.start()
+    def test_steps_that_fail(self) -> None:
+        """Refused, unanswered, late: each is a failed dial, and a late reply to it changes nothing."""
+        feed = self.feed()
         feed.want("a")
+        assert feed.do(feed.session.replied, b"busy", 500, 0) == []
+        assert feed.session.why == "http 500: connect.before: busy"
+        assert feed.do(feed.session.replied, b'{"data": {"token": "t"}}', 200, 0) == []
+        feed.after(1)
+        assert feed.do(feed.session.unanswered, Loss(LossKind.CONNECT, text="refused"), 0) == []
+        assert feed.session.why == "connect: refused"
+        assert feed.do(feed.session.unanswered, Loss(LossKind.CONNECT, text="late"), 0) == []
+        assert feed.after(2) == ["POST https://feed.example/token"]
         assert feed.after(10) == ["drop"]
         assert feed.session.why == "deadline: connecting took too long"
-        assert feed.after(1) == ["prepare"]
+
+    def test_the_connection_has_its_own_time(self) -> None:
+        """It begins when the steps are done."""
+        feed = self.feed()
+        feed.want("a")
         feed.after(9)
-        feed.do(feed.session.prepared, {})
-        assert feed.after(14) == []
-        assert feed.after(1) == ["drop"]
+        feed.do(feed.session.replied, b'{"data": {"token": "t"}}', 200, 0)
+        assert feed.after(14.9) == []
+        assert feed.after(0.2) == ["drop"]
+
+    def test_what_is_kept_is_kept_until_a_refusal(self) -> None:
+        """A broken connection is no refusal; a 401 is."""
+        feed = Dialogue(random=1.0, preparation=token_steps(keep=True))
+        feed.start()
+        feed.want("a")
+        assert feed.do(feed.session.replied, b'{"data": {"token": "t1"}}', 200, 0) == ["dial"]
+        feed.lost()
+        assert feed.after(1) == ["dial"]
+        assert feed.talks[-1].saved == {"token": "t1"}
+        feed.lost(Loss(LossKind.HTTP, status=401))
+        assert feed.after(300) == ["POST https://feed.example/token"]
 
     def test_requests_and_replies(self) -> None:
         """A request goes out as it is; its reply is a message like any other, if it still has a connection."""
@@ -684,7 +732,7 @@ class HttpTests:
         assert feed.says("call") == ["GET http://feed.example/"]
         assert feed.do(feed.session.replied, b"a=9", 200, 1) == []
         assert feed.hub.read() == ["a=9"]
-        assert feed.do(feed.session.replied, b"", 503, 1) == []
+        assert feed.do(feed.session.unanswered, Loss(LossKind.CONNECT, text="refused"), 1) == []
         assert feed.hub.read() == ["a failed: HTTP status 503"]
         feed.lost()
         assert feed.do(feed.session.replied, b"a=10", 200, 1) == []
@@ -770,7 +818,7 @@ class MoreOrderTests:
 
     def test_an_opening_without_a_dial(self) -> None:
         """Steps were under way, and nothing was dialled."""
-        feed = Dialogue(prepare_within_s=10.0)
+        feed = Dialogue(preparation=token_steps())
         feed.start()
         feed.want("a")
         feed.do(feed.session.tcp_up)

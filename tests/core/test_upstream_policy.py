@@ -53,10 +53,7 @@ class DialectTests:
         """Its specs, its durations, and what is no part of it."""
         dialect = build_dialect(
             {
-                "connect": {
-                    "url": "wss://feed.example/",
-                    "before": [{"http": {"method": "POST", "url": "https://feed.example/token"}, "within": 3.0}],
-                },
+                "connect": {"url": "wss://feed.example/"},
                 "login": [{"send": {"op": "auth"}, "expect": {"op": "ready"}, "within": 4.0}],
                 "topic": {"at": {"symbol": "s"}},
                 "subscribe": {"send": {"op": "$verb", "s": "$symbol"}, "within": 7.0},
@@ -65,7 +62,6 @@ class DialectTests:
             }
         )
         policy = UpstreamPolicy.of(dialect, settle_s=12.0)
-        assert policy.prepare_within_s == 3.0
         assert policy.login_within_s == 4.0
         assert policy.subscribe_within_s({"symbol": "x"}) == 7.0
         assert policy.silence.any_s == 9.0
@@ -76,4 +72,4 @@ class DialectTests:
     def test_defaults(self) -> None:
         """A feed that pushes unasked, without a login."""
         policy = UpstreamPolicy.of(build_dialect({"connect": {"url": "ws://x/"}, "topic": {"at": {"symbol": "s"}}}))
-        assert (policy.unasked, policy.prepare_within_s, policy.login_within_s) == (True, None, 10.0)
+        assert (policy.unasked, policy.login_within_s) == (True, 10.0)
