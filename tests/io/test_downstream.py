@@ -18,6 +18,7 @@ from relayd.core.closecode import CLOSE_BINARY, CLOSE_POLICY, CLOSE_RESTART, CLO
 from relayd.core.counters import ListenerCounters
 from relayd.core.guard import GuardSettings
 from relayd.core.subscriber import Sink
+from relayd.io import clients
 from relayd.io.clients import CLOSE_WITHIN_S, Clients
 from relayd.io.downstream import READ_AFTER_CLOSE_BYTES, DownstreamFactory, DownstreamProtocol
 from relayd.io.transport import DirectServer
@@ -541,6 +542,7 @@ class RelayTests(TestCase):
 
     async def test_ten_mebibytes(self) -> None:
         """A message far beyond limits.message: 1009 before it has been read."""
+        self.patch(clients, "CLOSE_WITHIN_S", 0.2)
         relay = self.relay()
         browser = await relay.browse("/ws")
         browser.transport.write(b"\x81\xff" + (10 << 20).to_bytes(8, "big") + b"\0\0\0\0" + b"x" * 1000)
@@ -556,6 +558,7 @@ class RelayTests(TestCase):
 
     async def test_one_never_reads(self) -> None:
         """A client that does not read costs the others nothing, and little memory: they get all, it holds one rest."""
+        self.patch(clients, "CLOSE_WITHIN_S", 0.2)
         relay = self.relay()
         sleeper = await relay.browse("/raw/t/a")
         sleeper.transport.pauseProducing()
