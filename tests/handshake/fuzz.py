@@ -150,9 +150,10 @@ def check(head: bytes, tally: Tally, rng: random.Random) -> None:
         assert isinstance(answer, RequestHead)
         own = head[: len(head) - len(parser.rest)]
         tally.answers["websocket" if isinstance(purpose, Handshake) else "plain"] += 1
-        _ask_oracles(own, reading_of(answer), "the head")
         assert isinstance(purpose, Handshake | Plain)
-        _ask_oracles(purpose.clean, _expected(answer, purpose), "the clean head")
+        body = bytes(purpose.body_bytes) if isinstance(purpose, Plain) else b""
+        _ask_oracles(own + body, reading_of(answer), "the head")
+        _ask_oracles(purpose.clean + body, _expected(answer, purpose), "the clean head")
     if rng.random() < 0.1:
         _check_portions(head, answer, rng)
 

@@ -40,6 +40,14 @@ class FuzzTests:
         """At least one of them refuses what is wrong, so that accepting it would be found."""
         assert by_h11(head) is None or by_twisted(head) is None
 
+    def test_a_request_with_a_body(self) -> None:
+        """The oracles get the body with the head, since twisted.web says nothing before."""
+        tally = Tally()
+        check(
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length:80\r\nExpect: 100-continue\r\n\r\n", tally, random.Random(1)
+        )
+        assert tally.answers == {"plain": 1}
+
     def test_a_fault_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An oracle that reads something else breaks the run."""
         monkeypatch.setattr("tests.handshake.fuzz.by_twisted", lambda head: None)
