@@ -136,6 +136,7 @@ class PageTests:
 
     def test_a_skipped_trade_is_marked_in_its_place(self, shown: Shown) -> None:
         """Among the trades, and in words."""
+        expect(shown.page.locator("#trades td").first).to_have_text(re.compile("^[0-9]{2}:"))
         shown.page.get_by_role("button", name="Skip a trade").click()
         shown.says("1 message of SOL-USD trades is missing")
         expect(shown.page.locator('#trades tr[data-state="gap"]')).to_have_count(1)
