@@ -100,7 +100,7 @@ class Line:
                 value = bytes(value).decode("utf-8", "backslashreplace")
             return printable(clipped(redact(str(value))))
 
-        level = event.get("log_level", LogLevel.info)
+        level = LogLevel.debug if _is_chatter(event) else event.get("log_level", LogLevel.info)
         failure = event.get("log_failure") or event.get("failure")
         return cls(
             time=datetime.fromtimestamp(event.get("log_time", 0.0), UTC),
@@ -137,6 +137,13 @@ def short(namespace: str) -> str:
     """`relayd.io.upstream` is `upstream`, `twisted.internet.tcp.Port` is `twisted`."""
     parts = namespace.split(".")
     return printable(clipped(parts[-1] if parts[0] == "relayd" else parts[0])) or "-"
+
+
+def _is_chatter(event: LogEvent) -> bool:
+    """Whether Twisted says of itself what relayd says better, such as that a port is open."""
+    if event.get("log_level") is not LogLevel.info:
+        return False
+    return _is_legacy(event) or str(event.get("log_format")).startswith(("Starting factory ", "Stopping factory "))
 
 
 def _is_legacy(event: LogEvent) -> bool:
@@ -180,7 +187,7 @@ class _Window:
 
 @implementer(ILogObserver)
 class Floodgate:
-    """Passes events on, but of equal warnings at most BURST in WINDOW_S.
+    """Passes events on, but of equal warnings (one format, one upstream) at most BURST in WINDOW_S.
 
     The others are counted; when their window has ended, the newest of them is passed on with the count as `suppressed`.
 
@@ -192,7 +199,7 @@ class Floodgate:
     def __init__(self, observer: Callable[[LogEvent], None], monotonic: Callable[[], float]) -> None:
         self._observer = observer
         self._monotonic = monotonic
-        self._windows: dict[tuple[str, str], _Window] = {}
+        self._windows: dict[tuple[str, str, str], _Window] = {}
         self.suppressed = 0
 
     def __call__(self, event: LogEvent) -> None:
@@ -201,9 +208,9 @@ class Floodgate:
         if _LEVELS.get(event.get("log_level"), 0) < _LEVELS[LogLevel.warn]:
             self._observer(event)
             return
-        kind = (str(event.get("log_namespace")), str(event.get("log_format")))
+        kind = (str(event.get("log_namespace")), str(event.get("log_format")), str(event.get("upstream", "")))
         if kind not in self._windows and len(self._windows) >= KINDS:
-            kind = ("", "")
+            kind = ("", "", "")
         window = self._windows.setdefault(kind, _Window(now + WINDOW_S))
         if window.written < BURST:
             window.written += 1
@@ -250,7 +257,8 @@ def observer(
     render = Line.as_json if format == "json" else Line.as_text
 
     def line_of(event: LogEvent) -> str | None:
-        if _LEVELS.get(event.get("log_level", LogLevel.info), 1) < lowest:
+        level = LogLevel.debug if _is_chatter(event) else event.get("log_level", LogLevel.info)
+        if _LEVELS.get(level, 1) < lowest:
             return None
         return render(Line.of(event, redact))
 

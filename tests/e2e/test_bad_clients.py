@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import socket
+import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.daemon import Daemon, Exchange, Start
+from tests.support.daemon import Daemon, Exchange
+from tests.support.ports import free_port
+from tests.support.wheel import Installation
 
 CONFIG = """\
 listeners:
@@ -29,15 +37,26 @@ routes:
 GOOD_TOPIC = "market/ticker/BTC-USD"
 
 
+@pytest.fixture(scope="module")
+def shared(relayd: Installation) -> Iterator[Daemon]:
+    """relayd before a feed, for all tests of this module."""
+    with tempfile.TemporaryDirectory(prefix="relayd-") as place, Exchange(relayd, Path(place)) as exchange:
+        port = free_port()
+        file = Path(place) / "relay.yaml"
+        file.write_text(CONFIG.replace("$PORT", str(port)).replace("$FEED", exchange.feed))
+        with Daemon(relayd, file, port) as running:
+            running.listens()
+            yield running
+
+
 @pytest.fixture
-def daemon(start: Start, exchange: Exchange) -> Iterator[Daemon]:
-    """relayd before a feed; whatever a test does to it, afterwards it serves and has no traceback in its log."""
-    running = start(CONFIG.replace("$FEED", exchange.feed))
-    yield running
-    with connect(running.url(f"/ws?topics={GOOD_TOPIC}")) as client:
+def daemon(shared: Daemon) -> Iterator[Daemon]:
+    """Whatever a test does to relayd, afterwards it serves the next client and has no traceback in its log."""
+    yield shared
+    with connect(shared.url(f"/ws?topics={GOOD_TOPIC}")) as client:
         while "data" not in json.loads(client.recv(timeout=10)):
             pass
-    assert "Traceback" not in running.output
+    assert "Traceback" not in shared.output
 
 
 def ask(client: ClientConnection, message: str | dict[str, object]) -> dict[str, object]:
@@ -47,6 +66,20 @@ def ask(client: ClientConnection, message: str | dict[str, object]) -> dict[str,
         answer = json.loads(client.recv(timeout=10))
         if answer.get("op") in ("subscribed", "error", "pong"):
             return answer
+
+
+def send_until_cut(client: socket.socket, size: int) -> None:
+    """Sends as many bytes as the other side takes."""
+    with suppress(OSError):
+        client.sendall(b"x" * size)
+
+
+def read_frame(reading: BinaryIO) -> tuple[int, bytes]:
+    """One short frame of a server: opcode and payload."""
+    first, length = reading.read(2)
+    if length == 126:
+        length = int.from_bytes(reading.read(2), "big")
+    return first & 0x0F, reading.read(length)
 
 
 def close_code(client: ClientConnection) -> tuple[int, str]:
@@ -94,10 +127,25 @@ class CommandTests:
 
     def test_ten_megabytes(self, daemon: Daemon):
         """Refused with 1009 long before they are all read; `limits.message` is 64 KiB."""
-        with connect(daemon.url("/ws"), max_size=None) as client:
-            with suppress(ConnectionClosed):
-                client.send("x" * 10 * 1024 * 1024)
-            assert close_code(client) == (1009, "too-big")
+        with socket.create_connection(("127.0.0.1", daemon.port), timeout=10) as client:
+            key = base64.b64encode(bytes(16)).decode()
+            client.sendall(
+                f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{daemon.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+            )
+            reading = client.makefile("rb")
+            while reading.readline() != b"\r\n":
+                pass
+            # A text frame, masked with zeros, of which as much is sent as the server lets in.
+            client.sendall(bytes([0x81, 0xFF]) + (10 * 1024 * 1024).to_bytes(8, "big") + bytes(4))
+            sending = threading.Thread(target=send_until_cut, args=(client, 10 * 1024 * 1024))
+            sending.start()
+            opcode, payload = read_frame(reading)
+            while opcode != 8:
+                opcode, payload = read_frame(reading)
+            assert payload == (1009).to_bytes(2, "big") + b"too-big"
+            sending.join(10)
+            assert not sending.is_alive(), "the server neither read it nor cut the connection"
 
     def test_binary(self, daemon: Daemon):
         """/ws speaks text."""

@@ -156,7 +156,7 @@ class CleanTests:
         for send in (
             lambda book: book.log.info("closed", **{name: value}),
             lambda book: book.log.info("closed {peer}", peer=value),
-            lambda book: book.legacy.msg(value),
+            lambda book: book.legacy.msg(value, isError=True),
         ):
             book = Book(format=format)
             send(book)
@@ -224,10 +224,17 @@ class LegacyTests:
     """Lines of libraries that log through twisted.python.log."""
 
     def test_message(self):
-        """The text, without the keys that every legacy event has."""
-        book = Book()
+        """The text, without the keys that every legacy event has; at debug, since it is chatter."""
+        book = Book(level="debug")
         book.legacy.msg("Starting", "factory")
-        assert book.text.endswith(" info  log_legacy  Starting factory\n")
+        assert book.text.endswith(" debug log_legacy  Starting factory\n")
+
+    def test_chatter(self):
+        """That a port of Twisted's opened or closed is said by relayd in its own words."""
+        book = Book()
+        book.legacy.msg("(TCP Port 8080 Closed)")
+        book.log.info("Starting factory {factory!r}", factory="f")
+        assert book.text == ""
 
     def test_failure(self):
         """The error in the line, the traceback below it."""
@@ -286,6 +293,14 @@ class FloodgateTests:
             book.log.warn("refused")
         book.log.warn("slow")
         assert book.lines[-1].endswith("slow")
+
+    def test_upstreams_do_not_share(self):
+        """One that cannot be reached does not hide what is said of another."""
+        book = Book()
+        for _ in range(50):
+            book.log.warn("{upstream} cannot be reached", upstream="a")
+        book.log.warn("{upstream} cannot be reached", upstream="b")
+        assert book.lines[-1].endswith("b cannot be reached")
 
     def test_info_is_never_held_back(self):
         """The lines at open and close are counted on."""
