@@ -28,11 +28,7 @@ class At:
             names = [value_text(value) for value in _each(scope.first(self.name))]
             found = [fields.apart(name) for name in names if name is not None]
             return [table for table in found if table is not None]
-        columns = {
-            name: values
-            for name, paths in self.fields.items()
-            if (values := list(_each(scope.first(paths))))
-        }
+        columns = {name: values for name, paths in self.fields.items() if (values := list(_each(scope.first(paths))))}
         rows = itertools.islice(itertools.product(*columns.values()), MAX_NAMED)
         tables = [fields.table(dict(zip(columns, row, strict=True))) for row in rows]
         return [table for table in tables if table]

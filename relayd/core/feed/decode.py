@@ -167,5 +167,3 @@ def _first_byte_is_array(raw: bytes | msgspec.Raw, codec: str) -> bool:
     if codec == MSGPACK:
         return first[0] & 0xF0 == 0x90 or first in (b"\xdc", b"\xdd")
     return bytes(raw).lstrip()[:1] == b"["
-
-

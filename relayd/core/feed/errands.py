@@ -78,5 +78,3 @@ class Errands(Generic[T]):
         if not 200 <= status < 300 or (path is not None and last is None):
             return Control("resync", (topic,))
         return Data((topic,), body, True, snapshot=True, seq=last)
-
-

@@ -241,5 +241,3 @@ def _compile(compiler: _Compiler, guarded: bool) -> Extractor:
         dedupe=dedupe,
         guards=guards,
     )
-
-

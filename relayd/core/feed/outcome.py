@@ -157,6 +157,4 @@ class Parts(Generic[T]):
         return tuple(sending for part in self.parts for sending in part.sends)
 
 
-Outcome: TypeAlias = (
-    Data[T] | Ack[T] | Fail[T] | Held | Beat | Login | Control[T] | Unrouted | Unknown | Parts[T]
-)
+Outcome: TypeAlias = Data[T] | Ack[T] | Fail[T] | Held | Beat | Login | Control[T] | Unrouted | Unknown | Parts[T]

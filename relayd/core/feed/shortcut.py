@@ -299,4 +299,3 @@ def _there(value: Any) -> Any:
     if value is UNSET:
         raise _NotKnown
     return value
-

@@ -53,7 +53,7 @@ class Signature:
             key = _KEY_READERS[self.key_is](secret)
         except ValueError:
             raise Refused(f"the key of a signature is not {self.key_is}") from None
-        digest = hmac.digest(key, self.text.text(values).encode(), self.hash)
+        digest = hmac.digest(key, self.text.text(values).encode("utf-8", "replace"), self.hash)
         return digest.hex() if self.out == "hex" else base64.b64encode(digest).decode()
 
 

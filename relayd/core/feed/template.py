@@ -93,7 +93,7 @@ Node: TypeAlias = "Text | int | float | bool | tuple[Node, ...] | dict[Text, Nod
 
 def as_text(value: object) -> str:
     """A value inside a text: as JSON would write it, without quotes around a text."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return value if isinstance(value, str) else to_json(value).decode()
 
 
 def parse_text(text: object, roots: tuple[str, ...] = ()) -> Text:

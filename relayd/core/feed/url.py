@@ -149,7 +149,7 @@ class Http:
             body, content_type = to_json(render(self.json, values)), "application/json"
         elif self.form is not None:
             pairs = {name: as_text(render(node, values)) for name, node in self.form.items()}
-            body, content_type = urlencode(pairs).encode(), "application/x-www-form-urlencoded"
+            body, content_type = urlencode(pairs, errors="replace").encode(), "application/x-www-form-urlencoded"
         headers = render_headers(self.headers, values)
         url = self.url.render(values if url_values is None else url_values, join)
         return HttpRequest(self.method, url, headers, body, content_type, number)
