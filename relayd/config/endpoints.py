@@ -87,7 +87,8 @@ def _check_argument(kind: str, name: str, value: str) -> None:
         try:
             version = ipaddress.ip_address(value.replace("\\:", ":")).version
         except ValueError:
-            raise refuse(f"{value} is not an address", "interface=127.0.0.1, or interface=\\:\\:1 with tcp6") from None
+            what = f"{value} is not an address" if value else "no address: a colon inside one is written \\:"
+            raise refuse(what, "interface=127.0.0.1, or interface=\\:\\:1 with tcp6") from None
         if (version == 6) != (kind == "tcp6"):
             raise refuse(
                 f"{value} is an IPv{version} address", f"{'tcp6' if version == 6 else 'tcp'} in place of {kind}"

@@ -87,15 +87,14 @@ def _place_of(data: Any, loc: tuple[int | str, ...]) -> tuple[KeyPath, bool]:
     branch of a union.
     """
     path: list[int | str] = []
-    for step in loc[:-1]:
+    for at, step in enumerate(loc, 1):
+        if step == "[key]" and at == len(loc):
+            return tuple(path), True
         if _holds(data, step):
             path.append(step)
             data = data[step]
-    last = loc[-1]
-    if last == "[key]":
-        return tuple(path), True
-    if _holds(data, last) or (isinstance(data, Mapping) and isinstance(last, str)):
-        path.append(last)
+        elif at == len(loc) and isinstance(data, Mapping) and isinstance(step, str):
+            path.append(step)  # a key that is missing
     return tuple(path), False
 
 

@@ -1,4 +1,4 @@
-"""relay.yaml as text -> Config. The only module that imports yaml.
+"""relay.yaml as text -> Config. The only module that reads YAML.
 
 Every problem of the file is found in one run: those of the YAML itself, of single values, and of the whole
 (`check`). A block with a problem is left out of what is checked next, so that one mistake is told once.
@@ -95,7 +95,7 @@ class Reader(SafeLoader):
         if len(path) > MAX_DEPTH:
             self._give_up(place, path[:1], f"deeper than {MAX_DEPTH} levels")
         if isinstance(event, yaml.AliasEvent):
-            return self._refuse(place, path, "an alias: write the value out")
+            return self._refuse(place, path, "an alias: write the value out, or quote a text that starts with `*`")
         if event.anchor is not None:
             self._refuse(place, path, "an anchor: there are no aliases that could use it")
         if event.tag is not None:
@@ -134,11 +134,11 @@ class Reader(SafeLoader):
         """The key, or None where it was refused."""
         place = _place(event)
         if isinstance(event, yaml.AliasEvent):
-            self._refuse(place, path, "an alias where a key is meant: write the key out")
+            self._refuse(place, (*path, "?"), "an alias where a key is meant: write the key out")
             return None
         if not isinstance(event, yaml.ScalarEvent):
             self._skip(event)
-            self._refuse(place, path, "a list or a table where a key is meant")
+            self._refuse(place, (*path, "?"), "a list or a table where a key is meant")
             return None
         if event.anchor is not None or event.tag is not None:
             self._refuse(place, (*path, event.value), "a key with a tag or an anchor: write the key alone")
@@ -157,12 +157,13 @@ class Reader(SafeLoader):
 
     def _plain(self, event: Any, path: KeyPath, *, is_key: bool = False) -> Plain | Broken:
         place, text = _place(event), event.value
-        told = "this word" if may_be_secret(path) else f"`{text}`"
         try:
             value = read_plain(text)
         except Ambiguous as error:
-            what = f"{told} is {error.old} in YAML 1.1 and {error.new} in YAML 1.2"
-            return self._refuse(place, path, what, expected=error.instead)
+            if may_be_secret(path):
+                what = "a word that YAML 1.1 and YAML 1.2 read differently"
+                return self._refuse(place, path, what, expected="quotes around it")
+            return self._refuse(place, path, f"`{text}` is {error}", expected=error.instead)
         except TooLong:
             return self._refuse(place, path, "a number of more than 18 digits", expected="quotes around it")
         if is_key and value is OFF:
@@ -197,7 +198,7 @@ class Reader(SafeLoader):
 
     def _explain(self, error: yaml.MarkedYAMLError) -> None:
         mark, start = error.problem_mark, error.context_mark
-        at = self.text.split("\n")[mark.line][mark.column : mark.column + 1] if mark is not None else ""
+        at = self.text[mark.index : mark.index + 1] if mark is not None else ""
         what, at_start = explain(error.problem or "", error.context or "", at)
         mark = start if at_start and start is not None else mark
         self._refuse(Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1), (), what)

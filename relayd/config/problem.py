@@ -20,6 +20,7 @@ SECRET_KEYS: Final = frozenset(
 )
 #: Longer values are cut: an error is one line.
 MAX_SHOWN_CHARACTERS: Final = 40
+MAX_LINE_CHARACTERS: Final = 500
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -47,7 +48,7 @@ class Problem:
         path = f"{spell(self.path)}: " if self.path else ""
         told = ", ".join(f"{word} {text}" for word, text in (("got", self.got), ("expected", self.expected)) if text)
         meant = f"; did you mean {self.meant}?" if self.meant else ""
-        return f"{where}{path}{self.what}{f' ({told})' if told else ''}{meant}"
+        return _printable(f"{where}{path}{self.what}{f' ({told})' if told else ''}{meant}", MAX_LINE_CHARACTERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +140,11 @@ def closest(word: object, known: Iterable[str]) -> str:
 
 
 def alternatives(words: Iterable[str]) -> str:
-    """`a`, `a or b`, `a, b or c`."""
-    *first, last = words
+    """`a`, `a or b`, `a, b or c`; "" of none."""
+    *first, last = list(words) or [""]
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def _printable(text: str) -> str:
-    cut = text if len(text) <= MAX_SHOWN_CHARACTERS else text[: MAX_SHOWN_CHARACTERS - 1] + "…"
+def _printable(text: str, size: int = MAX_SHOWN_CHARACTERS) -> str:
+    cut = text if len(text) <= size else text[: size - 1] + "…"
     return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in cut)

@@ -55,7 +55,9 @@ def _tidied(node: Any, *, is_names: bool = False) -> Any:
         return [_tidied(one) for one in node]
     if not isinstance(node, dict):
         return node
-    found = {}
+    found: dict[str, Any] = {}
+    if "patternProperties" in node and not is_names:
+        found["additionalProperties"] = False  # a key that fits no pattern is unknown
     for key, one in node.items():
         if not is_names and key == "title" and one != "relay.yaml":
             continue

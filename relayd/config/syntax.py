@@ -10,7 +10,7 @@ _SAID: Final[tuple[tuple[str, str, str, bool], ...]] = (
     ("mapping values are not allowed", "", "a colon where no key can stand: check indentation and quotes", False),
     ("sequence entries are not allowed", "", "a `-` where no list can start: put it on a line of its own", False),
     ("unexpected end of stream", "quoted scalar", "this quote is not closed", True),
-    ("unexpected document indicator", "quoted scalar", "this quote is not closed", True),
+    ("unexpected document", "quoted scalar", "this quote is not closed", True),
     (
         "unknown escape character",
         "",
@@ -21,9 +21,11 @@ _SAID: Final[tuple[tuple[str, str, str, bool], ...]] = (
     ("',' or '}'", "", "this table is not closed with `}`, or a comma is missing in it", True),
     ("'-' indicator", "", "a line that does not belong to the list around it: check its indentation", False),
     ("expected key", "", "a key was expected here: check indentation and quotes", False),
+    ("<block end>", "", "a line that does not belong here: check indentation and quotes", False),
     ("could not find expected ':'", "", "a line that is no `key: value`: check indentation and quotes", True),
     ("incompatible YAML document", "", "only %YAML 1.1 and 1.2 are known", False),
-    ("expected node content", "", "a value is missing here", False),
+    ("node content", "", "a value is missing here", False),
+    ("found unexpected ':'", "", "a colon without a value: write a space and the value after it", False),
     ("scanning an anchor", "", "a text that starts with `&` is an anchor: put it in quotes", False),
     ("scanning an alias", "", "a text that starts with `*` is an alias: put it in quotes", False),
 )

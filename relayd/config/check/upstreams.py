@@ -73,8 +73,6 @@ class _Check:
             )
         if topic.key_of and topic.at is not None:
             yield self._problem("topic", "key_of", what="two sources of the feed name", expected="`at` or `key_of`")
-        if topic.prefix is not None and not isinstance(topic.at, tuple):
-            yield self._problem("topic", "prefix", what="a prefix stands before a feed name", expected="a path as `at`")
         if topic.bound is not None and not binds:
             what = "no message tells the id that is looked for here"
             yield self._problem("topic", "bound", what=what, expected="`bind` in `subscribe`, or in an `ack`")
@@ -83,9 +81,10 @@ class _Check:
 
     def _binds(self) -> Iterator[KeyPath]:
         for at, variant in enumerate(self.upstream.subscribe):
-            for key, one in (("bind", variant.bind), ("ack", variant.ack and variant.ack.bind)):
-                if one is not None:
-                    yield ("subscribe", at, key)
+            if variant.bind is not None:
+                yield ("subscribe", at, "bind")
+            if variant.ack is not None and variant.ack.bind is not None:
+                yield ("subscribe", at, "ack", "bind")
         for at, rule in enumerate(self.upstream.control):
             if rule.ack is not None and rule.ack.bind is not None:
                 yield ("control", at, "ack", "bind")

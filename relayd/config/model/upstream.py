@@ -70,8 +70,8 @@ class Upstream(Block):
     decode: Decode = Field(default_factory=Decode)
     """How a frame becomes messages."""
     topic: Topic = Field(default_factory=Topic)
-    """How the fields of a message are found; left out: there are none, and every message is data, for a feed that pushes
-    one thing unasked."""
+    """How the fields of a message are found; left out: there are none, and every message is data, for a feed that
+    pushes one thing unasked."""
     topics: FeedNames = None
     """The feed names there are: a list, or a table with the values each brings; left out: any."""
     subscribe: Variants[Subscribe] = ()

@@ -1,0 +1,90 @@
+"""Listeners at the same place, and files that cannot be read."""
+
+# Messages stand here as a person reads them: in one line.
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.relay_yaml import problems, relay_yaml, told
+
+
+def about(listeners, admin="") -> list[str]:
+    """What is said of listeners."""
+    return told(relay_yaml(top=f"listeners: [{listeners}]\n{admin}"))
+
+
+class PlaceTests:
+    """Each endpoint has a place of its own."""
+
+    @pytest.mark.parametrize(
+        "listeners",
+        [
+            "{endpoint: tcp:8080}, {endpoint: tcp:8081}",
+            "{endpoint: tcp:0}, {endpoint: tcp:0}",
+            "{endpoint: 'tcp:8080:interface=127.0.0.1'}, {endpoint: 'tcp:8080:interface=127.0.0.2'}",
+            "{endpoint: 'unix:/run/a'}, {endpoint: 'unix:/run/b'}",
+            "{endpoint: 'systemd:a'}, {endpoint: 'systemd:b'}",
+        ],
+    )
+    def test_different(self, listeners):
+        """Nothing to say."""
+        assert about(listeners) == []
+
+    @pytest.mark.parametrize(
+        ("listeners", "endpoint"),
+        [
+            ("{endpoint: tcp:8080}, {endpoint: 'tcp:8080:backlog=5'}", "tcp:8080:backlog=5"),
+            ("{endpoint: 'unix:/run/a:mode=660'}, {endpoint: 'unix:/run/./a'}", "unix:/run/./a"),
+            (
+                "{endpoint: 'tcp6:1:interface=\\:\\:1'}, {endpoint: 'tcp6:1:interface=\\:\\:1'}",
+                "tcp6:1:interface=\\:\\:1",
+            ),
+        ],
+    )
+    def test_same(self, listeners, endpoint):
+        """The second one is told which came first."""
+        assert about(listeners) == [
+            f'listeners[1].endpoint: the same place as listeners[0].endpoint (got "{endpoint}", expected a place of its own)'
+        ]
+
+    def test_admin(self):
+        """The admin listener, too."""
+        assert about("{endpoint: tcp:8080}", "admin: {endpoint: tcp:8080}") == [
+            'admin.endpoint: the same place as listeners[0].endpoint (got "tcp:8080", expected a place of its own)'
+        ]
+        assert about("{endpoint: tcp:8080}", "admin: {endpoint: tcp:8081}") == []
+
+
+class TlsTests:
+    """Certificates and keys."""
+
+    def test_readable(self, tmp_path):
+        """All three are there."""
+        for name in ("cert.pem", "key.pem", "ca.pem"):
+            (tmp_path / name).write_text("PEM")
+        tls = f"{{cert: {tmp_path}/cert.pem, key: {tmp_path}/key.pem, client_ca: {tmp_path}/ca.pem}}"
+        assert about(f"{{endpoint: tcp:8443, tls: {tls}}}") == []
+
+    def test_not_there(self, tmp_path):
+        """Each at its place."""
+        text = relay_yaml(
+            top=f"listeners:\n  - endpoint: tcp:8443\n    tls:\n      cert: {tmp_path}/none.pem\n      key: {tmp_path}"
+        )
+        assert problems(text) == [
+            f"11:13: listeners[0].tls.cert: {tmp_path}/none.pem cannot be read: No such file or directory (expected a PEM file)",
+            f"12:12: listeners[0].tls.key: {tmp_path} cannot be read: Is a directory (expected a PEM file)",
+        ]
+
+    def test_not_a_path(self):
+        """Not even that."""
+        assert about('{endpoint: tcp:1, tls: {cert: "a\\0b", key: /dev/null}}') == [
+            "listeners[0].tls.cert: a\\u0000b cannot be read: not a path (expected a PEM file)"
+        ]
+
+    def test_placeholder(self):
+        """Only upstreams have placeholders."""
+        assert about('{endpoint: tcp:1, tls: {cert: "${env.CERT}", key: /dev/null}}') == [
+            "listeners[0].tls.cert: a placeholder stands only inside an upstream (expected the path of a file)"
+        ]
