@@ -257,8 +257,10 @@ def standing(peer: Peer, workload: Workload, env: Mapping[str, str] | None = Non
         rig.kernel_before_bytes = kernel_before
         if failed := sum(one["failed"] for one in ready):
             raise RuntimeError(
-                f"{peer.name}: {failed} of {workload.connections} connections were refused; its log ends:\n"
-                + (folder / "server.log").read_text(errors="replace")[-1500:]
+                f"{peer.name}: {failed} of {workload.connections} connections were refused; the first: "
+                + (folder / "load.log").read_text(errors="replace")[:1000]
+                + "\nthe server's log ends:\n"
+                + (folder / "server.log").read_text(errors="replace")[-800:]
             )
         yield rig
     finally:

@@ -6,6 +6,7 @@
 #include "websocket.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -247,7 +248,7 @@ static long bytes_arrived(struct client *client, struct load *load, const uint8_
     *want = 0;
     if (client->state == SHAKING) {
         long answer = handshake_answered((const char *)in, bytes);
-        if (answer < 0) load->refused++;
+        if (answer < 0 && !load->refused++) fprintf(stderr, "load: refused: %.*s\n", (int)(bytes < 1000 ? bytes : 1000), (const char *)in);
         if (answer <= 0) return answer;
         at = (size_t)answer;
         subscribe(client, load);

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 19000u /* a process may hold 20,000 descriptors where this was written; some are its own */
-#define HANDSHAKES_MAX 200u    /* under way at once: well below any listen backlog */
+#define HANDSHAKES_MAX 64u     /* under way at once: below any listen backlog, and half of what relayd lets two addresses have */
 #define CONNECT_WITHIN_NS (60 * SECOND_NS)
 #define NEVER_RECEIVE_BYTES 2048 /* SO_RCVBUF of those who never read: the kernel makes 4,608 bytes of it or so */
 #define EVENTS 512
