@@ -601,4 +601,3 @@ class RelayTests(TestCase):
         assert relay.clients.counters.closed["loss"] == 25
         assert relay.clients.counters.closed["client"] == 25
         assert relay.hub.topic("t/a").readers == 0
-
