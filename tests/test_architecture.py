@@ -37,8 +37,8 @@ MAY_IMPORT = {
     "core": {"core"},
     "config": {"core", "config"},
     "io": {"core", "config.model", "io"},
-    "demo": {"core", "config", "io", "demo"},
-    "app": {"core", "config", "io", "demo", "app"},
+    "demo": {"core", "config", "io", "app", "demo"},
+    "app": {"core", "config", "io", "app"},
     "tap": {"core.errors", "config", "io", "app"},
     "cli": {"core", "config", "io.logs", "app", "demo", "cli"},
 }
