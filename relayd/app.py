@@ -28,6 +28,7 @@ from relayd.core.counters import HubCounters, ListenerCounters, UpstreamCounters
 from relayd.core.downstream import DownstreamSession
 from relayd.core.feed.conversation import Conversation
 from relayd.core.feed.resume import Resume
+from relayd.core.feed.voice import Voice
 from relayd.core.guard import GuardCounters
 from relayd.core.head import RequestHead
 from relayd.core.hub import Hub, HubLimits
@@ -36,6 +37,7 @@ from relayd.core.shown import shown_address
 from relayd.core.subscriber import Sink
 from relayd.core.topics import Topic
 from relayd.core.upstream import UpstreamSession
+from relayd.core.upstream_prepare import Preparation
 from relayd.core.windows import HostWindows
 from relayd.io.admin import AdminSources, build_admin
 from relayd.io.clients import Clients
@@ -44,7 +46,7 @@ from relayd.io.guard import GuardFactory
 from relayd.io.http import build_site
 from relayd.io.limits import raise_descriptor_limit
 from relayd.io.listener import ClientsService, ListenerService, admission_limits, guard_settings
-from relayd.io.secrets import read_secrets
+from relayd.io.secrets import read_secrets, secret_names
 from relayd.io.ticker import Ticker
 from relayd.io.upstream import UpstreamService
 
@@ -125,13 +127,20 @@ class Relay(MultiService):
     def _build_upstream(self, name: str, block: model.Upstream) -> UpstreamService:
         dialect = compile_upstream(block)
         resume = Resume()
+        names = secret_names(block)
+
+        def read() -> dict[str, str]:
+            return read_secrets(names, self._environ)
+
+        def speak(saved: Mapping[str, object]) -> Voice:
+            return Voice(wall=time.time, uuid=_uuid, secrets=read(), saved=saved, resume=resume)
 
         def converse(saved: Mapping[str, object]) -> Conversation[Topic]:
             return Conversation(
                 dialect,
                 wall=time.time,
-                uuid=lambda: str(uuid4()),
-                secrets=read_secrets(dialect.secrets, self._environ),
+                uuid=_uuid,
+                secrets=read(),
                 saved=saved,
                 resolve=(lambda fields: self.hub.resolve(name, fields)) if dialect.unasked else None,
                 resume=resume,
@@ -143,6 +152,7 @@ class Relay(MultiService):
             self.hub,
             converse=converse,
             random=random.random,
+            preparation=Preparation(dialect.connect.before, speak) if dialect.connect.before else None,
             forget_cursor=resume.forget,
             windows=compile_windows(dialect, block, self._hosts),
             counters=UpstreamCounters(),
@@ -240,6 +250,10 @@ class _HubClock:
     def tick(self, now: float) -> None:
         self._due = now + HUB_TICK_S
         self._hub.tick(now)
+
+
+def _uuid() -> str:
+    return str(uuid4())
 
 
 def _random_text(length: int) -> str:

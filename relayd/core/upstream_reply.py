@@ -56,7 +56,7 @@ class HandshakeReply:
         body = printable(self._body().decode("utf-8", "replace"), BODY_MOST_BYTES)
         phrase = printable(self._phrase)
         text = f"{phrase}: {body}" if phrase and body else phrase or body
-        return Loss(LossKind.HTTP, status=self._status, text=text, retry_after_s=self._retry_after_s())
+        return Loss(LossKind.HTTP, status=self._status, text=text, retry_after_s=retry_after_s(self._fields))
 
     def _read_head(self) -> Loss | None:
         if not (b"HTTP/1.1 ".startswith(self._data[:9]) or b"HTTP/1.0 ".startswith(self._data[:9])):
@@ -95,13 +95,15 @@ class HandshakeReply:
             body = body.partition(b"\r\n")[2].partition(b"\r\n")[0]
         return body[:BODY_MOST_BYTES]
 
-    def _retry_after_s(self) -> float | None:
-        text = self._fields.get("retry-after", "")
-        if text.isascii() and text.isdigit():
-            return float(text[:9])
-        # A date is counted from the upstream's own clock, so that ours need not be right.
-        until, since = _date(text), _date(self._fields.get("date", ""))
-        return max(0.0, (until - since).total_seconds()) if until is not None and since is not None else None
+
+def retry_after_s(fields: Mapping[str, str]) -> float | None:
+    """What `Retry-After` asks for, in seconds; None = nothing that can be read. The fields' names are in lower case."""
+    text = fields.get("retry-after", "")
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    # A date is counted from the upstream's own clock, so that ours need not be right.
+    until, since = _date(text), _date(fields.get("date", ""))
+    return max(0.0, (until - since).total_seconds()) if until is not None and since is not None else None
 
 
 def _no_websocket(text: str) -> Loss:

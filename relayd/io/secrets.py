@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+
+from relayd.config.model import Block
 
 MOST_BYTES = 64 << 10
 """guess: a secret is a key or a token; whatever is longer is the wrong file."""
+
+_PLACEHOLDER = re.compile(r"\$\{((?:env|file)\.[^{}]+)\}")
+
+
+def secret_names(block: Block) -> tuple[str, ...]:
+    """The names of all `${env.X}` and `${file.PATH}` in a block, with or without a default, in order of appearance."""
+    found = (hit.partition(":-")[0] for text in _texts(block) for hit in _PLACEHOLDER.findall(text))
+    return tuple(dict.fromkeys(found))
 
 
 def read_secrets(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -28,3 +39,18 @@ def _read(path: str) -> str | None:
         return data.decode().rstrip("\r\n") if len(data) <= MOST_BYTES else None
     except (OSError, ValueError):
         return None
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Block):
+        for name in type(value).model_fields:
+            yield from _texts(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _texts(key)
+            yield from _texts(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _texts(one)

@@ -17,7 +17,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from relayd.core.demand import Demand
-from relayd.core.feed.outcome import Frame
+from relayd.core.feed.outcome import Frame, HttpRequest
 from relayd.core.upstream import UpstreamSession
 from relayd.core.upstream_effects import (
     Close,
@@ -34,12 +34,17 @@ from relayd.core.upstream_effects import (
     printable,
 )
 from relayd.core.upstream_states import State
+from relayd.io.names import WITHIN_S, NamedReactor, Names
 from relayd.io.ticker import Ticker
 from relayd.io.tls import TrustUnreadable, UpstreamTls, trust_root
+from relayd.io.upstream_http import NoReply, Reply, call
 from relayd.io.upstream_protocol import UpstreamFactory, UpstreamProtocol
 
 CONNECT_WITHIN_S = 10.0
 """One address; the session's own deadline covers name and addresses together."""
+
+UNKNOWN_NAME = "the name of the upstream is not known"
+SLOW_NAME = f"looking up the name of the upstream takes longer than {WITHIN_S:g} s"
 
 #: What each note of the session says; its fields follow.
 LINES = {
@@ -131,7 +136,8 @@ class UpstreamService(Service):
         self.setName(f"upstream {session.name}")
         self.session = session
         self.demand: Demand[Any] = Demand(session, monotonic=monotonic, wake=ticker.wake)
-        self._reactor = reactor
+        self._names = Names(reactor)
+        self._reactor: Any = NamedReactor(reactor, self._names)
         self._monotonic = monotonic
         self._ticker = ticker
         self._payload_most_bytes = payload_most_bytes
@@ -140,6 +146,7 @@ class UpstreamService(Service):
         self._endpoint = connect_from or self._hostname_endpoint
         self._dialling: Deferred[Any] | None = None
         self._protocol: UpstreamProtocol | None = None
+        self._calls: set[Deferred[Any]] = set()
         self._ending: set[UpstreamProtocol] = set()
         self._effects: deque[Effect] = deque()
         self._carrying = False
@@ -202,6 +209,7 @@ class UpstreamService(Service):
         """The connection ended."""
         if protocol is self._protocol:
             self._protocol = None
+            self._cancel_calls()
             self._carry_out(self.session.lost(loss, self._monotonic()))
 
     def gone(self, protocol: UpstreamProtocol) -> None:
@@ -242,8 +250,8 @@ class UpstreamService(Service):
             case Note(event, fields, warning):
                 level = LogLevel.warn if warning else LogLevel.info
                 log.emit(level, LINES[event], **{"upstream": self.name, **fields})
-            case Send(request):
-                raise NotImplementedError(f"an HTTP request of upstream {self.name}")
+            case Send(HttpRequest() as request):
+                self._call(request)
 
     def _dial(self, request: DialRequest) -> None:
         try:
@@ -256,17 +264,17 @@ class UpstreamService(Service):
         if dial.tls is not None:
             endpoint = wrapClientTLS(dial.tls, endpoint)
         self._dialling = dialling = endpoint.connect(factory)
-        dialling.addErrback(lambda failure: self._unreachable(failure, dialling))
+        dialling.addErrback(lambda failure: self._unreachable(failure, dialling, dial.host))
 
     def _hostname_endpoint(self, host: str, port: int) -> IStreamClientEndpoint:
         return HostnameEndpoint(self._reactor, host, port, timeout=CONNECT_WITHIN_S)
 
-    def _unreachable(self, failure: Failure, dialling: Deferred[Any]) -> None:
+    def _unreachable(self, failure: Failure, dialling: Deferred[Any], host: str) -> None:
         if self._dialling is not dialling or failure.check(CancelledError, ConnectingCancelledError):
             return
         self._dialling = None
         if failure.check(DNSLookupError):
-            loss = Loss(LossKind.DNS, text="the name of the upstream is not known")
+            loss = Loss(LossKind.DNS, text=SLOW_NAME if self._names.hangs(host) else UNKNOWN_NAME)
         elif failure.check(ConnectError):
             loss = Loss(LossKind.CONNECT, text=printable(failure.getErrorMessage()))
         else:
@@ -274,7 +282,40 @@ class UpstreamService(Service):
             loss = Loss(LossKind.CONNECT, text=printable(failure.getErrorMessage()))
         self._carry_out(self.session.lost(loss, self._monotonic()))
 
+    def _call(self, request: HttpRequest) -> None:
+        try:
+            trust = trust_root(self._ca)
+        except TrustUnreadable as error:
+            loss = Loss(LossKind.CONFIG, text=str(error))
+            self._carry_out(self.session.unanswered(loss, request.number, self._monotonic()))
+            return
+        called = Deferred.fromCoroutine(call(self._reactor, request, trust, self._user_agent))
+        self._calls.add(called)
+        called.addBoth(self._called, called, request.number)
+
+    def _called(self, result: Reply | Failure, called: Deferred[Any], number: int) -> None:
+        if called not in self._calls:
+            return
+        self._calls.discard(called)
+        now = self._monotonic()
+        if isinstance(result, Reply):
+            self._carry_out(self.session.replied(result.body, result.status, number, now, result.retry_after_s))
+            return
+        if isinstance(result.value, NoReply):
+            loss = result.value.loss
+        else:
+            log.failure("upstream {upstream}: a request failed", result, upstream=self.name)
+            loss = Loss(LossKind.BROKEN, text="relayd failed on a request")
+        self._carry_out(self.session.unanswered(loss, number, now))
+
+    def _cancel_calls(self) -> None:
+        # Their replies would be read as those of another connection.
+        calls, self._calls = self._calls, set()
+        for called in calls:
+            called.cancel()
+
     def _drop(self) -> None:
+        self._cancel_calls()
         protocol, self._protocol = self._protocol, None
         dialling, self._dialling = self._dialling, None
         if protocol is not None:
