@@ -20,12 +20,16 @@ def _other_transport(value: Any) -> bool:
     return isinstance(value, str) and value in ("sse", "tcp", "process", "stomp", "mqtt", "wamp")
 
 
-def _claims(value: Any) -> bool:
-    return isinstance(value, Mapping)
+def _not_public(value: Any) -> bool:
+    return isinstance(value, Mapping) or value == "nobody"
 
 
-def _public(value: Any) -> bool:
+def _not_nobody(value: Any) -> bool:
     return isinstance(value, Mapping) or value == "public"
+
+
+def _switched_on(value: Any) -> bool:
+    return value is True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,9 @@ LATER: Final = (
     Later(("upstreams", "*", "transport"), "only `websocket` is spoken", _other_transport),
     Later(("routes", "*", "exclusive"), "all browsers of a route share its upstream"),
     Later(("routes", "*", "publish"), "browsers only listen"),
-    Later(("routes", "*", "access", "subscribe"), "claims need `auth`: say `public` or `nobody`", _claims),
-    Later(("routes", "*", "access", "publish"), "browsers only listen: say `nobody`", _public),
+    Later(("routes", "*", "access", "subscribe"), "whoever's origin is allowed may subscribe", _not_public),
+    Later(("routes", "*", "access", "publish"), "browsers only listen: say `nobody`", _not_nobody),
+    Later(("routes", "*", "deliver", "deflate"), "publications are sent as they are", _switched_on),
     Later(("routes", "*", "deliver", "bandwidth"), "`max_hz` bounds what a browser receives"),
 )
 

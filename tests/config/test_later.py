@@ -23,7 +23,9 @@ class LaterTests:
             ("exclusive: true", "exclusive"),
             ("publish: {send: x}", "publish"),
             ("deliver: {bandwidth: 1MiB}", "deliver.bandwidth"),
+            ("deliver: {deflate: true}", "deliver.deflate"),
             ("access: {subscribe: {role: operator}}", "access.subscribe"),
+            ("access: {subscribe: nobody}", "access.subscribe"),
             ("access: {publish: public}", "access.publish"),
             ("access: {publish: {role: operator}}", "access.publish"),
         ],
@@ -49,10 +51,17 @@ class LaterTests:
             "upstreams.feed.preset: not available yet: write the upstream's blocks out"
         ]
 
-    @pytest.mark.parametrize("access", ["{subscribe: public, publish: nobody}", "{subscribe: nobody}", "{}"])
+    @pytest.mark.parametrize("access", ["{subscribe: public, publish: nobody}", "{subscribe: public}", "{}"])
     def test_what_works(self, access):
         """The words that work are not refused."""
         route = f"{{topic: m/$symbol, upstream: feed, allow: {{channel: [ticker], symbol: any}}, access: {access}}}"
+        assert told(relay_yaml(route=route)) == []
+
+    @pytest.mark.parametrize("deflate", ["off", "false"])
+    def test_switched_off(self, deflate):
+        """What is off need not work."""
+        allow = "allow: {channel: [ticker], symbol: any}"
+        route = f"{{topic: m/$symbol, upstream: feed, {allow}, deliver: {{deflate: {deflate}}}}}"
         assert told(relay_yaml(route=route)) == []
 
     def test_a_wrong_word_is_wrong(self):
