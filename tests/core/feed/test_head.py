@@ -1,0 +1,62 @@
+"""Numbers at the head of a large object."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relayd.core.feed.head import compile_head
+
+BOTH = compile_head(("U", "u"))
+
+
+class HeadTests:
+    """Found there, or not at all."""
+
+    @pytest.mark.parametrize(
+        ("payload", "found"),
+        [
+            (b'{"e":"x","U":157,"u":160,"b":[', (157, 160)),
+            (b'{"u":160,"U":157}', (157, 160)),
+            (b' {"U":1,"u":2}', None),
+            (b'{ "e" : "a\\"\\\\,\\"U\\":5," , "n":-1.5e3,"t":true,"z":null , "U" : -1 , "u"\n:\t0 }', (-1, 0)),
+            (b'{"U":1.5,"u":2}', None),
+            (b'{"U":01,"u":2}', None),
+            (b'{"U":"1","u":2}', None),
+            (b'{"b":[],"U":1,"u":2}', None),
+            (b'{"U":1,"b":[],"u":2}', None),
+            (b'{"x":{"U":1,"u":2},"U":3', None),
+            (b'{"U":1}', None),
+            (b"[1]", None),
+            (b"", None),
+        ],
+    )
+    def test_reads(self, payload: bytes, found: tuple[int, ...] | None) -> None:
+        """Only over members that hold neither table nor array."""
+        assert BOTH(payload) == found
+
+    def test_one(self) -> None:
+        """Any key, written as JSON writes it."""
+        assert compile_head(('a"b.c',))(b'{"a\\"b.c":7,') == (7,)
+
+    @given(
+        st.dictionaries(
+            st.sampled_from(["U", "u", "a", "b", '"', "é"]),
+            st.none()
+            | st.booleans()
+            | st.integers(-(10**19), 10**19)
+            | st.floats(allow_nan=False, allow_infinity=False)
+            | st.text(max_size=5)
+            | st.lists(st.integers(), max_size=2),
+        ),
+        st.booleans(),
+    )
+    def test_never_differs_from_decoding(self, doc: dict[str, Any], spaced: bool) -> None:
+        """What it finds is what stands there."""
+        found = BOTH(json.dumps(doc, separators=(", ", " : ") if spaced else (",", ":")).encode())
+        if found is not None:
+            assert found == (doc["U"], doc["u"])

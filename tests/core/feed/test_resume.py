@@ -1,0 +1,94 @@
+"""What outlives a connection."""
+
+from __future__ import annotations
+
+import pytest
+
+from relayd.core.feed import resume as module
+from relayd.core.feed.resume import Resume
+
+
+class CursorTests:
+    """Where the upstream resumes."""
+
+    def test_numbers_only_grow(self) -> None:
+        """A little disorder does not move it back."""
+        resume = Resume()
+        assert resume.connected() is None
+        for point in (5, 7, 6):
+            assert not resume.replayed(point, b"x")
+        assert resume.cursor == 7 and resume.connected() == 7
+
+    def test_what_is_replayed_is_dropped(self) -> None:
+        """Up to the cursor; of those at the cursor itself only what was there."""
+        resume = Resume()
+        for point, payload in ((5, b"a"), (7, b"b"), (7, b"c")):
+            assert not resume.replayed(point, payload)
+        resume.connected()
+        assert [resume.replayed(point, payload) for point, payload in ((5, b"a"), (7, b"b"), (7, b"c"), (7, b"d"))] == [
+            True,
+            True,
+            True,
+            False,
+        ]
+        assert not resume.replayed(8, b"e")
+
+    def test_within_a_connection_nothing_is_a_replay(self) -> None:
+        """The same microsecond may hold several events."""
+        resume = Resume()
+        assert not resume.replayed(5, b"a") and not resume.replayed(5, b"a")
+
+    def test_opaque(self) -> None:
+        """A text goes back as it came."""
+        resume = Resume()
+        assert not resume.replayed('[{"offset":5}]', b"x")
+        assert resume.connected() == '[{"offset":5}]' and not resume.replayed("a", b"x")
+        assert not resume.replayed(3, b"y") and resume.cursor == 3
+
+    @pytest.mark.parametrize("point", [None, True, 1.5, [], {}])
+    def test_what_is_no_point(self, point: object) -> None:
+        """Changes nothing."""
+        resume = Resume()
+        assert not resume.replayed(point, b"") and resume.cursor is None
+
+    def test_forgotten(self) -> None:
+        """The upstream does not know it any more."""
+        resume = Resume()
+        resume.replayed(5, b"a")
+        resume.connected()
+        resume.forget()
+        assert resume.connected() is None and not resume.replayed(4, b"a")
+
+    def test_the_number_of_messages_at_one_point_is_bounded(self) -> None:
+        """Beyond it, twice rather than never."""
+        resume = Resume()
+        payloads = [bytes([n]) for n in range(module.MAX_AT_CURSOR + 1)]
+        for payload in payloads:
+            resume.replayed(5, payload)
+        resume.connected()
+        assert [resume.replayed(5, payload) for payload in payloads].count(False) == 1
+
+
+class DedupeTests:
+    """At least once means sometimes twice."""
+
+    def test_repeats(self) -> None:
+        """By identity."""
+        resume = Resume()
+        assert [resume.repeated(one) for one in ("a", "b", "a", 5, 5, None, None)] == [
+            False,
+            False,
+            True,
+            False,
+            True,
+            False,
+            False,
+        ]
+
+    def test_the_oldest_are_forgotten(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Those repeated lately are not the oldest."""
+        monkeypatch.setattr(module, "MAX_SEEN", 2)
+        resume = Resume()
+        for one in ("a", "b", "a", "c"):
+            resume.repeated(one)
+        assert resume.repeated("a") and not resume.repeated("b")
