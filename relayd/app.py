@@ -66,7 +66,8 @@ def build(
     environ: Mapping[str, str] | None = None,
     extra: Mapping[bytes, IResource] | None = None,
 ) -> MultiService:
-    """Everything that a checked configuration asks for, ready to start.
+    """Everything that a checked configuration asks for, ready to start. Raises the soft descriptor limit, and lowers
+    `limits.connections` audibly where the hard one is too small.
 
     Args:
         config: as `config.load.load` returns it.
@@ -75,6 +76,8 @@ def build(
         environ: where `${env.X}` is looked up; the process's own by default.
         extra: further resources of every listener by their first path segment, `b""` for the page at `/`.
     """
+    connections = raise_descriptor_limit(config.limits.connections).connections
+    config = config.model_copy(update={"limits": config.limits.model_copy(update={"connections": connections})})
     return Relay(config, reactor, monotonic, os.environ if environ is None else environ, extra or {})
 
 
@@ -104,11 +107,6 @@ class Relay(MultiService):
         self._build_listeners(extra)
         self.listeners.setServiceParent(self)
         self.ticker.add(_HubClock(self.hub, monotonic))
-
-    def privilegedStartService(self) -> None:
-        """Says who starts, and takes what descriptors the system gives."""
-        raise_descriptor_limit(self.config.limits.connections)
-        super().privilegedStartService()
 
     # -- the hub and its upstreams ------------------------------------------------------------------------------------
 
@@ -183,10 +181,13 @@ class Relay(MultiService):
         self.guards = GuardCounters()
         self.clients = Clients(self.counters, self._monotonic)
         ClientsService(self.clients, self._reactor, self._monotonic).setServiceParent(self.listeners)
+        not_ready: list[Callable[[], str | None]] = []
         admission = Admission(admission_limits(config.limits), started=self._monotonic(), random=random.random)
         for listener in config.listeners:
             factory = self._guard_factory(listener, admission, extra)
-            ListenerService(listener.endpoint, factory, self._reactor, listener.tls).setServiceParent(self.listeners)
+            service = ListenerService(listener.endpoint, factory, self._reactor, listener.tls)
+            service.setServiceParent(self.listeners)
+            not_ready.append(service.not_ready)
         if config.admin is not None:
             sources = AdminSources(
                 hub=self.hub,
@@ -194,7 +195,7 @@ class Relay(MultiService):
                 guards=self.guards,
                 upstreams={name: service.session for name, service in self.upstreams.items()},
                 monotonic=self._monotonic,
-                not_ready=(lambda: None if self.running else "relayd is starting or stopping",),
+                not_ready=not_ready,
             )
             site = build_admin(sources, self._reactor)
             ListenerService(config.admin.endpoint, site, self._reactor).setServiceParent(self.listeners)

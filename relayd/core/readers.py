@@ -193,6 +193,7 @@ class Hold:
         self._hub = hub
         self.topic = topic
         self._released = False
+        self._waiters: list[Callable[[], None]] = []
         topic.add_reader(True)
 
     def snapshot(self) -> list[Publication]:
@@ -204,13 +205,15 @@ class Hold:
         return [entry for entry in self.topic.ring.after(start) if isinstance(entry, Publication)]
 
     def on_first(self, call: Callable[[], None]) -> None:
-        """Call at the next publication, once."""
+        """Call at the next publication, once; not after the release."""
+        self._waiters.append(call)
         self.topic.waiters.append(call)
 
     def release(self) -> None:
         """Idempotent."""
         if not self._released:
             self._released = True
+            self.topic.waiters = [call for call in self.topic.waiters if call not in self._waiters]
             self.topic.remove_reader(True, self._hub.now())
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 from twisted.web.http import CACHED
@@ -197,8 +196,6 @@ class _Waiting:
     def _end(self) -> None:
         if self._deadline.active():
             self._deadline.cancel()
-        with suppress(ValueError):
-            self._hold.topic.waiters.remove(self._wake)
         self._hold.release()
         self._resource.ended()
 

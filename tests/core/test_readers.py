@@ -305,6 +305,9 @@ class HoldTests:
         assert called == [1]
         assert [publication.offset for publication in hold.snapshot()] == [1, 2]
         assert rig.demand.wanted_topics == ["d/a"]
+        hold.on_first(lambda: called.append(2))
         hold.release()
         hold.release()
+        rig.publish("d/a")
+        assert called == [1]
         assert rig.demand.wanted_topics == []
