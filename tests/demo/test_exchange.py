@@ -28,8 +28,6 @@ from relayd.demo.journal import Journal
 from tests.support.process import Program
 
 ROOT = Path(__file__).parents[2]
-#: One worker has them all, and so one process under test.
-pytestmark = pytest.mark.xdist_group("demo-exchange")
 HANDSHAKE = (
     b"GET /firehose HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"

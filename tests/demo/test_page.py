@@ -22,8 +22,7 @@ ROOT = Path(__file__).parents[2]
 PRODUCTS = ["BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "ADA-USD", "DOGE-USD"]
 NUMBER = re.compile(r"^[0-9,]+\.[0-9]+$")
 
-#: One worker has them all: they are one visit.
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("demo-page")]
+pytestmark = pytest.mark.browser
 
 
 class Wire:
@@ -76,6 +75,14 @@ class Shown:
         page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
         page.on("response", lambda answer: answer.status >= 400 and self.complaints.append(answer.url))
 
+    def choose(self, product: str) -> None:
+        """Chooses a market and waits for its book and its trades."""
+        self.page.get_by_role("button", name=product).click()
+        expect(self.page.locator(".book .chosen")).to_have_text(product)
+        expect(self.page.locator("#middle")).not_to_have_text("–")
+        expect(self.page.locator("#proof")).to_contain_text("in sequence", timeout=5_000)
+        expect(self.page.locator("#trades td").first).to_have_text(re.compile("^[0-9]{2}:"))
+
     def says(self, text: str | re.Pattern[str], within_s: float = 10.0) -> None:
         """Waits for a line of the list of events."""
         expect(self.page.locator("#events li", has_text=text).first).to_be_visible(timeout=within_s * 1000)
@@ -83,7 +90,7 @@ class Shown:
 
 @pytest.fixture(scope="module")
 def shown() -> Iterator[Shown]:
-    """The page, loaded through the wire; the tests below go on where the one before left it."""
+    """The page, loaded through the wire. Each test leaves it live; at the end the browser has not complained."""
     command = [sys.executable, "-m", "relayd", "demo", "--port", "0", "--admin-port", "0"]
     with Program(command, ROOT) as program, chromium(viewport={"width": 1280, "height": 900}) as page:
         port = int(program.says(r"Open +http://127\.0\.0\.1:(\d+)/")[1])
@@ -91,6 +98,8 @@ def shown() -> Iterator[Shown]:
         shown = Shown(page, wire, port)
         shown.page.goto(f"http://127.0.0.1:{wire.port}/")
         yield shown
+        # A connection that was cut is an error to the browser, as it should be.
+        assert [text for text in shown.complaints if "ERR_" not in text and "WebSocket" not in text] == []
         wire.close()
 
 
@@ -108,7 +117,7 @@ def truth(port: int, topic: str) -> dict[str, dict[str, str]]:
 
 
 class PageTests:
-    """One visit, in order."""
+    """A visit."""
 
     def test_it_comes_alive(self, shown: Shown) -> None:
         """Six live markets with prices, charts that are drawn, a book, trades, and a position for each topic."""
@@ -127,23 +136,21 @@ class PageTests:
 
     def test_another_market_can_be_chosen(self, shown: Shown) -> None:
         """Its book and trades take the place of the others; the address remembers it."""
-        page = shown.page
-        page.get_by_role("button", name="SOL-USD").click()
-        expect(page.locator(".book .chosen")).to_have_text("SOL-USD")
-        expect(page.locator("#proof")).to_contain_text("in sequence", timeout=5_000)
-        expect(page.locator("#middle")).to_have_text(re.compile(r"^1[0-9]{2}\.[0-9]{2}$"))
-        assert page.url.endswith("#SOL-USD")
+        shown.choose("SOL-USD")
+        expect(shown.page.locator("#middle")).to_have_text(re.compile(r"^1[0-9]{2}\.[0-9]{2}$"))
+        assert shown.page.url.endswith("#SOL-USD")
 
     def test_a_skipped_trade_is_marked_in_its_place(self, shown: Shown) -> None:
         """Among the trades, and in words."""
-        expect(shown.page.locator("#trades td").first).to_have_text(re.compile("^[0-9]{2}:"))
+        shown.choose("ETH-USD")
         shown.page.get_by_role("button", name="Skip a trade").click()
-        shown.says("1 message of SOL-USD trades is missing")
+        shown.says("1 message of ETH-USD trades is missing")
         expect(shown.page.locator('#trades tr[data-state="gap"]')).to_have_count(1)
         expect(shown.page.locator("#whole")).to_contain_text("1 gap")
 
     def test_a_cut_connection_resumes_without_a_hole(self, shown: Shown) -> None:
         """The page comes back by itself and misses nothing; its book goes on from where it was."""
+        shown.choose("BTC-USD")
         shown.wire.cut()
         shown.says("Disconnected")
         shown.says("resumed where they stood: nothing missed")
@@ -151,8 +158,9 @@ class PageTests:
         assert "without a notice" not in shown.page.locator("#events").inner_text()
 
     def test_a_mute_feed_goes_quiet_and_the_book_is_right(self, shown: Shown) -> None:
-        """The page says that data is old, and what it shows is what another client has."""
+        """The page says that data is old, and what it shows is what another client has; then all lives again."""
         page = shown.page
+        shown.choose("SOL-USD")
         page.get_by_role("button", name="Mute the feed").click()
         expect(page.locator('#markets tr[data-state="stale"]').first).to_be_visible(timeout=6_000)
         shown.says("gone quiet")
@@ -163,11 +171,6 @@ class PageTests:
             rows = [row.split("\t")[:2] for row in page.locator(f"{body} tr").all_inner_texts()]
             rows = rows if side == "buy" else rows[::-1]
             assert rows == [[price, book[side][price]] for price in best]
-
-    def test_it_lives_again(self, shown: Shown) -> None:
-        """Let speak, all is live; and the browser has complained about nothing but the cut."""
-        page = shown.page
         page.get_by_role("button", name="Let it speak again").click()
         expect(page.locator('#markets tr[data-state="live"]')).to_have_count(6, timeout=10_000)
         expect(page.locator("#proof")).to_contain_text("in sequence", timeout=5_000)
-        assert [text for text in shown.complaints if "ERR_" not in text and "WebSocket" not in text] == []

@@ -21,8 +21,6 @@ from tests.support.process import Program
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-#: One worker has them all, and so one process under test.
-pytestmark = pytest.mark.xdist_group("demo-service")
 PRODUCTS = ["BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "ADA-USD", "DOGE-USD"]
 
 
