@@ -1,11 +1,13 @@
-# Tests of the guard that take longer than `make test` may.
+# Included by the Makefile: tests of the guard that take longer than `make test` may. Reads: docs/security.md
 #
-#   make conformance   the Autobahn Testsuite in both roles, about a quarter of an hour (SHORT=1: two minutes)
+#   make conformance   the Autobahn Testsuite in both roles, a quarter of an hour (SHORT=1: two minutes)
 #   make handshake     the table of handshakes, then mutated heads against h11 and twisted.web (MINUTES=20)
+#   make attack        floods and half handshakes beside 1,000 honest clients, ten minutes (ROUNDS=3)
 
 MINUTES ?= 20
+ROUNDS ?= 3
 
-.PHONY: conformance handshake
+.PHONY: conformance handshake attack
 
 conformance: $(READY)
 	$(BIN)/python -m tests.conformance.run $(if $(SHORT),--short)
@@ -13,3 +15,6 @@ conformance: $(READY)
 handshake: $(READY)
 	$(PYTEST) tests/handshake
 	$(BIN)/python -m tests.handshake.fuzz --minutes $(MINUTES)
+
+attack: $(READY)
+	$(BIN)/python -m tests.attack.run --rounds $(ROUNDS)

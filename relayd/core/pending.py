@@ -15,8 +15,8 @@ T = TypeVar("T")
 class Pending(Generic[T]):
     """Items in the order of their arrival, each with the same time from then on (`within_s`, seconds).
 
-    At most `capacity` in all and `per_key` of one key. While more than half of `capacity` is taken, everybody has
-    `pressed_within_s` only.
+    At most `capacity` in all and `per_key` of one key. Once more than half of `capacity` is taken, everybody who is in
+    by then, or comes before it is less again, has `pressed_within_s` only.
     """
 
     def __init__(self, *, capacity: int, per_key: int, within_s: float, pressed_within_s: float) -> None:
@@ -26,6 +26,7 @@ class Pending(Generic[T]):
         self._pressed_within_s = pressed_within_s
         self._items: dict[T, tuple[float, str | None]] = {}  # since when, under which key
         self._by_key: dict[str, dict[T, None]] = {}
+        self._pressed_at = float("-inf")  # when more than half was taken last
 
     def __len__(self) -> int:
         return len(self._items)
@@ -53,6 +54,8 @@ class Pending(Generic[T]):
         self._items[item] = (now, key)
         if key is not None:
             self._by_key.setdefault(key, {})[item] = None
+        if self.under_pressure:
+            self._pressed_at = now
         return leaving
 
     @property
@@ -72,10 +75,9 @@ class Pending(Generic[T]):
 
     def take_overdue(self, now: float) -> list[T]:
         """Take out all whose time is over, oldest first."""
-        within_s = self._pressed_within_s if self.under_pressure else self._within_s
         overdue = []
         for item, (since, _) in self._items.items():
-            if now - since < within_s:
+            if now - since < (self._pressed_within_s if since <= self._pressed_at else self._within_s):
                 break
             overdue.append(item)
         for item in overdue:

@@ -29,15 +29,17 @@ class PendingTests:
         assert len(waiting) == 0
 
     def test_under_pressure_there_is_less_time(self) -> None:
-        """Three of four places taken: 5 s, until the pressure is gone."""
+        """Three of four places taken: 5 s for all three, also for the last when the first are gone."""
         waiting = room()
         for index, item in enumerate("abc"):
             waiting.add(item, None, float(index))
         assert waiting.under_pressure
         assert waiting.take_overdue(6.5) == ["a", "b"]
         assert not waiting.under_pressure
-        assert waiting.take_overdue(11.9) == []
-        assert waiting.take_overdue(12.0) == ["c"]
+        waiting.add("d", None, 6.6)
+        assert waiting.take_overdue(7.0) == ["c"]
+        assert waiting.take_overdue(16.5) == []
+        assert waiting.take_overdue(16.6) == ["d"]
 
     def test_the_oldest_gives_way(self) -> None:
         """At the capacity the first who came must leave."""
@@ -70,6 +72,7 @@ class PendingTests:
         """Against a list that does the same by counting: never over a bound, never anybody lost or kept by mistake."""
         waiting = room()
         model: list[tuple[int, float, str | None]] = []
+        pressed_at = -1.0
         for number, (step, item, key) in enumerate(steps):
             now = float(number)
             if step == "a" and item not in [there for there, _, _ in model]:
@@ -77,12 +80,12 @@ class PendingTests:
                 leaving = of_key[0] if len(of_key) == 2 else model[0] if len(model) == 4 else None
                 assert waiting.add(str(item), key, now) == (None if leaving is None else str(leaving[0]))
                 model = [entry for entry in model if entry is not leaving] + [(item, now, key)]
+                pressed_at = now if len(model) > 2 else pressed_at
             elif step == "d":
                 waiting.discard(str(item))
                 model = [entry for entry in model if entry[0] != item]
             elif step == "t":
-                within_s = 5.0 if len(model) * 2 > 4 else 10.0
-                overdue = [entry for entry in model if now - entry[1] >= within_s]
+                overdue = [entry for entry in model if now - entry[1] >= (5.0 if entry[1] <= pressed_at else 10.0)]
                 assert waiting.take_overdue(now) == [str(entry[0]) for entry in overdue]
                 model = [entry for entry in model if entry not in overdue]
             assert len(waiting) == len(model) <= 4

@@ -1,0 +1,185 @@
+"""Attacks beside 1,000 honest clients at 100 messages a second: who suffers.
+
+    python -m tests.attack.run [--clients 1000] [--rounds 3] [--only NAME]
+
+relayd runs as `twistd relayd` on one core; honest clients, feed and attacker share the other (bench/). For each
+attack of attacks.py:
+
+* one attacker: its close code, and how soon it comes; what relayd logs; what its memory grows by;
+* an attacker that comes back at once, for some seconds: the latency of the honest clients against that of quiet
+seconds, interleaved.
+
+Then 10,000 handshakes that are never finished, beside 1,000 that are. Figures go to artifacts/attack.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+from bench import build, machine
+from bench.peers.relayd import Relayd
+from bench.process import ProgramFailed
+from bench.rig import Rig, standing
+from bench.workload import Workload
+from tests.attack.attacks import ATTACKS, Attack, Siege, carry_out
+from tests.attack.slowloris import besiege
+
+ARTIFACT: Final = Path(__file__).resolve().parent.parent.parent / "artifacts" / "attack.json"
+RATE: Final = 100
+WINDOW_S: Final = 3.0
+#: The goals.
+P99_RATIO_MAX: Final = 2.0
+LOG_LINES_MAX: Final = 10
+MEMORY_MAX_BYTES: Final = 1 << 20
+HALVES: Final = 10_000
+HALF_LIVES_S: Final = 6.0
+HALF_BYTES_MAX: Final = 8 << 10
+HONEST: Final = 1_000
+HONEST_P99_S: Final = 0.1
+
+
+@dataclass
+class Row:
+    """One attack: figures, and which goals it missed."""
+
+    name: str
+    figures: dict[str, float | int | str | None] = field(default_factory=dict)
+    missed: list[str] = field(default_factory=list)
+
+    def demand(self, met: bool, what: str) -> None:
+        """Note a goal that is missed."""
+        if not met:
+            self.missed.append(what)
+
+    def print(self) -> None:
+        """One line, and one for each goal missed."""
+        shown = ", ".join(f"{name} {value}" for name, value in self.figures.items())
+        print(f"{'ok  ' if not self.missed else 'MISS'} {self.name}: {shown}", flush=True)
+        for what in self.missed:
+            print(f"       {what}", flush=True)
+
+
+def log_lines(rig: Rig) -> int:
+    """What relayd has logged so far."""
+    return len(rig.server.log.read_text(errors="replace").splitlines())
+
+
+def p99_ms(rig: Rig) -> float:
+    """Of the honest clients, over one window."""
+    rig.begin()
+    time.sleep(WINDOW_S)
+    return rig.end().p99_ms
+
+
+def alone(attack: Attack, rig: Rig, row: Row) -> None:
+    """One attacker, once."""
+    lines, memory = log_lines(rig), rig.server.memory_bytes()
+    outcome = carry_out(attack, rig.port)
+    lines, memory = log_lines(rig) - lines, rig.server.memory_bytes() - memory
+    rig.server.demand_alive()
+    row.figures |= {
+        "code": outcome.code,
+        "closed_s": None if outcome.closed_s is None else round(outcome.closed_s, 3),
+        "gone_s": None if outcome.gone_s is None else round(outcome.gone_s, 3),
+        "log_lines": lines,
+        "memory_kib": memory >> 10,
+    }
+    row.demand(outcome.code in attack.codes, f"closed with {outcome.code}, expected {attack.codes}")
+    in_time = outcome.closed_s is not None and outcome.closed_s <= attack.within_s
+    row.demand(in_time, f"closed after {outcome.closed_s} s, expected {attack.within_s} s")
+    row.demand(outcome.gone_s is not None, "the connection stays")
+    row.demand(lines <= LOG_LINES_MAX, f"{lines} lines in the log, expected {LOG_LINES_MAX} at most")
+    row.demand(memory <= MEMORY_MAX_BYTES, f"memory grew by {memory >> 10} KiB, expected 1 MiB at most")
+
+
+def beside(attack: Attack, rig: Rig, row: Row, rounds: int) -> None:
+    """An attacker that comes back, and the honest clients meanwhile."""
+    quiet, loud, attempts = [], [], 0
+    for _ in range(rounds):
+        quiet.append(p99_ms(rig))
+        with Siege(attack, rig.port) as siege:
+            loud.append(p99_ms(rig))
+        attempts += siege.rounds
+    ratio = statistics.median(loud) / statistics.median(quiet)
+    row.figures |= {
+        "attempts": attempts,
+        "p99_quiet_ms": round(statistics.median(quiet), 2),
+        "p99_attacked_ms": round(statistics.median(loud), 2),
+    }
+    row.demand(
+        ratio <= P99_RATIO_MAX, f"p99 of the honest is {ratio:.2f} times the quiet one, expected {P99_RATIO_MAX}"
+    )
+
+
+def slowloris(rig: Rig) -> Row:
+    """Half handshakes beside whole ones."""
+    row = Row(f"{HALVES} half handshakes")
+    loris = besiege(rig.port, HALVES, HONEST, rig.server.memory_bytes)
+    lived, took = sorted(loris.lived_s), sorted(loris.honest_s)
+    p99_s = took[int(len(took) * 0.99)] if took else float("inf")
+    row.figures |= {
+        "longest_half_s": round(lived[-1], 2),
+        "honest_p99_ms": round(p99_s * 1000, 1),
+        "honest_refused": loris.honest_refused,
+        "bytes_per_half": round(loris.bytes_per_half),
+    }
+    row.demand(lived[-1] <= HALF_LIVES_S, f"a half handshake lived {lived[-1]:.1f} s, expected {HALF_LIVES_S} s")
+    row.demand(not loris.honest_refused, f"{loris.honest_refused} honest handshakes were refused")
+    row.demand(
+        p99_s <= HONEST_P99_S, f"honest handshakes took {p99_s * 1000:.0f} ms, expected {HONEST_P99_S * 1000:.0f}"
+    )
+    row.demand(loris.bytes_per_half <= HALF_BYTES_MAX, f"a half costs {loris.bytes_per_half:.0f} bytes")
+    return row
+
+
+def main() -> int:
+    """As above; the exit status says whether every goal was met."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=int, default=1_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", help="attacks whose name holds this")
+    options = parser.parse_args()
+    try:
+        machine.demand(HALVES + HONEST + options.clients + 200)
+        build.programs()
+    except (machine.MachineTooSmall, build.BuildFailed) as reason:
+        print(f"SKIPPED attack: {reason}")
+        return 0
+    chosen = [attack for attack in ATTACKS if not options.only or options.only in attack.name]
+    rows = []
+    seconds = 60.0 + sum(attack.within_s + 3.0 + options.rounds * 2 * (WINDOW_S + 1.0) for attack in chosen)
+    workload = Workload(connections=options.clients, rate=RATE)
+    with standing(Relayd(), workload) as rig:
+        rig.go(RATE, seconds)
+        time.sleep(3.0)
+        for attack in chosen:
+            row = Row(attack.name)
+            try:
+                alone(attack, rig, row)
+                beside(attack, rig, row, options.rounds)
+            except ProgramFailed as end:
+                row.missed.append(str(end))
+            row.print()
+            rows.append(row)
+            if not rig.server.alive():
+                break
+        else:
+            if not options.only or options.only in "slowloris":
+                rows.append(slowloris(rig))
+                rows[-1].print()
+    ARTIFACT.parent.mkdir(exist_ok=True)
+    ARTIFACT.write_text(json.dumps({"machine": machine.facts(), "rows": [asdict(row) for row in rows]}, indent=1))
+    missed = [row.name for row in rows if row.missed]
+    print(f"{len(rows) - len(missed)} of {len(rows)} attacks met every goal")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
