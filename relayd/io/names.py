@@ -101,7 +101,8 @@ class Names:
                 found.append((kind, str(address[0])))
         except (OSError, UnicodeError):
             pass
-        self._reactor.callFromThread(self._found, name, found)
+        finally:
+            self._reactor.callFromThread(self._found, name, found)
 
     def _found(self, name: str, found: Sequence[Found]) -> None:
         for waiter in self._waiting.pop(name):

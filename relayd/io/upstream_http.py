@@ -13,6 +13,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, ResponseDone
 from twisted.web.error import SchemeNotSupported
+from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IPolicyForHTTPS
 from zope.interface import implementer
@@ -83,18 +84,19 @@ class _Collector(Protocol):
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._bytes = 0
-        self.done: Deferred[bytes] = Deferred(lambda _: self.transport.abortConnection())
+        self.done: Deferred[bytes] = Deferred(lambda _: self.transport.loseConnection())
 
     def dataReceived(self, data: bytes) -> None:
         self._bytes += len(data)
         if self._bytes > REPLY_MOST_BYTES:
             self._fail(NoReply(Loss(LossKind.PROTOCOL, text=f"a reply is longer than {REPLY_MOST_BYTES} bytes")))
-            self.transport.abortConnection()
+            self.transport.loseConnection()
         else:
             self._parts.append(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if reason.check(ResponseDone):
+        # Without a length the end of the connection is the end of the reply: RFC 9112, 6.3.
+        if reason.check(ResponseDone, PotentialDataLoss):
             if not self.done.called:
                 self.done.callback(b"".join(self._parts))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +14,20 @@ from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
+from relayd.core.feed.connect import HttpStep
+from relayd.core.feed.outcome import HttpRequest
+from relayd.core.feed.path import parse_paths
+from relayd.core.feed.resume import Resume
 from relayd.core.feed.spec import HeartbeatSpec
+from relayd.core.feed.url import parse_http
+from relayd.core.feed.voice import Voice
 from relayd.core.upstream import UpstreamSession
-from relayd.core.upstream_effects import DialRequest
+from relayd.core.upstream_effects import DialRequest, Send
 from relayd.core.upstream_policy import UpstreamPolicy
+from relayd.core.upstream_prepare import Preparation
 from relayd.core.upstream_states import State
+from relayd.io import upstream as io_upstream
+from relayd.io.names import Names
 from relayd.io.ticker import Ticker
 from relayd.io.tls import TrustUnreadable, trust_root
 from relayd.io.upstream import UpstreamService, plan
@@ -74,25 +84,31 @@ class UpstreamCase(TestCase):
         ca: bool = True,
         payload_most_bytes: int = 16 << 20,
         talk: dict[str, Any] | None = None,
+        preparation: Preparation | None = None,
+        ca_file: str | None = None,
         **policy: Any,
     ) -> UpstreamService:
         """A running service that wants the topic `a`."""
-        ca_file = Path(self.mktemp())
-        ca_file.write_bytes(certs.authority().pem)
+        if ca_file is None:
+            ca_file = self.mktemp()
+            Path(ca_file).write_bytes(certs.authority().pem)
         policy = {"heartbeat": None, "goodbye_within_s": 0.05, **policy}
         session: UpstreamSession[str] = UpstreamSession(
             "feed",
             UpstreamPolicy(**policy),
             self.hub,
-            converse=lambda saved: TinyTalk(url, headers=headers or {}, protocols=protocols, **(talk or {})),
+            converse=lambda saved: TinyTalk(
+                url, headers=headers or {}, protocols=protocols, saved=saved, **(talk or {})
+            ),
             random=Random(7).random,
+            preparation=preparation,
         )
         service = UpstreamService(
             session,
             reactor,
             time.monotonic,
             self.ticker,
-            ca=str(ca_file) if ca else None,
+            ca=ca_file if ca else None,
             payload_most_bytes=payload_most_bytes,
         )
         session.want("a", NO_FIELDS, 0.0)
@@ -494,3 +510,87 @@ class EndedConnectionTests(UpstreamCase):
         service = self.dial(f"ws://127.0.0.1:{self.listen(raw)}/")
         await service.stopService()
         self.assertEqual(service.session.state, State.STOPPED)
+
+
+class HttpStepTests(UpstreamCase):
+    """HTTP before the connection, and beside it."""
+
+    def token_from(self, port: int) -> Preparation:
+        http = parse_http({"method": "POST", "url": f"http://127.0.0.1:{port}/token", "json": {"key": "k"}})
+
+        def speak(saved: Any) -> Voice:
+            return Voice(wall=time.time, uuid=str, secrets={}, saved=saved, resume=Resume())
+
+        return Preparation((HttpStep(http, {"token": parse_paths("token")}),), speak)
+
+    def serve(self, *replies: bytes) -> RawFactory:
+        """Answers requests in order, and upgrades when asked to."""
+        left = list(replies)
+
+        def answer(protocol: RawProtocol) -> None:
+            if b"Upgrade: websocket" in protocol.received or b"Upgrade: WebSocket" in protocol.received:
+                protocol.switch(b"\x81\x03a=1")
+            else:
+                body = left.pop(0)
+                protocol.transport.write(
+                    b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+                )
+                protocol.transport.loseConnection()
+
+        return RawFactory(answer)
+
+    async def test_a_token_first(self) -> None:
+        """Then the connection, made with what was saved."""
+        raw = self.serve(b'{"token": "t1"}')
+        port = self.listen(raw)
+        service = self.dial(
+            f"ws://127.0.0.1:{port}/", preparation=self.token_from(port), unasked=True, talk={"unasked": True}
+        )
+        await self.until(lambda: "a=1" in self.hub.heard)
+        self.assertEqual(service.session.connection._talk.saved, {"token": "t1"})  # type: ignore[union-attr]
+
+    async def test_no_token(self) -> None:
+        """A reply that holds none, and nobody who replies."""
+        port = self.listen(self.serve(b"{}"))
+        service = self.dial(f"ws://127.0.0.1:{port}/", preparation=self.token_from(port))
+        self.assertEqual(
+            await self.loss_of(service), "config: connect.before: the reply has nothing where save.token looks"
+        )
+        raw = RawFactory(lambda protocol: protocol.transport.abortConnection())
+        service = self.dial(f"ws://127.0.0.1:{port}/", preparation=self.token_from(self.listen(raw)))
+        self.assertTrue((await self.loss_of(service)).startswith("broken: "))
+
+    async def test_stopped_meanwhile(self) -> None:
+        """The request is cancelled, and leaves nothing behind."""
+        raw = RawFactory(lambda protocol: None)
+        port = self.listen(raw)
+        service = self.dial(f"ws://127.0.0.1:{port}/", preparation=self.token_from(port))
+        await self.until(lambda: raw.connections)
+        await service.stopService()
+        await self.until(lambda: not raw.connections)
+
+    async def test_a_ca_file_that_is_none(self) -> None:
+        """Told as what it is."""
+        service = self.dial("ws://127.0.0.1:1/", preparation=self.token_from(1), ca_file="/no/such")
+        self.assertEqual(await self.loss_of(service), "config: connect.tls.ca: /no/such: No such file or directory")
+
+    async def test_a_request_of_the_conversation(self) -> None:
+        """Its reply is a message like any other; one that comes to nothing is a failure."""
+        feed = FeedFactory(reactor)
+        replies = self.listen(self.serve(b"a=http"))
+        service = self.dial(f"ws://127.0.0.1:{self.listen(feed)}/")
+        await self.until(lambda: "a=0" in self.hub.heard)
+        service._carry_out([Send(HttpRequest("GET", f"http://127.0.0.1:{replies}/", number=1))])
+        await self.until(lambda: "a=http" in self.hub.heard)
+        service._carry_out([Send(HttpRequest("GET", "ftp://x/", number=2))])
+        await self.until(lambda: "a failed: HTTP status 503" in self.hub.heard)
+
+    async def test_a_name_that_hangs(self) -> None:
+        """It is told apart from one that is unknown."""
+        hold = threading.Event()
+        self.addCleanup(hold.set)
+        slow = Names(reactor, lambda *_: [] if hold.wait(5) else [], within_s=0.02)
+        self.patch(io_upstream, "Names", lambda reactor: slow)
+        service = self.dial("ws://slow.example/")
+        why = "dns: looking up the name of the upstream takes longer than 5 s"
+        self.assertEqual(await self.loss_of(service), why)
