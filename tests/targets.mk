@@ -1,0 +1,3 @@
+# Longer tests, each in a file of targets beside this one.
+
+-include tests/targets-*.mk
