@@ -94,7 +94,9 @@ def installation(python: str | Path = sys.executable) -> Installation:
             for old in STORE.glob(f"{version}-*"):
                 shutil.rmtree(old)
             _run(python, "-m", "venv", "--without-pip", place.root)
-            _pip(place, "install", "--quiet", built)
+            # Compiling what another Python needs only once would double the time.
+            once = () if python == sys.executable else ("--no-compile",)
+            _pip(place, "install", "--quiet", *once, built)
         elif holds.read_text() != str(built):
             _pip(place, "install", "--quiet", "--no-deps", "--no-index", "--force-reinstall", built)
         holds.write_text(str(built))
