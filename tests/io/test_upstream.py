@@ -589,7 +589,12 @@ class HttpStepTests(UpstreamCase):
         """It is told apart from one that is unknown."""
         hold = threading.Event()
         self.addCleanup(hold.set)
-        slow = Names(reactor, lambda *_: [] if hold.wait(5) else [], within_s=0.02)
+
+        def look_up(*_: object) -> list[Any]:
+            hold.wait(5)
+            return []
+
+        slow = Names(reactor, look_up, within_s=0.02)
         self.patch(io_upstream, "Names", lambda reactor: slow)
         service = self.dial("ws://slow.example/")
         why = "dns: looking up the name of the upstream takes longer than 5 s"
