@@ -24,7 +24,7 @@ WORKERS ?= 2
 .PHONY: help demo test check lint cover e2e dist clean
 
 help:
-	@sed -n 's/^#   //p' $(firstword $(MAKEFILE_LIST))
+	@sed -n 's/^#   make/make/p' $(MAKEFILE_LIST)
 
 # Everything of setup.cfg, with relayd itself as the tree stands. (twistd does not find the plugin of an editable install
 # that works by an import hook, so the plain path file is asked for.)
@@ -40,7 +40,7 @@ demo: $(READY)
 	@$(BIN)/relayd demo --port $(PORT) --admin-port $(ADMIN_PORT)
 
 test: $(READY)
-	$(PYTEST) -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: lint
 	$(PYTEST) -n $(WORKERS) tests/core tests/config tests/test_architecture.py $(ARGS)
@@ -50,7 +50,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 cover: $(READY)
-	$(PYTEST) -n $(WORKERS) --dist loadgroup --cov --cov-context=test --cov-report= $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile --cov --cov-context=test --cov-report= $(ARGS)
 	$(BIN)/python -m tests.support.own_coverage
 	$(BIN)/coverage report --fail-under=90
 
