@@ -43,8 +43,8 @@ class GuardFactory(ServerFactory):
 
     `websocket` says for each WebSocket that may open which factory's protocol gets it, or refuses; a factory may
     have `meter_limits` (core/meter.MeterLimits) where those of the settings do not fit. `site` gets every other
-    request. `admission` and `counters` are shared by the listeners of a process; without them the factory has
-    its own.
+    request. `admission` and `counters` are shared by the listeners of a process; without `admission` the
+    factory has its own. `show_address` writes an address for the log; without it the log holds none.
     """
 
     noisy = False
@@ -59,6 +59,7 @@ class GuardFactory(ServerFactory):
         monotonic: Callable[[], float],
         counters: GuardCounters,
         admission: Admission | None = None,
+        show_address: Callable[[str], str] | None = None,
     ) -> None:
         self.websocket = websocket
         self.site: Any = site
@@ -66,6 +67,7 @@ class GuardFactory(ServerFactory):
         self.monotonic = monotonic
         self.counters = counters
         self.admission = admission or Admission(settings.admission, started=monotonic(), random=random_module.random)
+        self._show_address = show_address
         self._reactor = reactor
         self._call: IDelayedCall | None = None
         self._is_listening = False
@@ -126,6 +128,10 @@ class GuardFactory(ServerFactory):
             guard.drop()
         for guard in [guard for guard in self._open_messages if guard.meter is not None and guard.meter.overdue(now)]:
             guard.message_overdue()
+
+    def shown(self, client: str) -> dict[str, str]:
+        """The field that names a client in the log, if it is to be named."""
+        return {} if self._show_address is None else {"client": self._show_address(client)}
 
     # Bookkeeping of the guards, called by them.
 

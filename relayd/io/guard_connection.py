@@ -111,17 +111,17 @@ class Guard(Protocol):
         head = replace(head, client=self.client)
         purpose = judge(head, settings)
         if isinstance(purpose, HttpRefusal):
-            self.refuse(purpose)
+            self._turn_away(head, purpose)
             return
         is_websocket = isinstance(purpose, Handshake)
         refusal = factory.admission.admit(self.client, factory.monotonic(), handshake=is_websocket)
         if refusal is not None:
-            self.refuse(refusal)
+            self._turn_away(head, refusal)
             return
         self.admitted = True
         target = factory.websocket(head) if is_websocket else factory.site
         if isinstance(target, HttpRefusal):
-            self.refuse(target)
+            self._turn_away(head, target)
             return
         factory.settle(self)
         self._head = None
@@ -161,6 +161,14 @@ class Guard(Protocol):
         """Read and forget: hanging up on unread bytes would reset the connection and take the answer with it."""
 
     # Ends.
+
+    def _turn_away(self, head: RequestHead, refusal: HttpRefusal) -> None:
+        """Refuse who asked in good form, with a line for the operator: scripts see nothing of the answer to a
+        WebSocket.
+        """
+        fields = {"origin": head.get("origin")} if head.get("origin") is not None else {}
+        log.warn("request refused", why=refusal.label, path=head.path, **fields, **self.factory.shown(self.client))
+        self.refuse(refusal)
 
     def refuse(self, refusal: HttpRefusal) -> None:
         """Answer with a refusal, and leave the client a moment to take it."""
@@ -202,6 +210,7 @@ class Guard(Protocol):
         self.state = GuardState.SILENCE
         self.factory.watch(self, False)
         _count(self.factory.counters.breaches, label)
+        log.warn("client went over a limit", limit=label, **self.factory.shown(self.client))
         self._behind.breach(close)
 
     def _drop_unproxied(self) -> None:

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -94,7 +94,7 @@ class Behinds(Factory[Behind]):
 class Rig:
     """A guard factory with a clock, something behind it, and connections."""
 
-    def __init__(self, settings: GuardSettings = SETTINGS) -> None:
+    def __init__(self, settings: GuardSettings = SETTINGS, **more: Any) -> None:
         self.clock = Clock()
         self.clock.advance(1000.0)
         self.sockets = Behinds()
@@ -108,6 +108,7 @@ class Rig:
             reactor=self.clock,
             monotonic=self.clock.seconds,
             counters=GuardCounters(),
+            **more,
         )
         self.factory.doStart()
 
@@ -476,6 +477,46 @@ class MeterTests:
         rig.sockets.meter_limits = MeterLimits(frames_per_s=2)  # type: ignore[attr-defined]
         rig.send(HANDSHAKE + HELLO * 2)
         assert rig.sockets.made[0].breaches == []
+
+
+class LogTests:
+    """What an operator reads."""
+
+    def test_a_refused_request(self, logged: list[LogEvent]) -> None:
+        """Why, where, and which page, since the page's script learns nothing; no query, no address unless asked for."""
+        rig = Rig(show_address=lambda address: address.rpartition(".")[0])
+        rig.send(HANDSHAKE.replace(b"/ws", b"/ws?token=1").replace(b"Host: a", b"Host: a\r\nOrigin: https://evil.com"))
+        [event] = logged
+        named = {name: event[name] for name in ("log_format", "why", "path", "origin", "client")}
+        assert named == {
+            "log_format": "request refused",
+            "why": "origin",
+            "path": "/ws",
+            "origin": "https://evil.com",
+            "client": "198.51.100",
+        }
+        assert event["log_level"] is LogLevel.warn
+
+    def test_without_address(self, logged: list[LogEvent]) -> None:
+        """The default."""
+        Rig().send(HANDSHAKE.replace(b"13", b"8"))
+        [event] = logged
+        assert event["why"] == "websocket_version"
+        assert not {"client", "origin"} & event.keys()
+
+    def test_what_is_no_request_is_only_counted(self, logged: list[LogEvent]) -> None:
+        """The internet is full of it."""
+        rig = Rig()
+        rig.send(b"\x16\x03\x01")
+        assert logged == []
+        assert rig.factory.counters.refused["bad_byte"] == 1
+
+    def test_a_breach(self, logged: list[LogEvent]) -> None:
+        """Which limit, and whose."""
+        Rig(replace(SETTINGS, meter=MeterLimits(frames_per_s=1)), show_address=str).send(HANDSHAKE + HELLO * 2)
+        [event] = logged
+        assert (event["log_format"], event["limit"]) == ("client went over a limit", "frames_per_s")
+        assert event["client"] == "198.51.100.1"
 
 
 class FaultTests:
