@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from relayd.core.publication import Encoding, Entry, Publication, TopicState
-from relayd.core.routes import Form
+from relayd.core.routes import Form, Mode
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 """Opcodes (RFC 6455 5.2)."""
@@ -68,14 +68,15 @@ def v1_frame(pub: Publication, *, as_snapshot: bool) -> bytes:
 
 
 def encode(entry: Entry, encoding: Encoding) -> bytes:
-    """The entry's frame, made at the first asking. A gap mark has none for RAW readers: b"" (they are closed
-    instead)."""
+    """The entry's frame, made at the first asking. A gap mark is b"" for RAW readers, who are closed instead, and on a
+    conflated topic, where the jump in offsets is the notice."""
     made = entry.frames[encoding]
     if made is None:
         if not isinstance(entry, Publication):
-            made = b"" if encoding is Encoding.RAW else lost(
-                entry.topic.name, entry.offset - 1, entry.offset + 1, entry.missed, entry.why
-            )
+            if encoding is Encoding.RAW or entry.topic.route.delivery.mode is Mode.CONFLATE:
+                made = b""
+            else:
+                made = lost(entry.topic.name, entry.offset - 1, entry.offset + 1, entry.missed, entry.why)
         elif encoding is Encoding.RAW:
             made = frame(TEXT if entry.is_text else BINARY, entry.payload)
         else:

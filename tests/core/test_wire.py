@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from relayd.core import wire
 from relayd.core.publication import Encoding, GapMark, Publication, TopicState
-from relayd.core.routes import Form
+from relayd.core.routes import Form, Mode
 from relayd.core.topics import Topic
 from tests.support.hub_rig import Rig, delivery, frames, route
 
-RIG = Rig(route("t/$n"), route("text/$n", delivery(form=Form.TEXT)), route("c/$n"))
+RIG = Rig(route("t/$n"), route("text/$n", delivery(form=Form.TEXT)), route("latest/$n", delivery(Mode.CONFLATE)))
 
 
 def publication(payload: bytes, *, name: str = "t/a", is_text: bool = True, snapshot: bool = False) -> Publication:
@@ -106,6 +106,11 @@ class EnvelopeTests:
             "op": "lost", "topic": "t/a", "after": 6, "next": 8, "count": 3, "why": "upstream",
         }  # fmt: skip
         assert wire.encode(mark, Encoding.RAW) == b""
+
+    def test_gap_of_a_conflated_topic(self) -> None:
+        """The jump in offsets is the notice."""
+        mark = GapMark(RIG.hub.topic("latest/a"), 7, 1, 3, "upstream", 0.0)
+        assert wire.encode(mark, Encoding.V1) == b""
 
 
 class ControlTests:
