@@ -25,6 +25,8 @@ Scalar = str | int | float | bool | None
 """What a match compares with: a JSON scalar."""
 
 FIELD_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
+#: msgspec, which reads messages, has no field of such a name.
+_UNNAMEABLE: Final = re.compile(r'[\x00-\x1f"\\]')
 _CODES: Final = re.compile(r"([0-9]{3,4})(?:-([0-9]{3,4}))?", re.ASCII)
 _HOURS: Final = re.compile(r"([0-9:,-]+) ([A-Za-z0-9_+/-]+) ([a-z,-]+)", re.ASCII)
 _SPAN: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])", re.ASCII)
@@ -61,6 +63,8 @@ def parse_path(value: Any) -> str:
         raise refuse("a number where a path is meant", f'quotes: "{value}"')
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise refuse("not a path", expected)
+    if isinstance(value, str) and _UNNAMEABLE.search(value):
+        raise refuse("a key with a quote, a backslash or a control character cannot be named", expected)
     try:
         return path.parse_path(value).text
     except Malformed as error:
@@ -206,8 +210,10 @@ def parse_hours(value: Any) -> Hours:
     if hit is None:
         raise refuse("not market hours", expected)
     spans = tuple(_span(one, expected) for one in hit[1].split(","))
-    if hit[2] not in zoneinfo.available_timezones():
-        raise refuse(f"no time zone is called {hit[2]}", expected)
+    try:
+        zoneinfo.ZoneInfo(hit[2])
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise refuse(f"no time zone is called {hit[2]}", expected) from None
     return Hours(spans, hit[2], _days(hit[3], expected))
 
 

@@ -59,6 +59,12 @@ class PathTests:
         assert refusal(parse_path, None) == "not a path"
         assert "empty part" in refusal(parse_path, "a..b")
 
+    @pytest.mark.parametrize("key", ['a"b', "a\\b", "a\nb", "\x00"])
+    def test_unnameable(self, key):
+        """What no message of a feed has ever had."""
+        what = "a key with a quote, a backslash or a control character cannot be named"
+        assert refusal(parse_path, key) == refusal(parse_path, f"/{key}") == what
+
     def test_several(self):
         """The first that exists counts; each is checked at its place."""
         assert parse_paths("a") == ("a",)
@@ -200,6 +206,8 @@ class HoursTests:
             ("9-15 Asia/Tokyo mon-fri", "9-15 is not a span of hours"),
             ("09:00-24:30 UTC mon", "09:00-24:30 is not a span of hours"),
             ("09:00-15:00 Asia/Tokio mon", "no time zone is called Asia/Tokio"),
+            ("09:00-15:00 /etc/passwd mon", "no time zone is called /etc/passwd"),
+            ("09:00-15:00 Asia mon", "no time zone is called Asia"),
             ("09:00-15:00 UTC mon-fry", "mon-fry is not a day or a range of days"),
             ("09:00-15:00 UTC day", "day is not a day or a range of days"),
             ("always", "not market hours"),
