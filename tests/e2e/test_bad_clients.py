@@ -20,6 +20,9 @@ from tests.support.daemon import Daemon, Exchange
 from tests.support.ports import free_port
 from tests.support.wheel import Installation
 
+#: One relayd serves them all, so one worker runs them all.
+pytestmark = pytest.mark.xdist_group("bad-clients")
+
 CONFIG = """\
 listeners:
   - endpoint: tcp:$PORT:interface=127.0.0.1
