@@ -36,6 +36,14 @@ routes:
             (Mode.LOSSLESS, True, None), (Mode.QUEUE, False, None), (Mode.CONFLATE, False, 5.0),
         ]  # fmt: skip
 
+    def test_deltas_by_glob(self) -> None:
+        """What `allow` lists as a glob is a state too, where the snapshot is for the same glob."""
+        [route] = routes("""
+routes:
+  - {topic: b/$channel/$symbol, upstream: up, allow: {channel: "book*", symbol: [A]}}
+""")
+        assert route.delivery.deltas
+
     def test_delivery(self) -> None:
         """Every key arrives, in its unit."""
         [route] = routes("""
