@@ -69,8 +69,6 @@ class Subscription(Generic[T]):
     """The id that stands for it."""
     request: Request[T] | None = None
     """Of what was asked last."""
-    gap: bool = False
-    """Messages were lost before the first that is delivered."""
 
     @property
     def is_needed(self) -> bool:
@@ -159,12 +157,11 @@ class Ledger(Generic[T]):
 
     def asked(self, request: Request[T]) -> None:
         """A request went out. What was known of earlier requests for the same subscriptions counts no more."""
-        for one in request.subscriptions:
-            if request.verb == SUBSCRIBE:
-                self._withdraw(one)
-                one.request = request
-                one.state = State.ASKED
-                self._asked[id(one)] = one
+        for one in request.subscriptions if request.verb == SUBSCRIBE else ():
+            self._withdraw(one)
+            one.request = request
+            one.state = State.ASKED
+            self._asked[id(one)] = one
         for text in request.ids:
             self._by_id[text] = request
         if request.number:
@@ -179,12 +176,23 @@ class Ledger(Generic[T]):
         text = value_text(bound)
         if text is None:
             return None
-        subscription.bound = bound
-        mine = self._by_bound.setdefault(text, [])
-        if subscription not in mine:
-            mine.append(subscription)
+        if text != value_text(subscription.bound):
+            self._unbind(subscription)
+            self._by_bound.setdefault(text, []).append(subscription)
+            subscription.bound = bound
             self._rebound()
         return text
+
+    def _unbind(self, subscription: Subscription[T]) -> None:
+        text = value_text(subscription.bound)
+        if text is None:
+            return
+        mine = self._by_bound[text]
+        mine.remove(subscription)
+        if not mine:
+            del self._by_bound[text]
+        subscription.bound = MISSING
+        self._rebound()
 
     def bound_to(self, bound: str) -> list[Subscription[T]]:
         """The subscriptions that an id stands for."""
@@ -249,15 +257,7 @@ class Ledger(Generic[T]):
 
     def _withdraw(self, subscription: Subscription[T]) -> None:
         self._asked.pop(id(subscription), None)
-        bound = value_text(subscription.bound)
-        if bound is not None:
-            mine = self._by_bound.get(bound, [])
-            if subscription in mine:
-                mine.remove(subscription)
-            if not mine:
-                self._by_bound.pop(bound, None)
-            subscription.bound = MISSING
-            self._rebound()
+        self._unbind(subscription)
         request = subscription.request
         if request is not None:
             request.subscriptions.remove(subscription)

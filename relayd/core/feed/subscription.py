@@ -153,16 +153,6 @@ def _texts(variant: Variant) -> Iterator[Text]:
         yield variant.bind
 
 
-def grouped(variant: Variant, rows: Sequence[tuple[Any, Values]]) -> list[list[tuple[Any, Values]]]:
-    """Which subscriptions go into one message, in the order of their first: those alike outside of `$topics`."""
-    if not variant.is_many:
-        return [[row] for row in rows]
-    groups: dict[tuple[str, ...], list[tuple[Any, Values]]] = {}
-    for subscription, values in rows:
-        groups.setdefault(alike(variant, values), []).append((subscription, values))
-    return list(groups.values())
-
-
 def alike(variant: Variant, values: Values) -> tuple[str, ...]:
     """What subscriptions of one message have in common."""
     return tuple(as_text(values[name]) for name in variant.alike if name in values)
