@@ -24,7 +24,7 @@ from relayd.core.feed.build_parts import (
 )
 from relayd.core.feed.build_specs import read_heartbeat, read_specs
 from relayd.core.feed.dialect import Cursor, Dialect
-from relayd.core.feed.errors import Problems
+from relayd.core.feed.errors import Malformed, Problems
 from relayd.core.feed.extract import Wishes, compile_extractor
 from relayd.core.feed.path import OUTER, SSE, Paths, parse_paths
 from relayd.core.feed.usage import check_usage, identities_of
@@ -35,10 +35,12 @@ Block = Mapping[str, Any]
 def build_dialect(block: Block) -> Dialect:
     """The dialect of an upstream block. Raises DialectError, which holds everything that is wrong."""
     problems = Problems()
-    with problems.at():
+    try:
         return _build(block, problems)
-    problems.finish()
-    raise AssertionError("what is malformed was noted")
+    except Malformed as error:
+        # A part that is no table where one must be: what lies behind it cannot be read.
+        problems.add((), str(error))
+        raise problems.error() from None
 
 
 def _build(block: Block, problems: Problems) -> Dialect:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from relayd.core.feed.build_parts import Block, Reader, as_table
@@ -113,8 +114,10 @@ def _variant(block: Block, model: Variant, fields: Fields, connect: Connect) -> 
         settle_s=parse_duration(block.get("settle", 1.0)),
         outer_names=connect.names if in_url else frozenset(),
     )
-    if variant.is_many and variant.each is None:
-        raise Malformed("this upstream has no feed names, so `each` must say what a member of $topics is")
-    if (variant.batch is not None or variant.join is not None) and not variant.is_many:
+    if variant.is_many:
+        if variant.each is None:
+            raise Malformed("this upstream has no feed names, so `each` must say what a member of $topics is")
+        return variant
+    if block.get("batch") is not None or block.get("join") is not None:
         raise Malformed("`batch` and `join` need a message that holds $topics")
-    return variant
+    return replace(variant, batch=None, join=None)

@@ -51,7 +51,11 @@ class Problems:
         except Malformed as error:
             self.add(place, str(error))
 
+    def error(self) -> DialectError:
+        """All that was noted."""
+        return DialectError(tuple(self._found))
+
     def finish(self) -> None:
         """Raises DialectError if anything was noted."""
         if self._found:
-            raise DialectError(tuple(self._found))
+            raise self.error()
