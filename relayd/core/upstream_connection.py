@@ -27,16 +27,16 @@ from relayd.core.feed.outcome import (
 from relayd.core.upstream_effects import DialRequest, Effect, FeedSink, Loss, LossKind, Note, Ping, Send, printable
 from relayd.core.upstream_lanes import Lanes, Overrun
 from relayd.core.upstream_policy import UpstreamPolicy
+from relayd.core.upstream_repairs import RepairBudget
+from relayd.core.upstream_snapshots import Snapshots
 from relayd.core.upstream_states import Event
 from relayd.core.upstream_suspects import Suspects
 from relayd.core.upstream_topics import UPSTREAM, TopicLedger
 from relayd.core.upstream_watch import Watch
-from relayd.core.windows import SlidingWindow, Windows
+from relayd.core.windows import Windows
 
 T = TypeVar("T")
-
-REPAIRS_MOST, REPAIRS_SPAN_S = 3, 300.0
-"""research/feeds, fault 7: false gaps must not become endless reconnecting; beyond this a gap is only marked."""
+S = TypeVar("S")
 
 PING = b"relayd"
 
@@ -52,6 +52,8 @@ class Talk(Protocol[T]):
     def drop(self, topics: Sequence[T]) -> Sequence[Sending]: ...
     def retry(self, topics: Sequence[T]) -> Sequence[Sending]: ...
     def resubscribe(self, topics: Sequence[T]) -> Sequence[Sending]: ...
+    def snapshot(self, topic: T) -> Sequence[Sending]: ...
+    def refresh(self) -> Sequence[Sending]: ...
     def take_refused(self) -> Sequence[Fail[T]]: ...
     def is_confirmed(self, topic: T) -> bool: ...
     def heartbeat_every_s(self) -> float | None: ...
@@ -91,8 +93,11 @@ class Connection(Generic[T]):
         self._topics = topics
         self._sink = sink
         self._counters = counters
-        self._repairs: dict[T | None, SlidingWindow] = {}
+        self._repairs = RepairBudget()
         self._suspects: Suspects[T] = Suspects()
+        self._snapshots: Snapshots[T] = Snapshots(
+            talk.snapshot, lambda topic: policy.sequence_of(topics.fields_of(topic))
+        )
         self._notes: list[Note] = []
         self.lanes.answer(talk.open())
 
@@ -114,8 +119,8 @@ class Connection(Generic[T]):
 
     def refresh(self, topic: T, now: float) -> None:
         """Ask for a topic anew, for its snapshot."""
-        if self._may_repair(topic, now):
-            self._again([topic], now)
+        if self._repairs.take(topic, now):
+            self._begin_anew(topic, now)
 
     def summary(self, now: float) -> dict[str, object]:
         """What the line at its end says of it."""
@@ -150,18 +155,46 @@ class Connection(Generic[T]):
             self.data_from = now
         self.published += 1
         self._counters.published += 1
-        topics, sink = self._topics, self._sink
+        topics, sink, waiting = self._topics, self._sink, self._snapshots.waiting
         repair: Event | Loss | None = None
         if data.gap:
             self._counters.gaps += 1
         for topic in data.topics:
-            topics.data(topic)
             if data.gap:
                 sink.gap(topic, data.missed, UPSTREAM)
+            if topic in waiting or not topics.is_live(topic):
+                if self._joins(topic, data, now):
+                    continue
+                topics.data(topic)
             sink.publish(topic, data.payload, data.is_text, data.snapshot)
         if data.gap:
             repair = self._repair(data.repair, data.topics, now)
         return repair if repair is not None else Event.DATA
+
+    def _joins(self, topic: T, data: Data[T], now: float) -> bool:
+        """Whether it waits for a snapshot, or is one that was waited for: then what is to be published is."""
+        snapshots = self._snapshots
+        if topic not in snapshots.waiting:
+            if data.snapshot or not self._ask_snapshot(topic):
+                return False
+            self._topics.acked([topic])
+        if not data.snapshot:
+            snapshots.hold(topic, data)
+            return True
+        following = snapshots.join(topic, data)
+        if following is None:
+            self._resync([topic], now)
+            return True
+        self._topics.data(topic)
+        for one in (data, *following):
+            self._sink.publish(topic, one.payload, one.is_text, one.snapshot)
+        return True
+
+    def _ask_snapshot(self, topic: T) -> bool:
+        sendings = self._snapshots.ask(topic)
+        self.lanes.subscribe(sendings)
+        self.untended = self.untended or bool(sendings)
+        return bool(sendings)
 
     def _other(self, outcome: Outcome[T], now: float) -> Event | Loss | None:
         counters, topics = self._counters, self._topics
@@ -232,7 +265,10 @@ class Connection(Generic[T]):
         if control.do == "drain":
             self.next_url = control.url
             return Event.CLOSE
-        self._again(control.topics or None, now)
+        if control.do == "resync":
+            self._resync(control.topics, now)
+        else:
+            self._again(control.topics or None, now)
         return None
 
     def _repair(self, repair: str, topics: Sequence[T], now: float) -> Event | Loss | None:
@@ -240,23 +276,32 @@ class Connection(Generic[T]):
         if repair in ("", "mark"):
             return None
         self.untended = True
-        subjects: Sequence[T | None] = [None] if repair == "reconnect" else topics
-        allowed = [subject for subject in subjects if self._may_repair(subject, now)]
-        if len(allowed) < len(subjects):
-            self._notes.append(Note("gaps", {"repair": repair, "given_up": len(subjects) - len(allowed)}, warning=True))
-        if repair == "reconnect":
-            return Loss(LossKind.ASKED, text="messages of the connection are missing") if allowed else None
-        self._again([topic for topic in allowed if topic is not None], now)
+        if repair == "resync":
+            self._resync(topics, now)
+        elif repair == "resubscribe":
+            self._again(self._allowed(topics, repair, now), now)
+        elif self._allowed([None], repair, now):
+            return Loss(LossKind.ASKED, text="messages of the connection are missing")
         return None
 
-    def _may_repair(self, subject: T | None, now: float) -> bool:
-        window = self._repairs.get(subject)
-        if window is None:
-            window = self._repairs[subject] = SlidingWindow(REPAIRS_MOST, REPAIRS_SPAN_S)
-        return window.take(now)
+    def _resync(self, topics: Sequence[T], now: float) -> None:
+        """A fresh snapshot for each: asked for by itself if there is a way, else by subscribing anew."""
+        for topic in self._allowed(topics, "resync", now):
+            self._begin_anew(topic, now)
+
+    def _begin_anew(self, topic: T, now: float) -> None:
+        if self._topics.is_sent(topic) and not self._ask_snapshot(topic):
+            self._again([topic], now)
+
+    def _allowed(self, subjects: Sequence[S], repair: str, now: float) -> list[S]:
+        allowed, given_up = self._repairs.share(subjects, now)
+        if given_up:
+            self._notes.append(Note("gaps", {"repair": repair, "topics": given_up}, warning=True))
+        return allowed
 
     def _again(self, topics: Sequence[T] | None, now: float) -> None:
         if anew := self._topics.again(topics, now):
+            self._snapshots.forget(anew)
             self._ask(self._talk.resubscribe(anew), anew, now)
 
     # -- what goes
@@ -291,6 +336,7 @@ class Connection(Generic[T]):
 
     def _send_difference(self, now: float) -> None:
         if drops := self._topics.take_drops():
+            self._snapshots.forget(drops)
             self.lanes.subscribe(self._talk.drop(drops))
         if wants := self._topics.take_wants(now):
             self._ask(self._talk.want(wants), [wanted.topic for wanted in wants], now)

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from relayd.core import backoff
 from relayd.core.feed.dialect import Dialect
+from relayd.core.feed.sequence import Sequence
 from relayd.core.feed.spec import HeartbeatSpec, Reaction, ReconnectSpec, SilenceSpec
 from relayd.core.upstream_effects import Loss, LossKind
 
@@ -28,6 +29,10 @@ REFUSED: Literal["refused"] = "refused"
 
 #: HTTP statuses that mean something without a rule: 418 is Binance's ban.
 STATUS_DEFAULTS: Mapping[int, Verdict] = {401: REFUSED, 403: REFUSED, 418: "wait", 429: "wait"}
+
+
+def unnumbered(fields: Mapping[str, str]) -> None:
+    """No topic's messages are numbered."""
 
 
 def never(fields: Mapping[str, str]) -> None:
@@ -56,6 +61,8 @@ class UpstreamPolicy:
     """Close frame to the end of TCP, as for browsers."""
     subscribe_within_s: Callable[[Mapping[str, str]], float | None] = never
     """How long a sent topic of these fields may stay without an ack or data before it has failed; None = for ever."""
+    sequence_of: Callable[[Mapping[str, str]], Sequence | None] = unnumbered
+    """How the messages of a topic of these fields are numbered."""
     failed_again_s: float = 300.0
     """A failed topic is asked for again at this pace: guess, slow enough for any limit."""
     heartbeat: HeartbeatSpec | None = field(default_factory=HeartbeatSpec)
@@ -79,6 +86,7 @@ class UpstreamPolicy:
             "topics_in_url": dialect.topics_in_url,
             "change_s": dialect.settle_s,
             "subscribe_within_s": dialect.within_s,
+            "sequence_of": lambda fields: _sequence_of(dialect, fields),
             "heartbeat": dialect.heartbeat,
             "silence": dialect.silence,
             "reconnect": dialect.reconnect,
@@ -97,3 +105,7 @@ class UpstreamPolicy:
                 return rule
             return STATUS_DEFAULTS.get(loss.status, "retry")
         return REFUSED if loss.kind is LossKind.LOGIN else "retry"
+
+
+def _sequence_of(dialect: Dialect, fields: Mapping[str, str]) -> Sequence | None:
+    return next((one for one in dialect.sequences if not one.per_connection and one.applies.holds(fields)), None)

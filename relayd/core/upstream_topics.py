@@ -181,6 +181,21 @@ class TopicLedger(Generic[T]):
         """Sent on this connection, without an answer so far."""
         return [topic for topic, entry in self._entries.items() if entry.phase is Phase.SENT]
 
+    def is_live(self, topic: T) -> bool:
+        """Whether its data has come on this connection. On the way of every message."""
+        entry = self._entries.get(topic)
+        return entry is not None and entry.phase is Phase.LIVE
+
+    def is_sent(self, topic: T) -> bool:
+        """Whether it is wanted, and asked for on this connection."""
+        entry = self._entries.get(topic)
+        return entry is not None and not entry.leaving and entry.phase not in (Phase.WANTED, Phase.FAILED)
+
+    def fields_of(self, topic: T) -> Mapping[str, str]:
+        """The fields it was wanted with; none where nobody asked for it."""
+        entry = self._entries.get(topic)
+        return (entry.fields if entry is not None else None) or {}
+
     def is_unanswered(self, topic: T) -> bool:
         """Whether it is wanted, sent, and neither confirmed nor failed nor live."""
         entry = self._entries.get(topic)

@@ -8,6 +8,8 @@ import pytest
 
 from relayd.core.counters import UpstreamCounters
 from relayd.core.feed.outcome import Frame, HttpRequest
+from relayd.core.feed.path import parse_path
+from relayd.core.feed.sequence import Sequence
 from relayd.core.feed.spec import HeartbeatSpec, SilenceSpec
 from relayd.core.upstream_connection import Connection
 from relayd.core.upstream_effects import DialImpossible, Effect, Loss, LossKind, Note, Ping, Send
@@ -275,6 +277,7 @@ class RepairTests(ConnectionCase):
             assert self.tend() == ["-a", "+a"]
             self.says("a=2")
         assert self.says("a~1=3") is Event.DATA
+        assert self.says("a~1=3") is Event.DATA
         assert self.tend() == ["note gaps"]
         assert self.says("b~1=1") is Event.DATA
         assert self.tend() == ["-b", "+b"]
@@ -307,7 +310,7 @@ class RepairTests(ConnectionCase):
             self.connection.refresh("a", self.now)
         assert self.tend() == ["-a", "+a"] * 3
 
-    def test_nothing_to_ask_for(self) -> None:
+    def test_what_cannot_be_begun_anew(self) -> None:
         """A topic that is not there, or on its way out."""
         self.connect()
         self.connection.refresh("a", self.now)
@@ -401,3 +404,97 @@ class ProofTests(ConnectionCase):
             self.connect(TinyTalk(unasked=unasked), unasked=unasked, silence=SilenceSpec(data_s=60))
             self.tend()
             assert self.connection.next_deadline(stale=True) == deadline
+
+
+class FetchedSnapshotTests(ConnectionCase):
+    """A snapshot by HTTP, with deltas beside it."""
+
+    def begin(self) -> None:
+        sequence = Sequence(at=parse_path("n"), step=1)
+        self.connect(TinyTalk(fetched="a", repair="resync"), sequence_of=lambda fields: sequence)
+        for topic in "ab":
+            self.topics.want(topic, NO_FIELDS)
+        self.tend()
+        self.hub.read()
+
+    def replied(self, text: str) -> None:
+        self.connection.replied(text.encode(), 200, 7, self.now)
+
+    def test_the_first_one(self) -> None:
+        """Asked for with the first delta; published with what follows it, and then the topic is live."""
+        self.begin()
+        assert self.says("a=5") is Event.DATA
+        assert self.tend() == ["GET"]
+        self.says("a=6")
+        self.says("b=1")
+        assert self.hub.read() == ["b live", "b=1"]
+        assert self.topics.unconfirmed() == []
+        self.replied("a#5")
+        assert self.hub.read() == ["a live", "a#5", "a=6"]
+        self.says("a=7")
+        assert self.hub.read() == ["a=7"]
+        assert self.tend() == []
+
+    def test_one_that_is_too_old(self) -> None:
+        """Another is asked for, three times in all."""
+        self.begin()
+        self.says("a=5")
+        assert self.tend() == ["GET"]
+        for _ in range(3):
+            self.replied("a#3")
+            assert self.tend() == ["GET"]
+        self.replied("a#3")
+        self.replied("a#3")
+        assert self.tend() == ["note gaps"]
+
+    def test_one_that_failed(self) -> None:
+        """The conversation says so: `resync`."""
+        self.begin()
+        self.says("a=5")
+        self.tend()
+        assert self.says("do resync a") is None
+        assert self.tend() == ["GET"]
+        assert self.says("do resync b") is None
+        assert self.tend() == ["-b", "+b"]
+
+    def test_after_a_gap(self) -> None:
+        """The hole is marked, and a fresh one fetched; what comes meanwhile waits."""
+        self.begin()
+        self.says("a=5")
+        self.replied("a#5")
+        self.hub.read()
+        self.tend()
+        self.says("a~2=8")
+        assert self.tend() == ["GET"]
+        self.says("a=9")
+        assert self.hub.read() == ["a gap 2 upstream", "a=8"]
+        self.says("a~1=11")
+        assert self.hub.read() == ["a gap 1 upstream"]
+        assert self.tend() == ["GET"]
+        self.replied("a#10")
+        assert self.hub.read() == ["a#10", "a=11"]
+
+    def test_in_band_needs_no_question(self) -> None:
+        """A first message that is a snapshot is published at once."""
+        self.begin()
+        self.says("a#5")
+        assert self.hub.read() == ["a live", "a#5"]
+        assert self.tend() == []
+
+    def test_no_longer_wanted(self) -> None:
+        """What waited is forgotten with the topic."""
+        self.begin()
+        self.says("a=5")
+        self.tend()
+        self.topics.unwant("a")
+        assert self.tend() == ["-a"]
+        self.connection.refresh("a", self.now)
+        assert self.tend() == []
+        assert self.hub.read() == ["a forgotten"]
+
+    def test_for_a_newcomer(self) -> None:
+        """Fetched where it can be, without subscribing anew."""
+        self.begin()
+        self.says("a#5")
+        self.connection.refresh("a", self.now)
+        assert self.tend() == ["GET"]

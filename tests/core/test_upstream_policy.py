@@ -44,6 +44,7 @@ class VerdictTests:
         """Without `subscribe.within` a quiet topic is no fault."""
         assert UpstreamPolicy().subscribe_within_s is never
         assert never({"symbol": "BTC-USD"}) is None
+        assert UpstreamPolicy().sequence_of({"symbol": "BTC-USD"}) is None
 
 
 class DialectTests:
@@ -58,12 +59,14 @@ class DialectTests:
                 "topic": {"at": {"symbol": "s"}},
                 "subscribe": {"send": {"op": "$verb", "s": "$symbol"}, "within": 7.0},
                 "silence": {"any": 9.0},
+                "sequence": {"for": {"symbol": "BTC"}, "at": "n", "step": 1},
                 "limits": {"first_send": 5.0},
             }
         )
         policy = UpstreamPolicy.of(dialect, settle_s=12.0)
         assert policy.login_within_s == 4.0
         assert policy.subscribe_within_s({"symbol": "x"}) == 7.0
+        assert [policy.sequence_of({"symbol": symbol}) is not None for symbol in ("BTC", "x")] == [True, False]
         assert policy.silence.any_s == 9.0
         assert policy.first_send_s == 5.0
         assert policy.settle_s == 12.0

@@ -106,6 +106,9 @@ class AnswerTests(LedgerCase):
         assert self.ledger.unconfirmed() == ["a", "b"]
         self.ledger.acked(["a", "x"])
         assert [self.ledger.is_unanswered(topic) for topic in "abx"] == [False, True, False]
+        assert [self.ledger.is_sent(topic) for topic in "abx"] == [True, True, False]
+        assert [self.ledger.is_live(topic) for topic in "abx"] == [False, False, False]
+        assert [self.ledger.fields_of(topic) for topic in "ax"] == [{"name": "a"}, {}]
         assert (self.phases(), self.ledger.unconfirmed()) == ({"a": "confirmed", "b": "sent"}, ["b"])
         self.ledger.data("a")
         self.ledger.acked(["a"])

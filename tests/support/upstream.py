@@ -3,7 +3,8 @@
 The dialect, one text frame each: we say `+a,b` and `-a,b` to subscribe and unsubscribe, `!` to beat, `key` to log in;
 the upstream says `ok a,b`, `no a why`, `no ?` (without saying which), `a=payload`, `a#payload` (a snapshot),
 `a~3=payload` (three were missing), `lost 2`, `hi`, `in`, `out`, `beat`, `pong`, `ping 3` (wants three answers),
-`do drain`, `do drain ws://x/`, `do reconnect`, `do again a`, `held`. Lines of one frame are parts.
+`do drain`, `do drain ws://x/`, `do reconnect`, `do again a`, `do resync a`, `held`. Lines of one frame are parts;
+payloads that are numbers are numbered.
 """
 
 from __future__ import annotations
@@ -52,11 +53,13 @@ class TinyTalk:
         in_url: bool = False,
         repair: str = "mark",
         forbidden: str = "",
+        fetched: str = "",
         saved: Mapping[str, object] = NO_FIELDS,
         headers: Mapping[str, str] = NO_FIELDS,
         protocols: tuple[str, ...] = (),
     ) -> None:
-        """`forbidden` is a topic that cannot be asked for; `in_url` puts the topics into the URL."""
+        """`forbidden` is a topic that cannot be asked for, `fetched` one whose snapshot is fetched; `in_url` puts the
+        topics into the URL."""
         self.ready = not login
         self.subscribed: dict[str, bool] = {}
         """Topic -> confirmed."""
@@ -68,6 +71,7 @@ class TinyTalk:
         self._unasked, self._in_url = unasked, in_url
         self._repair = repair
         self._forbidden = forbidden
+        self._fetched = fetched
         self._refused: list[Fail[str]] = []
 
     def dial_request(self, url: str | None = None) -> DialRequest:
@@ -97,6 +101,12 @@ class TinyTalk:
 
     def resubscribe(self, topics: Sequence[str]) -> Sequence[Sending]:
         return [frame("-" + ",".join(topics)), *self.retry(topics)]
+
+    def snapshot(self, topic: str) -> Sequence[Sending]:
+        return [HttpRequest("GET", f"http://feed.example/{topic}", number=7)] if topic == self._fetched else []
+
+    def refresh(self) -> Sequence[Sending]:
+        return [HttpRequest("PUT", "http://feed.example/token", number=8)]
 
     def take_refused(self) -> Sequence[Fail[str]]:
         refused, self._refused = self._refused, []
@@ -151,6 +161,8 @@ class TinyTalk:
                 do, _, topic = rest.partition(" ")
                 if do == "again":
                     return Control("resubscribe", (topic,) if topic else ())
+                if do == "resync":
+                    return Control("resync", (topic,))
                 return Control("drain", url=topic or None) if do == "drain" else Control("reconnect")
             case "held":
                 return Held()
@@ -172,6 +184,7 @@ class TinyTalk:
             (name,),
             value.encode(),
             is_text,
+            seq=int(value) if value.isdigit() else None,
             snapshot=snapshot,
             gap=bool(missed),
             missed=int(missed) if missed else None,
