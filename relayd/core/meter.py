@@ -78,6 +78,7 @@ class FrameMeter:
         "_pongs",
         "_window_at",
         "open_since",
+        "reads_in_message",
     )
 
     def __init__(self, limits: MeterLimits) -> None:
@@ -92,6 +93,13 @@ class FrameMeter:
         self._lost_count = False  # a header was not WebSocket: frames can no longer be told apart
         #: When the first bytes of the message or frame under way came (monotonic seconds), None between messages.
         self.open_since: float | None = None
+        #: How many portions of it there have been.
+        self.reads_in_message = 0
+
+    @property
+    def is_inside_frame(self) -> bool:
+        """Whether the last portion ended in the middle of a frame."""
+        return self._left > 0 or self._header != b""
 
     def feed(self, data: bytes, now: float) -> Breach | None:
         """Count one portion. After a breach the connection is to be closed and the meter is spent."""
@@ -105,9 +113,11 @@ class FrameMeter:
             return None
         breach = self._read_frames(data)
         if not (self._in_message or self._left or self._header):
-            self.open_since = None
-        elif self.open_since is None:
-            self.open_since = now
+            self._close_message()
+        else:
+            self.reads_in_message += 1
+            if self.open_since is None:
+                self.open_since = now
         return breach
 
     def overdue(self, now: float) -> bool:
@@ -179,7 +189,11 @@ class FrameMeter:
     def _end_frame(self) -> None:
         if self._last_frame:
             self._in_message = self._last_frame = False
-            self.open_since = None
+            self._close_message()
+
+    def _close_message(self) -> None:
+        self.open_since = None
+        self.reads_in_message = 0
 
 
 def _header_size(header: bytes) -> int:

@@ -97,10 +97,30 @@ def chopped(protocol: Any) -> Any:
     return protocol
 
 
+class EchoDownstreamFactory(DownstreamFactory):
+    """The production factory, which agrees to permessage-deflate; what comes out of it is bounded as every message."""
+
+    def setProtocolOptions(self, **options: Any) -> None:
+        def accept(offers: list[Any]) -> PerMessageDeflateOfferAccept | None:
+            for offer in offers:
+                if isinstance(offer, PerMessageDeflateOffer):
+                    return PerMessageDeflateOfferAccept(offer, max_message_size=options["maxMessagePayloadSize"])
+            return None
+
+        super().setProtocolOptions(**options, perMessageCompressionAccept=accept)
+
+
 class EchoGuardFactory(GuardFactory):
     """The production guards; `chop` has them read byte by byte."""
 
-    def __init__(self, reactor: Any, monotonic: Callable[[], float] = time.monotonic, *, chop: bool = False) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        meter: MeterLimits = METER,
+        chop: bool = False,
+    ) -> None:
         hub = Hub(
             RouteTable(()),
             HubLimits(topics=0, topics_per_client=0, ring_bytes=0),
@@ -112,22 +132,19 @@ class EchoGuardFactory(GuardFactory):
         )
         numbers = count()
         clients = Clients(ListenerCounters(), monotonic)
-        echo = DownstreamFactory(
+        echo = EchoDownstreamFactory(
             clients,
             partial(EchoSession, hub),
             new_id=lambda: str(next(numbers)),
-            message_bytes=MESSAGE_BYTES,
+            message_bytes=meter.message_bytes,
             reactor=reactor,
-        )
-        echo.setProtocolOptions(
-            allowedOrigins=["*"], allowNullOrigin=True, perMessageCompressionAccept=self._accept_deflate
         )
         self.clients = clients
         self._chop = chop
         super().__init__(
             websocket=lambda head: echo,
             site=Site(notFound(), reactor=reactor),
-            settings=GuardSettings(meter=METER, admission=AdmissionLimits(ramp_s=0.0)),
+            settings=GuardSettings(meter=meter, admission=AdmissionLimits(ramp_s=0.0)),
             reactor=reactor,
             monotonic=monotonic,
             counters=GuardCounters(),
@@ -136,13 +153,6 @@ class EchoGuardFactory(GuardFactory):
     def buildProtocol(self, addr: Any) -> Any:
         guard = super().buildProtocol(addr)
         return chopped(guard) if self._chop else guard
-
-    @staticmethod
-    def _accept_deflate(offers: list[Any]) -> PerMessageDeflateOfferAccept | None:
-        for offer in offers:
-            if isinstance(offer, PerMessageDeflateOffer):
-                return PerMessageDeflateOfferAccept(offer, max_message_size=MESSAGE_BYTES)
-        return None
 
 
 class EchoOwner:

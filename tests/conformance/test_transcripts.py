@@ -6,20 +6,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 
-from relayd.io.transport import DirectTransport
 from tests.conformance import transcripts
 from tests.conformance.peers import EchoGuardFactory, EchoOwner, EchoUpstreamFactory
 from tests.conformance.suite import SHORT_CASES
 from tests.conformance.transcripts import Transcript, with_masks, without_masks
 from tests.support.portions import portions_of
+from tests.support.wire import connect
 
 KEY = b"\x37\xfa\x21\x3d"
 REQUEST = (
@@ -30,56 +28,6 @@ MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #: A message of 64 KiB byte by byte takes a second; the rest of the cases is short.
 BYTE_BY_BYTE_UP_TO = 10_000
 TRANSCRIPTS = [(role, each) for role in ("server", "client") for each in transcripts.load(role)]
-
-
-class Wire:
-    """The end of a connection: what was written, and whether it was ended. In place of Twisted's."""
-
-    producer, streamingProducer, connected = None, False, True
-
-    def __init__(self, _: Any) -> None:
-        self.written = bytearray()
-        self.ended = False
-
-    def write(self, data: bytes) -> None:
-        if not self.ended:
-            self.written += data
-
-    def loseConnection(self) -> None:
-        self.ended = True
-
-    abortConnection = loseConnection
-
-    def getPeer(self) -> IPv4Address:
-        return IPv4Address("TCP", "127.0.0.1", 5)
-
-    def setTcpNoDelay(self, _: bool) -> None: ...
-    def pauseProducing(self) -> None: ...
-
-
-class Socket:
-    """The kernel's side of it, for what is sent directly."""
-
-    def __init__(self) -> None:
-        self.wire: Wire | None = None
-
-    def send(self, data: bytes) -> int:
-        assert self.wire is not None
-        Wire.write(self.wire, data)
-        return len(data)
-
-
-class Transport(DirectTransport, Wire):
-    """A direct transport without a socket."""
-
-
-def connect(protocol: Any) -> Transport:
-    """Give the protocol a transport."""
-    socket = Socket()
-    transport: Any = Transport(socket)
-    socket.wire = transport
-    protocol.makeConnection(transport)
-    return transport
 
 
 def answered_by_server(transcript: Transcript, size: int) -> bytes:

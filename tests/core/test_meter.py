@@ -163,6 +163,27 @@ class OpenMessageTests:
         assert meter.open_since == 9.0
 
 
+class ReadsTests:
+    """In how many portions a message comes."""
+
+    def test_counts_portions_of_the_message_under_way(self) -> None:
+        """From one with its first portion; none between messages."""
+        meter = FrameMeter(LIMITS)
+        stream = frame(b"a", fin=False) + frame(b"b", CONTINUATION)
+        seen = []
+        for portion in portions_of(stream, 1):
+            meter.feed(portion, 1.0)
+            seen.append((meter.reads_in_message, meter.is_inside_frame))
+        assert seen == [*[(n, True) for n in range(1, 7)], (7, False), *[(n, True) for n in range(8, 14)], (0, False)]
+
+    def test_the_next_message_counts_anew(self) -> None:
+        """Also when it begins in the portion that ends the last."""
+        meter = FrameMeter(LIMITS)
+        meter.feed(frame(b"hello")[:6], 1.0)
+        meter.feed(frame(b"hello")[6:] + frame(b"world")[:9], 1.0)
+        assert (meter.reads_in_message, meter.is_inside_frame) == (1, True)
+
+
 class PortionTests:
     """Any stream, cut anywhere."""
 

@@ -479,6 +479,39 @@ class MeterTests:
         assert rig.sockets.made[0].breaches == []
 
 
+class GatherTests:
+    """A message in very many small reads."""
+
+    def test_small_reads_are_gathered(self) -> None:
+        """The first 64 go on as they come, then in portions of a kilobyte, the last with the end of the frame."""
+        rig = Rig()
+        guard, _ = rig.send(HANDSHAKE)
+        [behind] = rig.sockets.made
+        message = b"\x81\xfe\x27\x10\x00\x00\x00\x00" + b"a" * 10_000
+        for byte in portions_of(message, 1):
+            guard.dataReceived(byte)
+        received = behind.received[1:]
+        assert b"".join(received) == message
+        assert [len(each) for each in received] == [1] * 64 + [1024] * 9 + [728]
+
+    def test_the_next_message_goes_on_at_once(self) -> None:
+        """And what is gathered goes before a breach."""
+        rig = Rig()
+        guard, _ = rig.send(HANDSHAKE)
+        [behind] = rig.sockets.made
+        ping = b"\x89\x80\x00\x00\x00\x00"
+        for byte in portions_of(b"\x81\xfe\x00\xc8\x00\x00\x00\x00" + b"a" * 200 + b"\x81\x85", 1):
+            guard.dataReceived(byte)
+        assert [len(each) for each in behind.received[-4:]] == [1, 144, 1, 1]
+        guard.dataReceived(b"\x00\x00\x00\x00hello" + ping * 5 + b"\x01\xfe\x00\xc8\x00\x00\x00\x00")
+        for byte in portions_of(b"a" * 100, 1):
+            guard.dataReceived(byte)
+        before = b"".join(behind.received)
+        guard.dataReceived(b"a" * 100 + ping)
+        assert b"".join(behind.received) == before + b"a" * 137
+        assert behind.breaches == [CLOSE_POLICY]
+
+
 class LogTests:
     """What an operator reads."""
 
