@@ -1,0 +1,92 @@
+"""Whole feeds, from the simulated upstream to the bytes in the browser, each by its own relay.yaml."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import TestCase
+
+from tests.feedsim.profile import Profile
+from tests.feedsim.profiles.binance import Binance
+from tests.feedsim.profiles.bitfinex import Bitfinex
+from tests.feedsim.profiles.bitstamp import Bitstamp
+from tests.feedsim.profiles.coinbase import Coinbase
+from tests.feedsim.profiles.htx import Htx
+from tests.feedsim.profiles.kraken import Kraken
+from tests.feedsim.profiles.kucoin import Kucoin
+from tests.feedsim.profiles.okx import Okx
+from tests.feedsim.rig import Rig, eventually
+
+
+class FeedCase(TestCase):
+    """A relay in front of one simulated feed."""
+
+    timeout = 20
+    rig: Rig
+
+    def run_feed(self, profile: type[Profile], **how: object) -> Rig:
+        """Start both; they are stopped at the end."""
+        rig = Rig(profile, **how)  # type: ignore[arg-type]
+        rig.start()
+        self.addCleanup(rig.stop)
+        return rig
+
+    async def whole(self, profile: type[Profile], without: str = "") -> Rig:
+        """Subscribe, receive, lose the connection, come back: every byte and every loss is accounted for."""
+        rig = self.run_feed(profile)
+        keys = {topic: key for topic, key in rig.feed.topics.items() if topic != without}
+        browser = await rig.browse(list(keys))
+        await rig.subscribed(*keys.values())
+        for _ in range(3):
+            for key in keys.values():
+                rig.feed.publish(key)
+        await rig.caught_up(browser)
+        self.assertEqual(rig.unaccounted(browser), {})
+        rig.simulator.cut()
+        await eventually(lambda: not rig.simulator.open)
+        for key in keys.values():
+            rig.feed.publish(key)
+        await rig.subscribed(*keys.values())
+        for _ in range(2):
+            for key in keys.values():
+                rig.feed.publish(key)
+        await rig.caught_up(browser)
+        self.assertEqual(rig.unaccounted(browser), {})
+        self.assertEqual(rig.journal.offences, [])
+        self.assertEqual(len(rig.journal.connects), 2)
+        return rig
+
+
+class ExchangeTests(FeedCase):
+    """Exchanges."""
+
+    async def test_binance(self) -> None:
+        """Batches, a payload cut out of its envelope, five frames a second."""
+        await self.whole(Binance, without="binance/book/btcusdt")
+
+    async def test_coinbase(self) -> None:
+        """Signed, acked by the whole list, beaten by a companion."""
+        await self.whole(Coinbase)
+
+    async def test_kraken(self) -> None:
+        """An ack for each symbol."""
+        await self.whole(Kraken)
+
+    async def test_bitfinex(self) -> None:
+        """Ids that are learnt anew on each connection, data before the ack."""
+        await self.whole(Bitfinex)
+
+    async def test_okx(self) -> None:
+        """An ack for each argument, snapshots in the stream."""
+        await self.whole(Okx)
+
+    async def test_htx(self) -> None:
+        """Gzip, and pings that want their number back."""
+        await self.whole(Htx)
+
+    async def test_kucoin(self) -> None:
+        """A token for each connection, a welcome first."""
+        rig = await self.whole(Kucoin)
+        self.assertEqual([peer.state["token"] for peer in rig.simulator.open], ["t/2"])
+
+    async def test_bitstamp(self) -> None:
+        """One topic a message."""
+        await self.whole(Bitstamp)
