@@ -47,6 +47,8 @@ TOO_LATE: Mapping[State, str] = {
     State.LOGIN: "the login took too long",
     State.DRAINING: "our close was not answered",
 }
+AGE_JITTER = 0.1
+"""The share of `max_age` that a connection may end early, so that many do not end together."""
 NO_ANSWER = 503
 """The status by which a conversation hears of an HTTP request that came to nothing."""
 FIRST_SEND_TOO_LATE = "limits kept everything back for longer than limits.first_send"
@@ -99,6 +101,7 @@ class UpstreamSession(Generic[T]):
         self._sink = sink
         self._attempt: Attempt[T] = Attempt(policy, self.topics, converse, preparation)
         self._forget_cursor = forget_cursor
+        self._random = random
         self._windows = windows if windows is not None else Windows()
         self.redial = Redial(policy, self._windows, random)
         self._stopping = False
@@ -108,6 +111,8 @@ class UpstreamSession(Generic[T]):
         """By when the present step (connect, handshake, login, goodbye) must be over."""
         self._change_by = inf
         """When the topics in the URL are changed."""
+        self._ends_at = inf
+        """When the connection is too old."""
 
     # -- inputs: the daemon and demand
 
@@ -164,6 +169,7 @@ class UpstreamSession(Generic[T]):
         except DialImpossible as impossible:
             return self._give_up(Loss(LossKind.CONFIG, text=str(impossible)), now)
         self._step_by = now + self.policy.login_within_s
+        self._ends_at = now + self.policy.max_age_s * (1 - AGE_JITTER * self._random())
         self.counters.connected = 1
         self.counters.connects += 1
         note = Note("open", {"upstream": self.name, "attempts": self.redial.backoff.attempts + 1})
@@ -247,7 +253,7 @@ class UpstreamSession(Generic[T]):
         if self._url_changed and self._change_by == inf:
             return -inf
         stale = state in (State.STALE, State.LOGIN)
-        return min(self._step_by, self._change_by, self.connection.next_deadline(stale=stale))
+        return min(self._step_by, self._change_by, self._ends_at, self.connection.next_deadline(stale=stale))
 
     def tick(self, now: float) -> Effects:
         """Do all that is due."""
@@ -275,6 +281,8 @@ class UpstreamSession(Generic[T]):
             self._move(Event.DATA)
         if self._change_due(now):
             return self._goodbye(Event.CLOSE, "the topics in its URL changed", now)
+        if now >= self._ends_at:
+            return self._goodbye(Event.CLOSE, "it has reached connect.max_age", now)
         try:
             effects = connection.tend(now)
         except Overrun as overrun:
@@ -350,7 +358,7 @@ class UpstreamSession(Generic[T]):
         """Every connection and every attempt ends here, once."""
         connection, self.connection = self.connection, None
         self._attempt.end()
-        self._step_by = self._change_by = inf
+        self._step_by = self._change_by = self._ends_at = inf
         proved = connection is not None and connection.proved(now)
         if proved:
             self.redial.proved()
@@ -373,18 +381,12 @@ class UpstreamSession(Generic[T]):
         self.topics.lost()
         if refused:
             self.topics.refused(f"the upstream refused: {loss}")
-        note = self._note(connection, pause_s, refused=refused, expected=draining, now=now)
-        if self._stopping:
-            self._move(Event.STOP)
-        return [note]
-
-    def _note(
-        self, connection: Connection[T] | None, pause_s: float, *, refused: bool, expected: bool, now: float
-    ) -> Note:
+        event = "refused" if refused else "close" if draining or connection is not None else "unreachable"
         fields: dict[str, object] = {"upstream": self.name, "why": self.why}
         if connection is not None:
             fields |= connection.summary(now)
-        if self._wants_connection and not self._stopping:
+        if self._stopping:
+            self._move(Event.STOP)
+        elif self._wants_connection:
             fields["again_in_s"] = round(pause_s, 3) if pause_s < inf else "never"
-        event = "refused" if refused else "close" if expected or connection is not None else "unreachable"
-        return Note(event, fields, warning=not expected)
+        return [Note(event, fields, warning=not draining)]

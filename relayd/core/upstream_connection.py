@@ -94,6 +94,7 @@ class Connection(Generic[T]):
         self._sink = sink
         self._counters = counters
         self._repairs = RepairBudget()
+        self._refresh_at = inf
         self._suspects: Suspects[T] = Suspects()
         self._snapshots: Snapshots[T] = Snapshots(
             talk.snapshot, lambda topic: policy.sequence_of(topics.fields_of(topic))
@@ -109,6 +110,7 @@ class Connection(Generic[T]):
     def begin(self, now: float) -> None:
         """The login is done: the heart begins to beat, at the pace the upstream may have told in it."""
         self.watch.begin(self._talk.heartbeat_every_s(), now)
+        self._refresh_at = now + self._policy.refresh_s
 
     def proved(self, now: float) -> bool:
         """Whether it was a good one: enough data, or up for very long."""
@@ -314,6 +316,9 @@ class Connection(Generic[T]):
         topics, lanes = self._topics, self.lanes
         if self._talk.ready:
             topics.tick(now)
+            if now >= self._refresh_at:
+                self._refresh_at = now + self._policy.refresh_s
+                lanes.subscribe(self._talk.refresh())
             if halves := self._suspects.next_to_ask(topics.is_unanswered, now):
                 self._ask(self._talk.retry(halves), halves, now)
             if self._difference_due:
@@ -370,7 +375,7 @@ class Connection(Generic[T]):
             return deadline
         if self._difference_due:
             return -inf
-        return min(deadline, self._topics.next_deadline(), self._suspects.next_deadline())
+        return min(deadline, self._refresh_at, self._topics.next_deadline(), self._suspects.next_deadline())
 
 
 def _graver(one: Event | Loss | None, other: Event | Loss | None) -> Event | Loss | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Literal, TypeAlias
 
 from relayd.core import backoff
@@ -51,6 +52,10 @@ class UpstreamPolicy:
     """What is wanted stands in the URL: a change of it needs a new connection."""
     change_s: float = 1.0
     """How long such changes are gathered."""
+    max_age_s: float = inf
+    """A connection ends in good order at this age, or a little earlier."""
+    refresh_s: float = inf
+    """How often what was saved before the connection is fetched anew beside it."""
     connect_within_s: float = 15.0
     """Name, then TCP. DNS alone gets 5 s (research/reliability, table U), a SYN is sent three times within 10 s."""
     handshake_within_s: float = 10.0
@@ -92,6 +97,10 @@ class UpstreamPolicy:
             "reconnect": dialect.reconnect,
             "first_send_s": dialect.limits.first_send_s,
         }
+        if dialect.connect.max_age_s is not None:
+            values["max_age_s"] = dialect.connect.max_age_s
+        if dialect.connect.refresh is not None:
+            values["refresh_s"] = dialect.connect.refresh.every_s
         if dialect.login_within_s:
             values["login_within_s"] = dialect.login_within_s
         return cls(**{**values, **others})

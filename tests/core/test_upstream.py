@@ -557,6 +557,14 @@ class EndTests:
         assert feed.after(1) == ["dial"]
         assert feed.hub.read() == ["a=2", "a reconnecting"]
 
+    def test_too_old(self) -> None:
+        """At `max_age` or up to a tenth earlier, in good order, and then anew at once."""
+        feed = Dialogue(random=0.5, max_age_s=1000.0)
+        feed.live("a")
+        assert feed.after(949) == []
+        assert feed.after(2) == ["close"]
+        assert feed.lost(Loss(LossKind.CLOSED, code=1000)) == ["dial"]
+
     def test_told_to_reconnect(self) -> None:
         """`do: reconnect` is a loss."""
         feed = Dialogue()

@@ -358,6 +358,14 @@ class SendingTests(ConnectionCase):
         self.now = 120.0
         assert self.tend() == ["!"]
 
+    def test_what_was_saved_is_fetched_anew(self) -> None:
+        """Beside the connection, every so often."""
+        self.connect(refresh_s=1800.0)
+        assert self.connection.next_deadline(stale=False) == 1900
+        self.now = 1900.0
+        assert self.tend() == ["PUT"]
+        assert self.connection.next_deadline(stale=False) == 3700
+
     def test_pongs_count(self) -> None:
         """The upstream's pings are answered at once, and the answers use up the limit."""
         self.connect(windows=Windows(send=SlidingWindow(1, 10)))

@@ -54,7 +54,11 @@ class DialectTests:
         """Its specs, its durations, and what is no part of it."""
         dialect = build_dialect(
             {
-                "connect": {"url": "wss://feed.example/"},
+                "connect": {
+                    "url": "wss://feed.example/",
+                    "max_age": 80000.0,
+                    "refresh": {"every": 1800.0, "http": {"method": "PUT", "url": "https://feed.example/"}},
+                },
                 "login": [{"send": {"op": "auth"}, "expect": {"op": "ready"}, "within": 4.0}],
                 "topic": {"at": {"symbol": "s"}},
                 "subscribe": {"send": {"op": "$verb", "s": "$symbol"}, "within": 7.0},
@@ -65,6 +69,7 @@ class DialectTests:
         )
         policy = UpstreamPolicy.of(dialect, settle_s=12.0)
         assert policy.login_within_s == 4.0
+        assert (policy.max_age_s, policy.refresh_s) == (80000.0, 1800.0)
         assert policy.subscribe_within_s({"symbol": "x"}) == 7.0
         assert [policy.sequence_of({"symbol": symbol}) is not None for symbol in ("BTC", "x")] == [True, False]
         assert policy.silence.any_s == 9.0
