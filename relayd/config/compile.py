@@ -12,6 +12,7 @@ from relayd.core.feed.path import parse_path
 from relayd.core.routes import Delivery, Form, Mode, Route
 from relayd.core.topic import TopicTemplate
 
+
 def compile_routes(config: model.Config) -> list[Route]:
     """The routes of a file that has been checked, in its order."""
     return [compile_route(route, config.upstreams[route.upstream]) for route in config.routes]
