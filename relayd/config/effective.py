@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from relayd.config.compile import has_deltas
+from relayd.config.check.deltas import deltas_of
+from relayd.config.check.values import Fit
 from relayd.config.expressions import CodeRange, Hours
 from relayd.config.model import Config, Route, Upstream
 from relayd.config.model.block import Block
@@ -52,7 +53,7 @@ def _upstream(upstream: Upstream) -> dict[str, Any]:
 def _route(route: Route, upstream: Upstream) -> dict[str, Any]:
     data = _block(route)
     if route.deliver.mode is None:
-        data["deliver"] = {"mode": "lossless" if has_deltas(route, upstream) else "queue", **data["deliver"]}
+        data["deliver"] = {"mode": "lossless" if deltas_of(route, upstream) is Fit.ALL else "queue", **data["deliver"]}
     return data
 
 
