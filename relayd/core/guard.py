@@ -79,10 +79,11 @@ class GuardSettings:
     meter: MeterLimits = field(default_factory=MeterLimits)
     admission: AdmissionLimits = field(default_factory=AdmissionLimits)
     body_bytes: int = 64 * 1024  # of a POST; limits.message
-    head_within_s: float = 10.0  # from the connection's first moment to the end of its head, TLS and PROXY included
+    request_within_s: float = 10.0  # from the connection's first moment to its whole request, TLS and PROXY included
     pressed_within_s: float = 5.0  # the same while half of `pending` are waiting
-    linger_s: float = 2.0  # how long a refused client has for reading the answer
-    pending: int = 4_096  # connections without a complete head; the oldest goes (nginx has 512 by default)
+    stalled_after_s: float = 10.0  # a client that takes nothing of an answer for so long is cut (deliver.slow_after)
+    linger_s: float = 2.0  # how long a refused client has for reading why
+    pending: int = 4_096  # connections without a whole request; the oldest goes (nginx has 512 by default)
     pending_per_address: int = 64  # of them from one address; trusted proxies excepted
 
 
@@ -103,6 +104,9 @@ class GuardCounters:
     )
     evicted: int = field(
         default=0, metadata={"kind": "counter", "meaning": "half-sent requests that gave way to newer ones"}
+    )
+    stalled: int = field(
+        default=0, metadata={"kind": "counter", "meaning": "HTTP clients cut because they did not take their answer"}
     )
     unproxied: int = field(
         default=0, metadata={"kind": "counter", "meaning": "connections without a good PROXY header"}

@@ -113,8 +113,11 @@ BODY_TOO_LARGE: Final = HttpRefusal(
 BAD_VERSION: Final = HttpRefusal(
     505, "bad_request", "http_version", "HTTP/1.1 is served here, and a WebSocket needs it"
 )
-HEAD_TIMEOUT: Final = HttpRefusal(
-    408, "bad_request", "head_timeout", "the request head was not complete in time (10 s, 5 s under pressure)"
+REQUEST_TIMEOUT: Final = HttpRefusal(
+    408,
+    "bad_request",
+    "request_timeout",
+    "the request, head and body, was not complete in time (10 s, 5 s under pressure)",
 )
 
 # The WebSocket handshake (RFC 6455 4.2).

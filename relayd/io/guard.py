@@ -74,7 +74,7 @@ class GuardFactory(ServerFactory):
         self._pending: Pending[Guard] = Pending(
             capacity=settings.pending,
             per_key=settings.pending_per_address,
-            within_s=settings.head_within_s,
+            within_s=settings.request_within_s,
             pressed_within_s=settings.pressed_within_s,
         )
         self._lingering: Pending[Guard] = Pending(
@@ -83,12 +83,13 @@ class GuardFactory(ServerFactory):
             within_s=settings.linger_s,
             pressed_within_s=settings.linger_s,
         )
+        self._answering: dict[Guard, None] = {}  # with a request at the site
         self._open_messages: dict[Guard, None] = {}
         self._guards = 0  # connections that are not lost
 
     @property
     def pending(self) -> int:
-        """Connections whose head is not complete."""
+        """Connections whose request is not whole."""
         return len(self._pending)
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
@@ -121,10 +122,13 @@ class GuardFactory(ServerFactory):
             self._call = None
 
     def sweep(self, now: float) -> None:
-        """End what is overdue: half-sent heads, answers that nobody takes, messages that do not end."""
+        """End what is overdue: half-sent requests, answers that nobody takes, messages that do not end."""
         for guard in self._pending.take_overdue(now):
-            guard.head_overdue()
+            guard.request_overdue()
         for guard in self._lingering.take_overdue(now):
+            guard.drop()
+        for guard in [guard for guard in self._answering if guard.is_stalled(now)]:
+            self.counters.stalled += 1
             guard.drop()
         for guard in [guard for guard in self._open_messages if guard.meter is not None and guard.meter.overdue(now)]:
             guard.message_overdue()
@@ -163,6 +167,10 @@ class GuardFactory(ServerFactory):
         """
         return None if self.settings.trusted_proxies.trusts(guard.peer) else client_key(guard.peer)
 
+    def answering(self, guard: Guard) -> None:
+        """A connection has a request at the site."""
+        self._answering[guard] = None
+
     def watch(self, guard: Guard, is_open: bool) -> None:
         """A message of this connection is under way, or none is."""
         if is_open:
@@ -175,6 +183,7 @@ class GuardFactory(ServerFactory):
         self._guards -= 1
         self.admission.sockets -= 1
         self.settle(guard)
+        self._answering.pop(guard, None)
         self._open_messages.pop(guard, None)
         if guard.admitted:
             guard.admitted = False

@@ -18,7 +18,8 @@ from relayd.core.guard import Handshake, Plain, judge
 from relayd.core.head import HeadParser, RequestHead
 from relayd.core.meter import FrameMeter
 from relayd.core.proxy_protocol import NotProxied, ProxyParser
-from relayd.core.refusal import HEAD_TIMEOUT, INTERNAL, HttpRefusal
+from relayd.core.refusal import INTERNAL, REQUEST_TIMEOUT, HttpRefusal
+from relayd.io.transport import DirectTransport, find_direct
 
 if TYPE_CHECKING:
     from relayd.io.guard import GuardFactory
@@ -59,6 +60,7 @@ class Guard(Protocol):
         self._head: HeadParser | None = HeadParser(factory.settings.head)
         self._behind: Any = None  # the protocol that has the connection now
         self._body_left_bytes = 0
+        self._stall: StallWatch | None = None
         self._gathered = b""  # small reads that wait for more, after the first of a message
         self._has_spoken = False
 
@@ -130,17 +132,20 @@ class Guard(Protocol):
         if isinstance(target, HttpRefusal):
             self._turn_away(head, target)
             return
-        factory.settle(self)
         self._head = None
         self._behind = target.buildProtocol(_address_of(self.client, self.transport.getPeer()))
         if isinstance(purpose, Plain):
             self.state = GuardState.PLAIN
             self._body_left_bytes = purpose.body_bytes
+            self._stall = StallWatch(self.transport, settings.stalled_after_s)
             factory.counters.http_requests += 1
+            factory.answering(self)
         else:
             self.state = GuardState.WEBSOCKET
             factory.counters.handshakes += 1
             self.meter = FrameMeter(getattr(target, "meter_limits", settings.meter))
+        if not self._body_left_bytes:
+            factory.settle(self)
         self._behind.makeConnection(self.transport)
         self._behind.dataReceived(purpose.clean)
         if rest:
@@ -150,6 +155,8 @@ class Guard(Protocol):
         body = data[: self._body_left_bytes]
         if body:
             self._body_left_bytes -= len(body)
+            if not self._body_left_bytes:
+                self.factory.settle(self)
             self._behind.dataReceived(body)
 
     def _frames(self, data: bytes) -> None:
@@ -196,14 +203,16 @@ class Guard(Protocol):
         hang_up = self.transport.loseWriteConnection if has_halves else self.transport.loseConnection
         hang_up()
 
-    def head_overdue(self) -> None:
-        """The head did not come in time: say so, unless nothing came at all (browsers open connections ahead of
-        need).
-        """
-        if self._has_spoken and self.state is GuardState.HEAD:
-            self.refuse(HEAD_TIMEOUT)
+    def request_overdue(self) -> None:
+        """The request did not come in time: say so, unless nothing came at all (browsers connect ahead of need)."""
+        if self._has_spoken and self.state is not GuardState.PROXY:
+            self.refuse(REQUEST_TIMEOUT)
         else:
             self.drop()
+
+    def is_stalled(self, now: float) -> bool:
+        """Whether the client has taken nothing of its answer for too long."""
+        return self._stall is not None and self._stall.is_stalled(now)
 
     def message_overdue(self) -> None:
         """A message was under way for too long."""
@@ -212,7 +221,7 @@ class Guard(Protocol):
     def drop(self) -> None:
         """End the connection without a word."""
         self.state = GuardState.SILENCE
-        self._proxy = self._head = None
+        self._proxy = self._head = self._stall = None
         self.factory.settle(self)
         self.transport.abortConnection()
 
@@ -246,6 +255,30 @@ class Guard(Protocol):
                 self.transport.abortConnection()
         elif state is not GuardState.LOST:
             self.drop()
+
+
+class StallWatch:
+    """Looks now and then whether a client takes what is written to it. Never stalled where no direct transport is."""
+
+    def __init__(self, transport: Any, stalled_after_s: float) -> None:
+        try:
+            self._direct: DirectTransport | None = find_direct(transport)
+        except TypeError:
+            self._direct = None
+        self._stalled_after_s = stalled_after_s
+        self._drained_bytes = 0
+        self._since: float | None = None
+
+    def is_stalled(self, now: float) -> bool:
+        """Whether something is buffered, and nothing of it was taken since a look `stalled_after_s` ago or longer."""
+        direct = self._direct
+        if direct is None or not direct.buffered_bytes:
+            self._since = None
+            return False
+        if self._since is None or direct.drained_bytes != self._drained_bytes:
+            self._drained_bytes = direct.drained_bytes
+            self._since = now
+        return now - self._since >= self._stalled_after_s
 
 
 _INPUTS: Final[dict[GuardState, Callable[[Guard, bytes], None]]] = {

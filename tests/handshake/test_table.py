@@ -49,7 +49,7 @@ class TableTests:
         """300 cases at least, no two alike, of every refusal that a handshake can get."""
         assert len(CASES) >= 300
         assert max(Counter(case.head for case in CASES).values()) == 1
-        for_others = {"bad_length", "body_too_large", "head_timeout", "method", "no_origin", "connections"}
+        for_others = {"bad_length", "body_too_large", "request_timeout", "method", "no_origin", "connections"}
         for_others |= {"per_address", "handshakes", "draining", "internal"}
         assert {case.answer for case in CASES} == (BY_LABEL.keys() | {OK}) - for_others
 

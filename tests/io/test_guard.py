@@ -25,6 +25,7 @@ from relayd.core.meter import MeterLimits
 from relayd.core.refusal import NO_WEBSOCKET_HERE
 from relayd.io.guard import SWEEP_EVERY_S, GuardCounters, GuardFactory, GuardSettings, HttpRefusal, RequestHead
 from tests.support.portions import portions_of
+from tests.support.wire import connect
 
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -353,6 +354,49 @@ class DeadlineTests:
         rig.pass_time(10.0)
         assert socket.aborted
         assert not socket.value()
+
+    @pytest.mark.parametrize("size", [1, 1 << 20])
+    def test_half_a_body(self, size: int) -> None:
+        """The deadline is of the request, body and all; with the last byte of the body it is over."""
+        post = b"POST /topics/a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
+        rig = Rig()
+        guard, socket = rig.send(post + b"hell", size)
+        _, fine = rig.send(post + b"hello", size)
+        assert rig.factory.pending == 1
+        rig.pass_time(10.0)
+        assert status(socket) == 408
+        assert not fine.value()
+        lose(guard)
+        assert rig.site.made[0].lost == 1
+
+    def test_an_answer_that_nobody_takes(self) -> None:
+        """Ten seconds without a byte taken; one is enough for ten more; TLS or not is the same below."""
+        rig = Rig()
+        guard = rig.factory.buildProtocol(None)
+        direct: Any = connect(guard)
+        guard.dataReceived(GET)
+        direct.buffered_bytes = 5000
+        rig.pass_time(9.0)
+        direct.drained_bytes = 1
+        rig.pass_time(10.0)
+        assert not direct.ended
+        rig.pass_time(0.5)
+        assert direct.ended
+        assert rig.factory.counters.stalled == 1
+
+    def test_an_answer_that_is_taken(self) -> None:
+        """Waiting for a slow answer is not stalling, and a rest that was taken in time is forgotten."""
+        rig = Rig()
+        guard = rig.factory.buildProtocol(None)
+        direct: Any = connect(guard)
+        guard.dataReceived(GET)
+        rig.pass_time(30.0)
+        for _ in range(3):
+            direct.buffered_bytes = 5000
+            rig.pass_time(9.0)
+            direct.buffered_bytes = 0
+            rig.pass_time(1.0)
+        assert not direct.ended
 
     def test_pressure(self) -> None:
         """More than half the room taken: five seconds."""
