@@ -87,7 +87,8 @@ class Connection(Generic[T]):
         """There may be something to send."""
         self.next_url: str | None = None
         """Where the next connection goes, if a `drain` said so."""
-        self.received = self.published = self.sent = 0
+        self._received_before, self._published_before = counters.received, counters.published
+        self.sent = 0
         self._talk = talk
         self._policy = policy
         self._topics = topics
@@ -128,8 +129,8 @@ class Connection(Generic[T]):
         """What the line at its end says of it."""
         return {
             "open_s": round(now - self.open_at, 3),
-            "received": self.received,
-            "published": self.published,
+            "received": self._counters.received - self._received_before,
+            "published": self._counters.published - self._published_before,
             "sent": self.sent,
         }
 
@@ -137,13 +138,13 @@ class Connection(Generic[T]):
 
     def message(self, payload: bytes, is_text: bool, now: float) -> Event | Loss | None:
         """A whole message: published before this returns, where it is data."""
-        self.received += 1
-        self._counters.received += 1
-        self._counters.received_bytes += len(payload)
-        self.watch.frame(now)
+        counters = self._counters
+        counters.received += 1
+        counters.received_bytes += len(payload)
         outcome = self._talk.message(payload, is_text)
         if type(outcome) is Data:
             return self._data(outcome, now)
+        self.watch.frame(now)
         return self._other(outcome, now)
 
     def replied(self, body: bytes, status: int, number: int, now: float) -> Event | Loss | None:
@@ -153,9 +154,6 @@ class Connection(Generic[T]):
     def _data(self, data: Data[T], now: float) -> Event | Loss | None:
         self.watch.data(now)
         self.data_at = now
-        if self.data_from == inf:
-            self.data_from = now
-        self.published += 1
         self._counters.published += 1
         topics, sink, waiting = self._topics, self._sink, self._snapshots.waiting
         repair: Event | Loss | None = None
@@ -165,6 +163,7 @@ class Connection(Generic[T]):
             if data.gap:
                 sink.gap(topic, data.missed, UPSTREAM)
             if topic in waiting or not topics.is_live(topic):
+                self.data_from = min(self.data_from, now)
                 if self._joins(topic, data, now):
                     continue
                 topics.data(topic)

@@ -52,8 +52,10 @@ class Watch:
         self._answer_by = inf
 
     def data(self, now: float) -> None:
-        """Data came."""
-        self._data_at = now
+        """A frame came, and it was data."""
+        self._any_at = self._data_at = now
+        if self._any_answers:
+            self._answer_by = inf
 
     def expect_data(self, expected: bool, now: float) -> None:
         """Something is subscribed (or nothing any more): from now on a silence means something."""

@@ -69,6 +69,7 @@ class HeartbeatTests:
         watch.begin(20, 0.0)
         assert watch.beat_due(20)
         watch.frame(21)
+        watch.data(22)
         assert watch.dead(30) == "no answer to a heartbeat within heartbeat.within"
         watch.answered()
         assert watch.dead(30) is None
