@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -21,6 +22,8 @@ SWITCH: Final = str | bool | None | UnsetType
 """What is compared with true or false: not together with numbers, since 1 and true would be the same key."""
 SLICE: Final = Raw | UnsetType
 
+# Keys that msgspec does not take for the name of an attribute.
+_UNNAMEABLE = re.compile(r'[\x00-\x1f"\\]')
 # A position far behind what feeds use; the array is read up to it in every message (guess).
 _WIDEST_ARRAY = 64
 
@@ -58,6 +61,8 @@ class Node:
         if all(isinstance(part, str) for part in self.children):
             members = [(attribute(part), *child.member()) for part, child in self.children.items()]
             names = {attribute(part): str(part) for part in self.children}
+            if any(_UNNAMEABLE.search(name) for name in names.values()):
+                raise NotCompiled
             return msgspec.defstruct("Table", members, frozen=True, rename=names)
         if not all(isinstance(part, int) for part in self.children):
             raise NotCompiled
