@@ -1,8 +1,8 @@
 """Topics, the templates that make them, and the patterns that match them.
 
-A topic is a `/`-separated path such as `market/ticker/BTC-USD`. It is the same string in JSON, in a URL path and in a query:
-whatever a feed calls its things, a segment holds only `A-Z a-z 0-9 . _ : @ -` and the escape `~XX` (upper-case hex of one
-UTF-8 byte), so nothing is ever encoded twice. Kraken's `BTC/USD` is the segment `BTC~2FUSD`.
+A topic is a `/`-separated path such as `market/ticker/BTC-USD`. It is the same string in JSON, in a URL path and in a
+query: whatever a feed calls its things, a segment holds only `A-Z a-z 0-9 . _ : @ -` and the escape `~XX` (upper-case
+hex of one UTF-8 byte), so nothing is ever encoded twice. Kraken's `BTC/USD` is the segment `BTC~2FUSD`.
 
 A template (`market/ticker/$symbol`) belongs to a route; each `$field` is one whole segment.
 A pattern (`market/*/BTC-USD`, `market/**`) belongs to a browser; `*` is one segment, a trailing `**` the rest.
@@ -28,7 +28,7 @@ _FIELD = re.compile(r"\$([a-z_][a-z0-9_]*)")
 
 
 class TopicError(ValueError):
-    """A topic, a template or a pattern that does not follow the grammar; the text says what and what to write instead."""
+    """A topic, a template or a pattern against the grammar; the text says what is wrong and what to write instead."""
 
 
 def escape(value: str) -> str:
@@ -50,8 +50,8 @@ def escape(value: str) -> str:
 def unescape(segment: str) -> str:
     """The field value that a segment stands for; the inverse of `escape`.
 
-    Raises TopicError when the segment is not the escape of any value (bad grammar, bytes that are not UTF-8, or a spelling
-    that `escape` would not have chosen: one value has exactly one topic).
+    Raises TopicError when the segment is not the escape of any value (bad grammar, bytes that are not UTF-8, or a
+    spelling that `escape` would not have chosen: one value has exactly one topic).
     """
     if not _SEGMENT.fullmatch(segment):
         raise TopicError("a topic segment holds A-Z a-z 0-9 . _ : @ - and ~XX (upper-case hex of a UTF-8 byte)")
@@ -138,7 +138,7 @@ class TopicTemplate:
         return values
 
     def render(self, fields: Mapping[str, str]) -> str:
-        """The topic of these fields. Raises KeyError for a missing field, TopicError for an empty or too long result."""
+        """The topic of these fields. Raises KeyError for a missing field, TopicError for an empty or too long one."""
         name = "/".join(escape(fields[part[1:]]) if part[0] == "$" else part for part in self.segments)
         if len(name) > MAX_TOPIC_BYTES:
             raise TopicError(f"a topic has at most {MAX_TOPIC_BYTES} characters")

@@ -174,7 +174,9 @@ class PatternTests:
         """One segment, or all the rest."""
         assert TopicPattern.parse(pattern).matches(topic) is expected
 
-    @pytest.mark.parametrize(("text", "why"), [("**/a", "only at the end"), ("a/b*", "one whole segment"), ("a b", "holds")])
+    @pytest.mark.parametrize(
+        ("text", "why"), [("**/a", "only at the end"), ("a/b*", "one whole segment"), ("a b", "holds")]
+    )
     def test_bad(self, text: str, why: str) -> None:
         """A wildcard is a whole segment."""
         with pytest.raises(TopicError, match=why):

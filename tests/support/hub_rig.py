@@ -1,8 +1,8 @@
 """A hub with readers whose sockets obey, and a client that believes nothing.
 
-`Rig` owns the clock and the pretended reactor. `FakeSink` is a socket with a room that the test chooses. `Client` decodes
-what a sink took and holds the promises of the protocol against it: per topic the offsets rise, nothing comes twice,
-and every offset that is missing was announced.
+`Rig` owns the clock and the pretended reactor. `FakeSink` is a socket with a room that the test chooses. `Client`
+decodes what a sink took and holds the promises of the protocol against it: per topic the offsets rise, nothing comes
+twice, and every offset that is missing was announced.
 """
 
 from __future__ import annotations
