@@ -9,10 +9,15 @@ from tests.feedsim.profiles.binance import Binance
 from tests.feedsim.profiles.bitfinex import Bitfinex
 from tests.feedsim.profiles.bitstamp import Bitstamp
 from tests.feedsim.profiles.coinbase import Coinbase
+from tests.feedsim.profiles.graphql import Graphql
+from tests.feedsim.profiles.homeassistant import HomeAssistant
 from tests.feedsim.profiles.htx import Htx
+from tests.feedsim.profiles.jetstream import Jetstream
+from tests.feedsim.profiles.kabu import Kabu
 from tests.feedsim.profiles.kraken import Kraken
 from tests.feedsim.profiles.kucoin import Kucoin
 from tests.feedsim.profiles.okx import Okx
+from tests.feedsim.profiles.wamp import Wamp
 from tests.feedsim.rig import Rig, eventually
 
 
@@ -90,3 +95,39 @@ class ExchangeTests(FeedCase):
     async def test_bitstamp(self) -> None:
         """One topic a message."""
         await self.whole(Bitstamp)
+
+
+class OtherFeedTests(FeedCase):
+    """What is no exchange."""
+
+    async def test_kabu(self) -> None:
+        """Subscribed by HTTP, with one token for all connections."""
+        rig = await self.whole(Kabu)
+        self.assertEqual(rig.feed.tokens, 1)
+
+    async def test_homeassistant(self) -> None:
+        """It speaks first, and sends under our own ids; several messages in one frame are several publications."""
+        rig = await self.whole(HomeAssistant)
+        both = await rig.browse(["home/state_changed/sensor.power"])
+        rig.feed.coalesce("state_changed", 3)
+        await eventually(lambda: len(both.received("home/state_changed/sensor.power")) == 3)
+        asked = [text for text in rig.journal.texts(2) if "subscribe_events" in text]
+        self.assertEqual(len(asked), 2)
+
+    async def test_graphql(self) -> None:
+        """Ids that we choose; what it ends is asked for again."""
+        rig = await self.whole(Graphql)
+        rig.feed.complete("power")
+        await rig.subscribed()
+        rig.feed.ping()
+        await eventually(lambda: '{"type":"pong"}' in rig.journal.texts(2))
+
+    async def test_wamp(self) -> None:
+        """A ticket, then ids that the router tells."""
+        await self.whole(Wamp)
+
+    async def test_jetstream(self) -> None:
+        """Topics in the URL; what happened meanwhile is replayed, and nothing twice."""
+        rig = await self.whole(Jetstream)
+        self.assertNotIn("cursor", rig.journal.connects[0].target)
+        self.assertIn("cursor=", rig.journal.connects[1].target)
