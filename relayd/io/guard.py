@@ -31,6 +31,7 @@ from relayd.core.head import RequestHead
 from relayd.core.pending import Pending
 from relayd.core.refusal import HttpRefusal
 from relayd.io.guard_connection import Guard
+from relayd.io.proxied import Proxied
 
 __all__ = ["GuardCounters", "GuardFactory", "GuardSettings", "HttpRefusal", "RequestHead"]
 
@@ -71,7 +72,7 @@ class GuardFactory(ServerFactory):
         self._reactor = reactor
         self._call: IDelayedCall | None = None
         self._is_listening = False
-        self._pending: Pending[Guard] = Pending(
+        self._pending: Pending[Guard | Proxied] = Pending(
             capacity=settings.pending,
             per_key=settings.pending_per_address,
             within_s=settings.request_within_s,
@@ -93,9 +94,14 @@ class GuardFactory(ServerFactory):
         return len(self._pending)
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """A guard for a new connection."""
+        """A guard for a new connection. Over TLS the PROXY header stands before TLS: relayd/io/proxied.py."""
+        if self.settings.proxy_protocol and not self.settings.secure:
+            return Proxied(self, self._guard, addr)
+        return self._guard(addr)
+
+    def _guard(self, addr: IAddress | None) -> Guard:
         self.counters.accepted += 1
-        return Guard(self)
+        return Guard(self, addr)
 
     def startFactory(self) -> None:
         """The site may keep timers and a log; from here on deadlines are looked at."""
@@ -139,21 +145,22 @@ class GuardFactory(ServerFactory):
 
     # Bookkeeping of the guards, called by them.
 
-    def expect(self, guard: Guard) -> None:
+    def expect(self, guard: Guard | Proxied) -> None:
         """A connection is there and has said nothing yet; where too many are so, the oldest gives way."""
         self._guards += 1
         self.admission.sockets += 1
-        leaving = self._pending.add(guard, self._key_of(guard), self.monotonic())
+        leaving: Guard | Proxied | None = self._pending.add(guard, self._key_of(guard), self.monotonic())
         if leaving is None and self.admission.is_crowded:
             leaving = self._lingering.oldest or self._pending.oldest
         if leaving is not None:
             self.counters.evicted += 1
             leaving.drop()
 
-    def settle(self, guard: Guard) -> None:
+    def settle(self, guard: Guard | Proxied) -> None:
         """A connection is no longer waited for."""
         self._pending.discard(guard)
-        self._lingering.discard(guard)
+        if isinstance(guard, Guard):
+            self._lingering.discard(guard)
 
     def linger(self, guard: Guard) -> None:
         """A refused connection gets a moment to read why."""
@@ -161,7 +168,7 @@ class GuardFactory(ServerFactory):
         if leaving is not None:
             leaving.drop()
 
-    def _key_of(self, guard: Guard) -> str | None:
+    def _key_of(self, guard: Guard | Proxied) -> str | None:
         """By what connections are counted before it is known who asks: all clients of a proxy have the proxy's
         address.
         """
@@ -178,11 +185,13 @@ class GuardFactory(ServerFactory):
         else:
             self._open_messages.pop(guard, None)
 
-    def forget(self, guard: Guard) -> None:
+    def forget(self, guard: Guard | Proxied) -> None:
         """A connection is gone."""
         self._guards -= 1
         self.admission.sockets -= 1
         self.settle(guard)
+        if isinstance(guard, Proxied):
+            return
         self._answering.pop(guard, None)
         self._open_messages.pop(guard, None)
         if guard.admitted:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, IHalfCloseableDescriptor
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -17,8 +16,8 @@ from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_POLICY, CloseCode
 from relayd.core.guard import Handshake, Plain, judge
 from relayd.core.head import HeadParser, RequestHead
 from relayd.core.meter import FrameMeter
-from relayd.core.proxy_protocol import NotProxied, ProxyParser
 from relayd.core.refusal import INTERNAL, REQUEST_TIMEOUT, HttpRefusal
+from relayd.io.proxied import address_of, host_of
 from relayd.io.transport import DirectTransport, find_direct
 
 if TYPE_CHECKING:
@@ -34,9 +33,8 @@ log = Logger()
 
 
 class GuardState(Enum):
-    """Where a connection stands. In PROXY and HEAD it is pending: it has a deadline and gives way when too many are."""
+    """Where a connection stands. In HEAD it is pending: it has a deadline and gives way when too many are."""
 
-    PROXY = auto()
     HEAD = auto()
     PLAIN = auto()
     WEBSOCKET = auto()
@@ -49,14 +47,13 @@ class Guard(Protocol):
 
     transport: Any
 
-    def __init__(self, factory: GuardFactory) -> None:
+    def __init__(self, factory: GuardFactory, addr: IAddress | None) -> None:
         self.factory: GuardFactory = factory
-        self.state = GuardState.PROXY if factory.settings.proxy_protocol else GuardState.HEAD
-        self.peer = ""  # the address the connection comes from; empty for a unix socket
-        self.client = ""  # the same behind proxies
+        self.state = GuardState.HEAD
+        self.peer = self.client = host_of(addr)  # where the connection comes from; later who asks, behind proxies
         self.admitted = False
         self.meter: FrameMeter | None = None
-        self._proxy: ProxyParser | None = ProxyParser() if factory.settings.proxy_protocol else None
+        self._addr = addr
         self._head: HeadParser | None = HeadParser(factory.settings.head)
         self._behind: Any = None  # the protocol that has the connection now
         self._body_left_bytes = 0
@@ -66,11 +63,7 @@ class Guard(Protocol):
 
     def connectionMade(self) -> None:
         """Wait for the head, with a deadline."""
-        peer = self.transport.getPeer()
-        self.peer = self.client = peer.host if isinstance(peer, IPv4Address | IPv6Address) else ""
         self.factory.expect(self)
-        if self.state is GuardState.PROXY and not self.factory.settings.trusted_proxies.trusts(self.peer):
-            self._drop_unproxied()
 
     def dataReceived(self, data: bytes) -> None:
         """Pass the bytes to whom they are for. An exception from there ends this connection and touches no other."""
@@ -83,28 +76,13 @@ class Guard(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection and tell the protocol behind; comes exactly once."""
         self.state = GuardState.LOST
-        self._proxy = self._head = self.meter = None
+        self._head = self.meter = None
         self.factory.forget(self)
         behind, self._behind = self._behind, None
         if behind is not None:
             behind.connectionLost(reason)
 
     # What each state does with bytes.
-
-    def _proxy_header(self, data: bytes) -> None:
-        assert self._proxy is not None
-        answer = self._proxy.feed(data)
-        if answer is None:
-            return
-        if isinstance(answer, NotProxied):
-            self._drop_unproxied()
-            return
-        if answer.source is not None:
-            self.peer = self.client = answer.source
-        rest, self._proxy = self._proxy.rest, None
-        self.state = GuardState.HEAD
-        if rest:
-            self._request_head(rest)
 
     def _request_head(self, data: bytes) -> None:
         assert self._head is not None
@@ -128,12 +106,12 @@ class Guard(Protocol):
             self._turn_away(head, refusal)
             return
         self.admitted = True
-        target = factory.websocket(head) if is_websocket else factory.site
+        target: Any = factory.websocket(head) if is_websocket else factory.site
         if isinstance(target, HttpRefusal):
             self._turn_away(head, target)
             return
         self._head = None
-        self._behind = target.buildProtocol(_address_of(self.client, self.transport.getPeer()))
+        self._behind = target.buildProtocol(address_of(self.client, self._addr))
         if isinstance(purpose, Plain):
             self.state = GuardState.PLAIN
             self._body_left_bytes = purpose.body_bytes
@@ -194,7 +172,7 @@ class Guard(Protocol):
         factory = self.factory
         _count(factory.counters.refused, refusal.label)
         self.state = GuardState.SILENCE
-        self._proxy = self._head = None
+        self._head = None
         factory.settle(self)
         factory.linger(self)
         self.transport.write(refusal.render())
@@ -205,7 +183,7 @@ class Guard(Protocol):
 
     def request_overdue(self) -> None:
         """The request did not come in time: say so, unless nothing came at all (browsers connect ahead of need)."""
-        if self._has_spoken and self.state is not GuardState.PROXY:
+        if self._has_spoken:
             self.refuse(REQUEST_TIMEOUT)
         else:
             self.drop()
@@ -221,7 +199,7 @@ class Guard(Protocol):
     def drop(self) -> None:
         """End the connection without a word."""
         self.state = GuardState.SILENCE
-        self._proxy = self._head = self._stall = None
+        self._head = self._stall = None
         self.factory.settle(self)
         self.transport.abortConnection()
 
@@ -234,16 +212,12 @@ class Guard(Protocol):
         log.warn("client went over a limit", limit=label, **self.factory.shown(self.client))
         self._behind.breach(close)
 
-    def _drop_unproxied(self) -> None:
-        self.factory.counters.unproxied += 1
-        self.drop()
-
     def _fail(self) -> None:
         """Something behind raised: count it, log it, and end this connection in the way its client understands best."""
         self.factory.counters.errors += 1
         log.failure("a connection failed and was closed")
         state = self.state
-        if state in (GuardState.PROXY, GuardState.HEAD):
+        if state is GuardState.HEAD:
             self.refuse(INTERNAL)
         elif state is GuardState.WEBSOCKET:
             self.state = GuardState.SILENCE
@@ -282,7 +256,6 @@ class StallWatch:
 
 
 _INPUTS: Final[dict[GuardState, Callable[[Guard, bytes], None]]] = {
-    GuardState.PROXY: Guard._proxy_header,
     GuardState.HEAD: Guard._request_head,
     GuardState.PLAIN: Guard._body,
     GuardState.WEBSOCKET: Guard._frames,
@@ -293,11 +266,3 @@ _INPUTS: Final[dict[GuardState, Callable[[Guard, bytes], None]]] = {
 
 def _count(table: dict[str, int], label: str) -> None:
     table[label] = table.get(label, 0) + 1
-
-
-def _address_of(client: str, peer: IAddress) -> IAddress:
-    """The client's address as Twisted writes one; the port is the peer's, of the proxy if there is one."""
-    port = peer.port if isinstance(peer, IPv4Address | IPv6Address) else 0
-    if not client:
-        return peer
-    return IPv6Address("TCP", client, port) if ":" in client else IPv4Address("TCP", client, port)

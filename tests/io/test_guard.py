@@ -119,7 +119,8 @@ class Rig:
 
     def connect(self, host: str = "198.51.100.1", peer: Any = None) -> tuple[Any, Socket]:
         """A connection from there: the guard and its transport."""
-        socket = Socket(peerAddress=peer or IPv4Address("TCP", host, 55555))
+        peer = peer or IPv4Address("TCP", host, 55555)
+        socket = Socket(peerAddress=peer)
         guard = self.factory.buildProtocol(peer)
         guard.makeConnection(socket)
         return guard, socket
