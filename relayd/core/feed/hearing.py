@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from relayd.core.feed.decode import JSON, Message, slice_of
+from relayd.core.feed.decode import Message, slice_of
 from relayd.core.feed.dialect import Dialect
 from relayd.core.feed.fields import Reading
-from relayd.core.feed.ledger import Ledger, Subscription
+from relayd.core.feed.ledger import Ledger, State, Subscription
 from relayd.core.feed.outcome import Data, Number
 from relayd.core.feed.path import MISSING
 from relayd.core.feed.resume import Resume
@@ -27,8 +27,8 @@ class Hearing(Generic[T]):
         self._resume = resume
         counting = next((one for one in dialect.sequences if one.per_connection), None)
         self.counter = None if counting is None else ConnectionCounter(counting)
-        self.gapped: set[int] = set()
-        """Subscriptions (by identity) of which messages were lost before the next that is delivered."""
+        self.gapped: set[Subscription[T]] = set()
+        """Subscriptions of which messages were lost before the next that is delivered."""
         self.heard: Target[T] | None = None
         """The target of the last message, where it was data of exactly one."""
 
@@ -123,14 +123,8 @@ class Hearing(Generic[T]):
     def _tell_unheld(self, data: Data[T]) -> None:
         for topic in data.topics:
             one = self._ledger.of_topic(topic)
-            if one is not None and id(one) in self.gapped:
-                self.gapped.discard(id(one))
+            if one is not None and one in self.gapped:
+                self.gapped.discard(one)
                 if not data.gap:
                     data.gap, data.missed, data.repair = True, None, "mark"
-
-    def forget_gap(self, one: Subscription[T]) -> None:
-        """The subscription is over."""
-        self.gapped.discard(id(one))
-
-
-__all__ = ["JSON", "Hearing"]
+        self.gapped = {one for one in self.gapped if one.state is not State.GONE}

@@ -95,5 +95,5 @@ class Settling(Generic[T]):
                 data.seq = held.number
             released.append(data)
         if is_short:
-            self._hearing.gapped.add(id(one))
+            self._hearing.gapped.add(one)
         return released
