@@ -1,4 +1,4 @@
-# Included by the Makefile: tests of the guard that take longer than `make test` may. Reads: docs/security.md
+# Included by the Makefile: tests of the guard that take longer than `make test` may. Reads: docs/design/guard.md
 #
 #   make conformance   the Autobahn Testsuite in both roles, a quarter of an hour (SHORT=1: two minutes)
 #   make handshake     the table of handshakes, then mutated heads against h11 and twisted.web (MINUTES=20)
