@@ -27,6 +27,7 @@ from relayd.core.readers import Hold
 from relayd.core.refusal import HttpRefusal
 from relayd.core.routes import TopicRefused
 from relayd.core.topic import TopicError, TopicPattern
+from relayd.io import client_script
 from relayd.io.web import JsonResource, StrictSite, answer_bytes, answer_json, refuse
 
 #: Long enough for an upstream that must be dialled first, short enough for a script.
@@ -77,6 +78,7 @@ def build_site(
         top = below
     for name, resource in (extra or {}).items():
         top.putChild(name, resource)
+    top.putChild(client_script.NAME, client_script.ClientScript())
     top.putChild(b"topics", TopicsResource(hub, origins, secure, reactor))
     return StrictSite(root, reactor)
 

@@ -1,0 +1,526 @@
+/* relayd.js: topics of a relayd in a page. One module, nothing else needed. Apache-2.0. Protocol: docs/protocol.md
+
+   import { connect, topic } from "/relayd.js";
+   const relay = connect("/ws");
+   relay.subscribe(topic("market", "BTC/USD"), (message) => show(message.data)); */
+
+const CEILING_MS = 1_000; // first wait at most this long, doubling ...
+const CEILING_MAX_MS = 60_000; // ... up to here,
+const SETTLED_MS = 30_000; // and anew after a connection that lasted this long
+const OPEN_WITHIN_MS = 15_000; // guess: a browser alone waits minutes
+const PING_GRACE_MS = 10_000; // after the server's own interval
+const PONG_WITHIN_MS = 10_000;
+const TOPICS_PER_REQUEST = 100; // keeps a request far below the server's limits.message
+const BUFFER = 1_000; // messages an iterator holds (guess: seconds of a busy topic)
+
+const isFinal = (code) => [1000, 1002, 1003, 1007, 1009].includes(code) || (code >= 4500 && code < 5000);
+
+/* Values as one topic: what may not stand in a segment is written ~XX, per byte of its UTF-8. */
+export function topic(...values) {
+  if (!values.length) throw new TypeError("a topic has at least one value");
+  return values.map((value) => {
+    const text = String(value);
+    if (!text) throw new TypeError("an empty value cannot be a topic segment");
+    const escaped = (byte) => "~" + byte.toString(16).toUpperCase().padStart(2, "0");
+    const plain = /^\.+$/.test(text) ? /^$/ : /[\w.:@-]/;
+    return Array.from(new TextEncoder().encode(text), (byte) => {
+      const letter = String.fromCharCode(byte);
+      return plain.test(letter) ? letter : escaped(byte);
+    }).join("");
+  }).join("/");
+}
+
+/* A connection for good: it comes back by itself. Options: docs/browser.md and relayd.d.ts. */
+export function connect(url, options = {}) {
+  return new Connection(url, options);
+}
+
+class Events {
+  #listeners = {};
+
+  /* Calls `call(event)` on each event of that type; the answer ends it. */
+  on(type, call) {
+    const calls = (this.#listeners[type] ??= new Set());
+    calls.add(call);
+    return () => calls.delete(call);
+  }
+
+  tell(type, event) {
+    for (const call of this.#listeners[type] ?? []) guarded(call, event);
+  }
+}
+
+/* A listener that throws is the page's error: reported as such, and no other listener's loss. */
+function guarded(call, ...values) {
+  try {
+    call(...values);
+  } catch (error) {
+    queueMicrotask(() => { throw error; });
+  }
+}
+
+const plus = (a, b) => (a === null || b === null ? null : a + b);
+
+class Subscription extends Events {
+  at = new Map(); // topic -> offset of the last publication given
+  dropped = 0;
+  #leave;
+  #callback;
+  #buffer;
+  #queue = []; // [message, how many are missing before it]
+  #missing = 0; // after the last in the queue
+  #readers = []; // next() calls that wait
+  #end; // {error} once nothing more comes
+
+  constructor(text, callback, { maxHz, buffer = BUFFER }, leave) {
+    super();
+    this.topic = text;
+    this.hz = maxHz ?? Infinity;
+    this.#callback = callback;
+    this.#buffer = buffer;
+    this.#leave = leave;
+    const pattern = text.split("/").map((s) => (s === "*" ? "[^/]+" : s === "**" ? ".+" : s.replace(/\W/g, "\\$&")));
+    const regex = new RegExp(`^${pattern.join("/")}$`);
+    this.matches = text.includes("*") ? (name) => regex.test(name) : (name) => name === text;
+  }
+
+  unsubscribe() {
+    this.#leave(this);
+    this.finish();
+  }
+
+  give(message) {
+    if (this.#callback) return guarded(this.#callback, message, this);
+    const item = [message, this.#missing];
+    this.#missing = 0;
+    this.#queue.push(item);
+    if (this.#readers.length) this.#readers.shift().resolve(this.#take());
+    else if (this.#queue.length > this.#buffer) {
+      // The oldest goes; the next one says how many are missing before it.
+      const [, missing] = this.#queue.shift();
+      this.dropped += 1;
+      const next = this.#queue[0];
+      if (next) next[1] = plus(next[1], plus(missing, 1));
+      else this.#missing = plus(missing, 1);
+    }
+  }
+
+  lose(notice) {
+    if (notice.why !== "rate") this.#missing = plus(this.#missing, notice.count);
+    this.tell("lost", notice);
+  }
+
+  finish(error) {
+    this.#end ??= { error };
+    if (error && !this.#callback) this.#leave(this);
+    for (const reader of this.#readers.splice(0)) this.#ended(reader);
+  }
+
+  #take() {
+    const [message, missed] = this.#queue.shift();
+    return { value: missed === 0 ? message : { ...message, missed }, done: false };
+  }
+
+  #ended({ resolve, reject }) {
+    const { error } = this.#end;
+    this.#end = {};
+    error ? reject(error) : resolve({ value: undefined, done: true });
+  }
+
+  [Symbol.asyncIterator]() {
+    if (this.#callback) throw new TypeError("a subscription has a callback or is iterated over, not both");
+    return this;
+  }
+
+  next() {
+    return new Promise((resolve, reject) => {
+      const reader = { resolve, reject };
+      if (this.#queue.length) resolve(this.#take());
+      else if (this.#end) this.#ended(reader);
+      else this.#readers.push(reader);
+    });
+  }
+
+  async return() {
+    this.unsubscribe();
+    this.#queue = [];
+    return { value: undefined, done: true };
+  }
+}
+
+class Connection extends Events {
+  state = "connecting";
+  #url;
+  #options;
+  #world;
+  #socket = null;
+  #timer;
+  #dueAt = 0;
+  #earliest = 0;
+  #failures = 0;
+  #openedAt = null;
+  #heardAt = 0;
+  #pingAfter = OPEN_WITHIN_MS;
+  #pinged = false;
+  #ready = false; // requests may be sent
+  #id = 0;
+  #authId = 0;
+  #resumed = 0; // answers up to this id are to what was asked on coming back
+  #subs = new Set();
+  #topics = new Map(); // name -> {epoch, state, subs, newcomers, rejoined, catching}
+  #asked = new Map(); // text -> rate, on this connection
+  #fresh = new Set(); // subscriptions not asked for yet
+  #changed = new Set(); // texts to look at in the next flush
+  #gone = new AbortController();
+
+  constructor(url, options) {
+    super();
+    const resolved = new URL(url, globalThis.location?.href);
+    resolved.protocol = resolved.protocol.replace("http", "ws");
+    this.#url = resolved.href;
+    this.#options = { hiddenHz: 1, ...options };
+    this.#world = {
+      WebSocket: globalThis.WebSocket,
+      document: globalThis.document,
+      setTimeout: (call, ms) => setTimeout(call, ms),
+      clearTimeout: (timer) => clearTimeout(timer),
+      now: () => performance.now(),
+      random: Math.random,
+      window: globalThis.addEventListener && globalThis,
+      ...options.world,
+    };
+    const { window, document } = this.#world;
+    const { signal } = this.#gone;
+    window?.addEventListener("online", () => this.#hurry(), { signal });
+    document?.addEventListener("visibilitychange", () => {
+      if (!this.#hidden) this.#hurry();
+      if (this.#ready) this.#pace();
+    }, { signal });
+    this.#dial();
+  }
+
+  /* The publications of a topic, or of all that a pattern means: to `callback(message, subscription)`, or by `for await`. */
+  subscribe(text, callback, options = {}) {
+    if (callback && typeof callback !== "function") [callback, options] = [undefined, callback];
+    const sub = new Subscription(text, callback, options, (gone) => this.#drop(gone));
+    if (this.state === "closed") {
+      sub.finish(new Error("the connection is closed"));
+      return sub;
+    }
+    this.#subs.add(sub);
+    this.#fresh.add(sub);
+    for (const [name, topic] of this.#topics) if (sub.matches(name)) topic.subs.add(sub);
+    this.#change(text);
+    return sub;
+  }
+
+  /* Shows a fresh token on the open connection. */
+  authorize(token) {
+    this.#send({ op: "auth", id: ++this.#id, token });
+  }
+
+  close() {
+    this.#end(1000, "done");
+  }
+
+  // The life of the connection
+
+  get #hidden() {
+    return this.#world.document?.visibilityState === "hidden";
+  }
+
+  #become(state, detail = {}) {
+    this.state = state;
+    this.tell("state", { state, ...detail });
+  }
+
+  #later(ms, call) {
+    this.#world.clearTimeout(this.#timer);
+    this.#dueAt = this.#world.now() + ms;
+    this.#timer = this.#world.setTimeout(call, ms);
+  }
+
+  async #dial() {
+    let { token } = this.#options;
+    this.#become("connecting");
+    try {
+      if (typeof token === "function") token = await token();
+    } catch (error) {
+      this.tell("error", { op: "error", code: "token", message: String(error) });
+      if (this.state !== "closed") this.#lost(1006, "no token");
+      return;
+    }
+    if (this.state === "closed") return;
+    const { WebSocket, now } = this.#world;
+    const socket = (this.#socket = new WebSocket(this.#url));
+    const mine = (call) => (event) => socket === this.#socket && call(event);
+    this.#heardAt = now();
+    this.#pingAfter = OPEN_WITHIN_MS;
+    this.#pinged = false;
+    socket.onopen = mine(() => {
+      this.#openedAt = now();
+      if (token == null) return this.#open();
+      this.authorize(token);
+      this.#authId = this.#id;
+    });
+    socket.onmessage = mine(({ data }) => {
+      this.#heardAt = now();
+      this.#read(JSON.parse(data));
+    });
+    socket.onclose = mine(({ code, reason }) => this.#lost(code, reason));
+    this.#watch();
+  }
+
+  #open() {
+    this.#authId = 0;
+    this.#ready = true;
+    this.#become("open");
+    if (this.#hidden) this.#pace();
+    this.#fresh = new Set(this.#subs);
+    for (const { topic } of this.#subs) this.#changed.add(topic);
+    this.#flush();
+    this.#resumed = this.#id;
+  }
+
+  #lost(code, reason) {
+    this.#hangUp();
+    if (isFinal(code)) return this.#end(code, reason);
+    const { now, random } = this.#world;
+    if (this.#openedAt !== null && now() - this.#openedAt >= SETTLED_MS) this.#failures = 0;
+    this.#openedAt = null;
+    const hint = 1000 * (/\bretry=(\d+)/.exec(reason)?.[1] ?? 0);
+    const wait = hint + random() * Math.min(CEILING_MAX_MS, CEILING_MS * 2 ** this.#failures++);
+    this.#earliest = now() + hint;
+    this.#later(wait, () => this.#dial());
+    this.#become("waiting", { code, reason, retryMs: wait });
+  }
+
+  #hangUp() {
+    const socket = this.#socket;
+    this.#socket = null;
+    this.#ready = false;
+    this.#asked.clear();
+    for (const topic of this.#topics.values()) {
+      topic.newcomers.clear();
+      topic.catching = 0;
+      topic.state = "";
+    }
+    socket?.close();
+  }
+
+  #end(code, reason) {
+    if (this.state === "closed") return;
+    this.#hangUp();
+    this.#gone.abort();
+    this.#world.clearTimeout(this.#timer);
+    this.#become("closed", { code, reason });
+    const error = code === 1000 ? undefined : Object.assign(new Error(`closed: ${code} ${reason}`), { code, reason });
+    for (const sub of this.#subs) sub.finish(error);
+  }
+
+  /* The network is back, or somebody looks: no reason to wait longer than a hint asks, or to trust a silent connection. */
+  #hurry() {
+    const { now, random } = this.#world;
+    if (this.state === "waiting") {
+      this.#failures = 0;
+      const wait = Math.max(0, this.#earliest - now()) + random() * CEILING_MS;
+      if (now() + wait < this.#dueAt) this.#later(wait, () => this.#dial());
+    } else if (this.#socket && !this.#pinged) this.#watch();
+  }
+
+  /* Pings are invisible to scripts: after a silence that is too long, ask for an answer of our own. */
+  #watch() {
+    const quiet = this.#world.now() - this.#heardAt;
+    if (quiet < this.#pingAfter) {
+      this.#pinged = false;
+      this.#later(this.#pingAfter - quiet, () => this.#watch());
+    } else if (!this.#pinged) {
+      this.#pinged = true;
+      this.#send({ op: "ping", id: ++this.#id });
+      this.#later(PONG_WITHIN_MS, () => this.#watch());
+    } else this.#lost(1006, "silent");
+  }
+
+  #pace() {
+    const max_hz = this.#hidden ? this.#options.hiddenHz : undefined;
+    if (this.#options.hiddenHz) this.#send({ op: "pace", id: ++this.#id, max_hz });
+  }
+
+  #send(message) {
+    if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(message));
+  }
+
+  // What is asked of the server
+
+  #change(text) {
+    if (!this.#changed.size) queueMicrotask(() => this.#flush());
+    this.#changed.add(text);
+  }
+
+  #drop(sub) {
+    if (!this.#subs.delete(sub)) return;
+    this.#fresh.delete(sub);
+    for (const [name, { subs, newcomers }] of this.#topics) {
+      newcomers.delete(sub);
+      if (subs.delete(sub) && !subs.size) this.#topics.delete(name);
+    }
+    this.#change(sub.topic);
+  }
+
+  /* One server subscription per text, at the highest rate that somebody wants. A newcomer to a topic that others
+     read already needs the topic's beginning, which the server gives to those who come: so it is left and joined. */
+  #flush() {
+    if (!this.#ready) return;
+    const wanted = new Map();
+    for (const { topic, hz } of this.#subs) wanted.set(topic, Math.max(hz, wanted.get(topic) ?? 0));
+    const ask = new Set();
+    const leave = new Set();
+    const again = new Set();
+    for (const text of this.#changed) {
+      if (this.#asked.has(text) && this.#asked.get(text) !== wanted.get(text)) leave.add(text);
+      if (wanted.has(text) && this.#asked.get(text) !== wanted.get(text)) ask.add(text);
+    }
+    const first = this.#id + 1;
+    for (const [name, topic] of this.#topics) {
+      const newcomers = [...this.#fresh].filter((sub) => topic.subs.has(sub) && !sub.at.has(name));
+      if (!newcomers.length) continue;
+      again.add(name);
+      for (const sub of newcomers) topic.newcomers.set(sub, first);
+      for (const sub of topic.subs) {
+        ask.add(sub.topic);
+        if (this.#asked.has(sub.topic)) leave.add(sub.topic);
+      }
+    }
+    this.#changed.clear();
+    this.#fresh.clear();
+    for (const topics of parts(leave)) this.#send({ op: "unsubscribe", id: ++this.#id, topics });
+    for (const text of leave) this.#asked.delete(text);
+    for (const hz of new Set([...ask].map((text) => wanted.get(text)))) {
+      for (const topics of parts([...ask].filter((text) => wanted.get(text) === hz))) this.#ask(topics, hz, again);
+    }
+  }
+
+  #ask(texts, hz, again) {
+    const since = {};
+    const asking = new Set(texts);
+    for (const [name, { epoch, subs }] of this.#topics) {
+      if (again.has(name) || ![...subs].some((sub) => asking.has(sub.topic))) continue;
+      const offsets = [...subs].filter((sub) => sub.at.has(name)).map((sub) => sub.at.get(name));
+      if (offsets.length) since[name] = `${epoch}:${Math.min(...offsets)}`;
+    }
+    for (const text of texts) this.#asked.set(text, hz);
+    this.#send({ op: "subscribe", id: ++this.#id, topics: texts, max_hz: hz < Infinity ? hz : undefined, since });
+  }
+
+  // What the server says
+
+  #read(message) {
+    const { op, id } = message;
+    if (op === undefined) this.#publication(message);
+    else if (op === "lost") this.#notice(message);
+    else if (op === "subscribed") for (const name in message.topics) this.#joined(name, message.topics[name], id);
+    else if (op === "state") this.#state(message.topic, message);
+    else if (op === "welcome") this.#pingAfter = message.ping_every_s * 1000 + PING_GRACE_MS;
+    else if (op === "authorized" && id === this.#authId) this.#open();
+    else if (op === "error") this.#refused(message);
+  }
+
+  #refused(message) {
+    this.tell("error", message);
+    // A relayd that asks nobody for tokens does not know the request.
+    if (message.id === this.#authId && message.code === "unknown_op") return this.#open();
+    for (const sub of this.#subs) {
+      if (sub.topic !== message.topic) continue;
+      sub.tell("error", message);
+      sub.finish(Object.assign(new Error(message.message), message));
+    }
+  }
+
+  #joined(name, answer, id = this.#id) {
+    const colon = answer.position.lastIndexOf(":");
+    const epoch = answer.position.slice(0, colon);
+    const offset = Number(answer.position.slice(colon + 1));
+    let topic = this.#topics.get(name);
+    if (!topic) {
+      const subs = new Set([...this.#subs].filter((sub) => sub.matches(name)));
+      if (!subs.size) return;
+      topic = { epoch, subs, newcomers: new Map(), catching: 0 };
+      this.#topics.set(name, topic);
+    }
+    const isNew = topic.epoch !== epoch;
+    const { recovered } = answer;
+    topic.epoch = epoch;
+    if (id === topic.catching) topic.catching = 0;
+    topic.rejoined = recovered === undefined && !isNew;
+    for (const sub of topic.subs) {
+      if (topic.newcomers.get(sub) <= id) topic.newcomers.delete(sub);
+      const at = sub.at.get(name);
+      if (isNew) sub.at.delete(name);
+      if (at !== undefined && id <= this.#resumed && (isNew || recovered !== undefined)) {
+        sub.tell("resumed", { topic: name, recovered: recovered === true, position: answer.position });
+      }
+      if (at !== undefined && isNew && recovered === undefined) {
+        sub.lose({ op: "lost", topic: name, after: at, next: Math.max(offset, 1), count: null, why: "epoch" });
+      }
+      if (offset === 0 && !sub.at.has(name)) sub.at.set(name, 0); // nothing was published yet: all that comes is ours
+    }
+    this.#state(name, answer);
+  }
+
+  #state(name, { state, why = "" }) {
+    const topic = this.#topics.get(name);
+    if (!topic) return;
+    for (const sub of topic.subs) {
+      if (topic.state !== state || topic.why !== why || !sub.at.has(name)) sub.tell("state", { topic: name, state, why });
+    }
+    Object.assign(topic, { state, why });
+  }
+
+  #publication(message) {
+    const { topic: name, offset } = message;
+    const topic = this.#topics.get(name);
+    if (!topic) return;
+    let hole = Infinity;
+    for (const sub of topic.subs) {
+      if (topic.newcomers.has(sub)) continue;
+      const at = sub.at.get(name) ?? offset - 1;
+      if (offset <= at) continue;
+      if (offset > at + 1 && (topic.catching || topic.rejoined)) {
+        hole = Math.min(hole, at); // the beginning that a newcomer got is ahead of this one, who gets all of it below
+        continue;
+      }
+      sub.at.set(name, offset);
+      sub.give(message);
+    }
+    topic.rejoined = false;
+    if (hole < Infinity && !topic.catching) this.#catchUp(name, topic, hole);
+  }
+
+  #catchUp(name, topic, offset) {
+    const texts = [...topic.subs].map((sub) => sub.topic);
+    const text = texts.includes(name) ? name : texts[0];
+    const hz = this.#asked.get(text);
+    topic.catching = ++this.#id;
+    const since = { [name]: `${topic.epoch}:${offset}` };
+    this.#send({ op: "subscribe", id: this.#id, topics: [text], max_hz: hz < Infinity ? hz : undefined, since });
+  }
+
+  #notice(message) {
+    const { topic: name, after, next, why } = message;
+    const topic = this.#topics.get(name);
+    for (const sub of topic?.subs ?? []) {
+      const at = sub.at.get(name);
+      if (topic.newcomers.has(sub)) continue;
+      if (why !== "rate" && at !== undefined) {
+        if (next - 1 <= at || (topic.catching && after > at)) continue;
+      }
+      if (why !== "rate") sub.at.set(name, next - 1);
+      sub.lose(message);
+    }
+  }
+}
+
+function* parts(texts) {
+  const all = [...texts];
+  for (let start = 0; start < all.length; start += TOPICS_PER_REQUEST) yield all.slice(start, start + TOPICS_PER_REQUEST);
+}
