@@ -7,8 +7,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import h11
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.web.http import HTTPFactory, Request
 
 from relayd.core.head import RequestHead
@@ -52,7 +54,8 @@ class _Factory(HTTPFactory):
     kept: Any = None
 
 
-_factory = _Factory(reactor=Clock(), timeout=0)
+_clock = Clock()
+_factory = _Factory(reactor=_clock, timeout=None)  # type: ignore[arg-type]
 
 
 def by_twisted(head: bytes) -> Reading | None:
@@ -65,6 +68,8 @@ def by_twisted(head: bytes) -> Reading | None:
     transport = StringTransport()
     channel.makeConnection(transport)
     channel.dataReceived(head)
+    channel.connectionLost(Failure(ConnectionDone()))
+    assert not _clock.getDelayedCalls()
     request = _factory.kept
     if request is None or transport.value().startswith(b"HTTP/1.1 400"):
         return None
