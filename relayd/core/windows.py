@@ -12,6 +12,10 @@ from collections.abc import Iterable
 
 MARGIN_S = 0.05  # guess: the upstream counts arrivals, and jitter of the network brings two of ours nearer together
 
+SPARED_FROM = 4
+"""Limits on frames from this size on keep one place free of subscriptions: an upstream that pings amid a full window
+would close us for our own pong, which cannot wait. Smaller limits would lose a third of their pace (guess)."""
+
 
 class History:
     """The newest events of one kind, shared by every window that counts them. Bounded by its largest window."""
@@ -41,12 +45,12 @@ class SlidingWindow:
         self._history = history if history is not None else History()
         self._history.widen(count)
 
-    def free_at(self, now: float) -> float:
-        """When the next event may happen: `now`, or a later time in the same seconds."""
-        times = self._history.times
-        if len(times) < self.count:
+    def free_at(self, now: float, *, spare: int = 0) -> float:
+        """When the next event may happen: `now`, or a later time in the same seconds. `spare` places stay free."""
+        times, count = self._history.times, self.count - spare
+        if len(times) < count:
             return now
-        return max(now, times[-self.count] + self.span_s + MARGIN_S)
+        return max(now, times[-count] + self.span_s + MARGIN_S)
 
     def take(self, now: float) -> bool:
         """Count one event, if it may happen now."""
@@ -84,7 +88,12 @@ class Windows:
 
     def send_free_at(self, now: float, *, subscribes: bool) -> float:
         """When the next frame may go out."""
-        return free_at((self.send, self.subscribe if subscribes else None), now)
+        if not subscribes:
+            return free_at((self.send,), now)
+        free = free_at((self.subscribe,), now)
+        if self.send is None:
+            return free
+        return max(free, self.send.free_at(now, spare=1 if self.send.count >= SPARED_FROM else 0))
 
     def http_free_at(self, now: float) -> float:
         """When the next HTTP request may be made."""

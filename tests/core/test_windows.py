@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.core.windows import MARGIN_S, History, HostWindows, SlidingWindow, Windows
+from relayd.core.windows import MARGIN_S, SPARED_FROM, History, HostWindows, SlidingWindow, Windows
 
 
 class SlidingWindowTests:
@@ -101,12 +101,32 @@ class WindowsTests:
         windows.sent(0.5, subscribes=False)
         assert windows.send_free_at(0.6, subscribes=False) == 1.0 + MARGIN_S
 
+    def test_a_pong_always_has_a_place(self) -> None:
+        """Subscriptions leave the last place of a window, answers may take it; small windows are used whole."""
+        windows = Windows(send=SlidingWindow(SPARED_FROM, 1.0))
+        for _ in range(SPARED_FROM - 1):
+            assert windows.send_free_at(0.5, subscribes=True) == 0.5
+            windows.sent(0.5, subscribes=True)
+        assert windows.send_free_at(0.6, subscribes=True) == 1.5 + MARGIN_S
+        assert windows.send_free_at(0.6, subscribes=False) == 0.6
+        small = Windows(send=SlidingWindow(SPARED_FROM - 1, 1.0))
+        for _ in range(SPARED_FROM - 2):
+            small.sent(0.5, subscribes=True)
+        assert small.send_free_at(0.6, subscribes=True) == 0.6
+
     def test_dials(self) -> None:
         """Dials have a window of their own."""
         windows = Windows(connect=SlidingWindow(1, 5.0))
         assert windows.dial_free_at(1.0) == 1.0
         windows.dialled(1.0)
         assert windows.dial_free_at(2.0) == 6.0 + MARGIN_S
+
+    def test_requests(self) -> None:
+        """HTTP requests too."""
+        windows = Windows(http=SlidingWindow(1, 5.0))
+        assert windows.http_free_at(1.0) == 1.0
+        windows.requested(1.0)
+        assert windows.http_free_at(2.0) == 6.0 + MARGIN_S
 
     def test_no_limit(self) -> None:
         """Without limits everything may happen now."""

@@ -152,7 +152,9 @@ class Peer(Protocol):
         self.transport.loseConnection()
 
     def reset(self) -> None:
-        """RST, without a goodbye."""
+        """RST, without a goodbye; from here on it is no listener."""
+        self.is_open = False
+        self.simulator.closed(self)
         linger = struct.pack("ii", 1, 0)
         self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.transport.abortConnection()

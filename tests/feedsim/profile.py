@@ -40,6 +40,8 @@ class Profile:
     topics: ClassVar[dict[str, str]]
     """The relay's topics to the feed's own names."""
     environ: ClassVar[dict[str, str]] = {}
+    conflated: ClassVar[bool] = False
+    """Its routes conflate: a jump in the offsets is the mark of a loss."""
     protocol: ClassVar[str | None] = None
     beat_every_s: ClassVar[float | None] = None
     most_frames: ClassVar[tuple[int, float] | None] = None

@@ -12,10 +12,11 @@ from typing import Any
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString, connectProtocol
+from twisted.trial.unittest import TestCase
 
 from relayd.app import Relay, build
 from relayd.config.load import loads
-from tests.feedsim.journal import LOST, unaccounted
+from tests.feedsim.journal import LOST, most_in, unaccounted
 from tests.feedsim.profile import Profile
 from tests.feedsim.simulator import Simulator
 from tests.support.browser import TEXT, Browser, handshake
@@ -100,7 +101,7 @@ class Rig:
         await browser.until(lambda: browser.head is not None or browser.lost)
         browser.say(op="subscribe", id=1, topics=names)
         await browser.until(lambda: any(one.get("op") == "subscribed" for one in browser.messages))
-        return Watcher(browser)
+        return Watcher(browser, jumps_tell=self.feed.conflated)
 
     async def subscribed(self, *keys: str, within_s: float = 5.0) -> None:
         """Waits until the feed has these subscriptions, of the whole profile otherwise, and no others."""
@@ -125,6 +126,23 @@ class Rig:
 
         await eventually(reached, within_s, "caught up")
 
+    def broken_limits(self) -> list[str]:
+        """Which rates of the feed's file were exceeded in any window, as the simulator counted; empty = none."""
+        [limits] = [one.limits for one in self.relay.config.upstreams.values()]
+        journal = self.journal
+        asks = [one.at for one in journal.heard if "subscribe" in one.text]
+        counted = (
+            ("send", limits.send, journal.most_sent_in),
+            ("connect", limits.connect, journal.most_connects_in),
+            ("http", limits.http, journal.most_requests_in),
+            ("subscribe", limits.subscribe, lambda span_s: most_in(asks, span_s)),
+        )
+        return [
+            f"limits.{name}: {most(rate.period_s)} in {rate.period_s:g} s"
+            for name, rate, most in counted
+            if rate is not None and most(rate.period_s) > rate.count
+        ]
+
     def unaccounted(self, watcher: Watcher) -> dict[str, list[str]]:
         """What is wrong with what the browser received, by topic; empty = nothing."""
         found = {topic: unaccounted(told, watcher.received(topic)) for topic, told in self.journal.told.items()}
@@ -134,12 +152,15 @@ class Rig:
 class Watcher:
     """A browser on `/ws`, and what it received."""
 
-    def __init__(self, browser: Browser) -> None:
+    def __init__(self, browser: Browser, *, jumps_tell: bool = False) -> None:
+        """`jumps_tell`: a jump in the offsets is the mark of a loss, as on conflated routes."""
         self.browser = browser
+        self._jumps_tell = jumps_tell
 
     def received(self, topic: str) -> list[bytes | None]:
         """The payloads of a topic byte for byte, `LOST` where it was told of a loss."""
         found: list[bytes | None] = []
+        last = None
         for opcode, raw in self.browser.frames:
             if opcode != TEXT:
                 continue
@@ -149,6 +170,9 @@ class Watcher:
             if message.get("op") == "lost":
                 found.append(LOST)
             elif "op" not in message:
+                if self._jumps_tell and last is not None and message["offset"] > last + 1:
+                    found.append(LOST)
+                last = message["offset"]
                 found.append(raw[raw.index(b'"data":') + 7 : -1])
         return found
 
@@ -179,3 +203,16 @@ async def eventually(condition: Callable[[], Any], within_s: float = 5.0, what: 
     while not condition():
         assert time.monotonic() < until, f"{what} did not come true within {within_s:g} s"
         await turn(0.005)
+
+
+class FeedCase(TestCase):
+    """A relay in front of one simulated feed."""
+
+    timeout = 20
+
+    def run_feed(self, profile: type[Profile], edit: Callable[[str], str] = str) -> Rig:
+        """Start both; they are stopped at the end."""
+        rig = Rig(profile, edit)
+        rig.start()
+        self.addCleanup(rig.stop)
+        return rig

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from twisted.trial.unittest import TestCase
-
 from tests.feedsim.profile import Profile
 from tests.feedsim.profiles.binance import Binance
 from tests.feedsim.profiles.bitfinex import Bitfinex
@@ -18,21 +16,11 @@ from tests.feedsim.profiles.kraken import Kraken
 from tests.feedsim.profiles.kucoin import Kucoin
 from tests.feedsim.profiles.okx import Okx
 from tests.feedsim.profiles.wamp import Wamp
-from tests.feedsim.rig import Rig, eventually
+from tests.feedsim.rig import FeedCase, Rig, eventually
 
 
-class FeedCase(TestCase):
-    """A relay in front of one simulated feed."""
-
-    timeout = 20
-    rig: Rig
-
-    def run_feed(self, profile: type[Profile], **how: object) -> Rig:
-        """Start both; they are stopped at the end."""
-        rig = Rig(profile, **how)  # type: ignore[arg-type]
-        rig.start()
-        self.addCleanup(rig.stop)
-        return rig
+class WholeFeedCase(FeedCase):
+    """What is shown of every feed."""
 
     async def whole(self, profile: type[Profile], without: str = "") -> Rig:
         """Subscribe, receive, lose the connection, come back: every byte and every loss is accounted for."""
@@ -46,7 +34,6 @@ class FeedCase(TestCase):
         await rig.caught_up(browser)
         self.assertEqual(rig.unaccounted(browser), {})
         rig.simulator.cut()
-        await eventually(lambda: not rig.simulator.open)
         for key in keys.values():
             rig.feed.publish(key)
         await rig.subscribed(*keys.values())
@@ -56,11 +43,12 @@ class FeedCase(TestCase):
         await rig.caught_up(browser)
         self.assertEqual(rig.unaccounted(browser), {})
         self.assertEqual(rig.journal.offences, [])
+        self.assertEqual(rig.broken_limits(), [])
         self.assertEqual(len(rig.journal.connects), 2)
         return rig
 
 
-class ExchangeTests(FeedCase):
+class ExchangeTests(WholeFeedCase):
     """Exchanges."""
 
     async def test_binance(self) -> None:
@@ -97,7 +85,7 @@ class ExchangeTests(FeedCase):
         await self.whole(Bitstamp)
 
 
-class OtherFeedTests(FeedCase):
+class OtherFeedTests(WholeFeedCase):
     """What is no exchange."""
 
     async def test_kabu(self) -> None:

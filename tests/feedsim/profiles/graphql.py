@@ -9,7 +9,7 @@ from tests.feedsim.profile import Made, Profile, decoded
 
 
 class Graphql(Profile):
-    """graphql-transport-ws: 4401 before the ack, 4409 for an id twice, 4429 for a second init; it ends what it likes."""
+    """graphql-transport-ws: 4401 before the ack, 4409 for an id twice, 4429 for a second init; it ends at will."""
 
     name = "graphql"
     topics: ClassVar[dict[str, str]] = {"live/power": "power", "live/price": "price"}

@@ -10,7 +10,7 @@ from tests.feedsim.profile import Made, Profile
 
 
 class Jetstream(Profile):
-    """Topics and the point to resume from stand in the URL; resuming repeats that point; no frame of ours is welcome."""
+    """Topics and the point to resume from stand in the URL; resuming repeats that point; our frames are unwelcome."""
 
     name = "jetstream"
     topics: ClassVar[dict[str, str]] = {

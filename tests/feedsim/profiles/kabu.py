@@ -15,6 +15,7 @@ class Kabu(Profile):
     name = "kabu"
     topics: ClassVar[dict[str, str]] = {"kabu/1/9433": "9433@1", "kabu/2/165120018": "165120018@2"}
     environ: ClassVar[dict[str, str]] = {"KABU_PASSWORD": "p"}
+    conflated = True
     most = 50
 
     def __init__(self, simulator: Any) -> None:
