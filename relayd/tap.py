@@ -16,6 +16,7 @@ from twisted.python.logfile import LogFile
 
 from relayd.config.load import load
 from relayd.config.model import Config
+from relayd.config.secret_values import secret_values
 from relayd.core.errors import ConfigErrors
 from relayd.io import logs
 from relayd.io.certificates import CertificateError
@@ -92,9 +93,14 @@ class _Daemon(MultiService):
         """Joins twistd's application, which asks it for a log before it makes one of its own."""
         twistd: Any = self._options.parent
         if not (twistd["logger"] or twistd.get("syslog")):  # whoever asks for another log gets it
-            log = self._options.config.log
-            stream = _log_stream(_log_path(twistd))
-            self._observer = logs.observer(stream, time.monotonic, format=log.format, level=log.level)
+            config = self._options.config
+            self._observer = logs.observer(
+                _log_stream(_log_path(twistd)),
+                time.monotonic,
+                format=config.log.format,
+                level=config.log.level,
+                secrets=secret_values(config, os.environ),
+            )
             parent.setComponent(ILogObserver, self._observer)
         super().setServiceParent(parent)
 

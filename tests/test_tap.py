@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from twisted.application.service import Application, IService, MultiService
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import ILogObserver, LogEvent, LogLevel
 from twisted.python import usage
 from twisted.scripts.twistd import ServerOptions
@@ -36,9 +37,10 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(reactor, "seconds", reactor.seconds)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    before = signal.getsignal(signal.SIGUSR1)
+    before = {number: signal.getsignal(number) for number in (signal.SIGUSR1, *tap.ENDS)}
     yield
-    signal.signal(signal.SIGUSR1, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def parse(*args: str, text: str = CONFIG) -> tap.Options:
@@ -120,6 +122,13 @@ class ServiceTests:
         observer(event())
         assert capsys.readouterr().err == "1970-01-01 00:00:00.000Z info  x           hello\n"
 
+    def test_log_without_secrets(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+        """What relay.yaml takes from the environment is masked, wherever it turns up."""
+        monkeypatch.setenv("FEED_KEY", "hunter2")
+        text = CONFIG.replace("127.0.0.1:9/", "127.0.0.1:9/?key=${env.FEED_KEY}")
+        self.application(parse("-n", text=text)).getComponent(ILogObserver)(event("got {what}", what="hunter2!"))
+        assert capsys.readouterr().err.endswith("got ***!\n")
+
     def test_log_to_stdout(self, capsys: pytest.CaptureFixture[str]):
         """Where --logfile=- asks for it; as JSON where relay.yaml does."""
         options = parse("-n", "--logfile=-", text=CONFIG + "log: {format: json, level: warn}\n")
@@ -149,6 +158,24 @@ class ServiceTests:
             observer(event("careful", log_level=LogLevel.warn))
         IService(application).stopService()
         assert capsys.readouterr().err.endswith("careful  suppressed=5\n")
+
+
+class EndTests:
+    """SIGTERM and Ctrl-C."""
+
+    @pytest.mark.parametrize("number", tap.ENDS)
+    def test_first_stops_second_kills(self, monkeypatch: pytest.MonkeyPatch, number: signal.Signals):
+        """The first is for the reactor, on its own turn; from then on the system's own handlers are in place."""
+        monkeypatch.setattr("relayd.app.build", lambda *_: MultiService())
+        reactor = MemoryReactorClock()
+        monkeypatch.setattr("twisted.internet.reactor", reactor)
+        stopped: list[object] = []
+        reactor.callFromThread = stopped.append
+        tap.makeService(parse("-n")).startService()
+        reactor.advance(0)
+        signal.raise_signal(number)
+        assert stopped == [reactor.stop]
+        assert {signal.getsignal(one) for one in tap.ENDS} == {signal.SIG_DFL}
 
 
 class StartTests:

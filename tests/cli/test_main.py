@@ -14,7 +14,10 @@ class MainTests:
 
     def test_version(self):
         """--version."""
-        assert CliRunner().invoke(main, ["--version"]).output == f"relayd, version {relayd.__version__}\n"
+        said = f"relayd, version {relayd.__version__}\n"
+        assert CliRunner().invoke(main, ["--version"]).output == said
+        as_module = [sys.executable, "-m", "relayd", "--version"]
+        assert subprocess.run(as_module, capture_output=True, text=True, check=True).stdout == said
 
     def test_help_names_every_command(self):
         """And how to run the daemon, which is not one of them."""
