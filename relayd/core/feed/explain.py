@@ -17,14 +17,12 @@ from relayd.core.feed.login import LoginStep
 from relayd.core.feed.outcome import (
     Ack,
     Beat,
-    Control,
     Data,
     Fail,
     Frame,
     Held,
     Login,
     Outcome,
-    Parts,
     Sending,
     Unknown,
     Unrouted,
@@ -173,19 +171,15 @@ def _words(outcome: Outcome[str]) -> tuple[str, str]:
             return "held", "until the id it came under is told"
         case Beat():
             return "beat", sends.removeprefix("; ")
-        case Login():
-            return "login", outcome.step
-        case Control():
-            return "control", outcome.do + (f" {_names(outcome.topics)}" if outcome.topics else "") + sends
         case Unrouted():
             return "unrouted", "a topic could be read, and it is none of these"
-        case Unknown():
+        case Unknown() | Login():
+            # There is no login in a conversation that is explained.
             return "unknown", "nothing in the dialect knows it"
-        case Parts():
-            words = [_words(part) for part in outcome.parts]
-            kinds = [kind for kind, _ in words]
-            kind = next((one for one in UNMATCHED if one in kinds), kinds[0] if kinds else "unknown")
-            return kind, "; ".join(f"{one}: {what}" if what else one for one, what in words)
+    words = [_words(part) for part in outcome.parts]
+    kinds = [kind for kind, _ in words]
+    kind = next((one for one in UNMATCHED if one in kinds), kinds[0] if kinds else "unknown")
+    return kind, "; ".join(f"{one}: {what}" if what else one for one, what in words)
 
 
 def _names(topics: Sequence[str]) -> str:

@@ -405,7 +405,7 @@ STEPS = st.one_of(
 class SameTests:
     """Both ways, side by side."""
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(st.sampled_from(SHAPES), st.lists(STEPS, max_size=30))
     def test_it_never_differs_from_the_general_way(self, shape: dict[str, Any], steps: list[tuple[str, Any]]) -> None:
         """Whatever the dialect, whatever comes, whoever comes and goes."""
