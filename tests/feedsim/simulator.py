@@ -38,6 +38,8 @@ class Simulator(Factory):
         """What is done with the next handshakes; empty = they are answered."""
         self.replies: deque[tuple[int, bytes, dict[str, str]]] = deque()
         """How the next HTTP requests are answered; empty = by the profile."""
+        self.reply_after_s = 0.0
+        """How long every answer of the profile to an HTTP request takes."""
         self.always: Handshake | None = None
         """What is done with every handshake that nothing else is said for."""
         self.one_at_a_time = False
@@ -127,8 +129,15 @@ class Simulator(Factory):
         if self.replies:
             peer.reply(*self.replies.popleft())
             return
+        if self.reply_after_s:
+            self.reactor.callLater(self.reply_after_s, self._reply, peer, path, body)
+        else:
+            self._reply(peer, path, body)
+
+    def _reply(self, peer: Peer, path: str, body: bytes) -> None:
         status, answer = self.profile.request(peer.method, path, peer.headers, body)
-        peer.reply(status, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+        if peer.transport is not None:
+            peer.reply(status, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
     def _beat(self) -> None:
         for peer in list(self.open):

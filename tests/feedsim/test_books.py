@@ -1,0 +1,144 @@
+"""Feeds of deltas: what a browser needs to build the state, whenever it comes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.feedsim.journal import LOST
+from tests.feedsim.profiles.binance import Binance
+from tests.feedsim.profiles.bitfinex import Bitfinex
+from tests.feedsim.profiles.coinbase import Coinbase
+from tests.feedsim.profiles.kraken import Kraken
+from tests.feedsim.profiles.okx import Okx
+from tests.feedsim.rig import FeedCase, Rig, Watcher, eventually, turn
+
+KEY, TOPIC = "btcusdt@depth", "binance/book/btcusdt"
+
+
+def faults_of(received: list[bytes | None], deltas: list[bytes]) -> list[str]:
+    """What is wrong with a book: it begins with a snapshot, also after each loss; deltas follow it and each other by
+    their numbers, and are the bytes that were sent."""
+    problems: list[str] = []
+    last: int | None = None
+    snapshots = 0
+    for raw in received:
+        if raw is LOST:
+            last = None
+            continue
+        message: dict[str, Any] = json.loads(raw)
+        if "lastUpdateId" in message:
+            last, snapshots = message["lastUpdateId"], snapshots + 1
+            fresh = True
+            continue
+        if raw not in deltas:
+            problems.append(f"not as it was sent: {raw[:80]!r}")
+        if last is None:
+            problems.append(f"a delta without a snapshot: {raw[:80]!r}")
+        elif not (message["U"] <= last + 1 <= message["u"] if fresh else message["U"] == last + 1):
+            problems.append(f"{message['U']} does not follow {last}")
+        last, fresh = message["u"], False
+    return problems if snapshots else ["no snapshot"]
+
+
+class FetchedSnapshotTests(FeedCase):
+    """A snapshot by HTTP, while the deltas go on."""
+
+    async def fed(self, lag: int) -> tuple[Rig, Watcher]:
+        rig = self.run_feed(Binance)
+        rig.simulator.reply_after_s = 0.05
+        rig.feed.snapshot_lag = lag
+        browser = await rig.browse([TOPIC])
+        await rig.subscribed(KEY)
+        for _ in range(6):
+            rig.feed.publish(KEY)
+            await turn(0.02)
+        return rig, browser
+
+    async def built(self, rig: Rig, browser: Watcher) -> None:
+        """The book stands, and has the last delta."""
+        rig.feed.publish(KEY)
+        last = rig.journal.told[TOPIC][-1].payload
+        await eventually(lambda: last in browser.received(TOPIC))
+        deltas = [one.payload for one in rig.journal.told[TOPIC]]
+        self.assertEqual(faults_of(browser.received(TOPIC), deltas), [])
+
+    async def test_inside_the_deltas(self) -> None:
+        """Those that it holds are left out, the others follow."""
+        rig, browser = await self.fed(5)
+        await self.built(rig, browser)
+
+    async def test_behind_the_deltas(self) -> None:
+        """It holds all that waited."""
+        rig, browser = await self.fed(0)
+        await self.built(rig, browser)
+
+    async def test_older_than_the_deltas(self) -> None:
+        """It is asked for again, until it fits."""
+        rig, browser = await self.fed(200)
+        await eventually(lambda: len(rig.journal.requests) >= 1)
+        rig.feed.snapshot_lag = 0
+        await eventually(lambda: any(one is not LOST for one in browser.received(TOPIC)))
+        await self.built(rig, browser)
+        self.assertGreaterEqual(len(rig.journal.requests), 2)
+
+    async def test_a_missing_delta(self) -> None:
+        """The mark, then a new snapshot."""
+        rig, browser = await self.fed(0)
+        await self.built(rig, browser)
+        rig.feed.publish(KEY, lose=True)
+        rig.feed.publish(KEY)
+        await eventually(lambda: len(rig.journal.requests) == 2)
+        await turn(0.1)
+        await self.built(rig, browser)
+        self.assertIn(LOST, browser.received(TOPIC))
+
+    async def test_a_snapshot_that_does_not_come(self) -> None:
+        """An error is asked again; deltas are not published without it."""
+        rig = self.run_feed(Binance)
+        rig.simulator.replies.append((500, b"oops", {}))
+        browser = await rig.browse([TOPIC])
+        await rig.subscribed(KEY)
+        rig.feed.publish(KEY)
+        await eventually(lambda: browser.received(TOPIC))
+        await self.built(rig, browser)
+
+    async def test_the_second_browser(self) -> None:
+        """It gets a snapshot and what follows, without a hole."""
+        rig, browser = await self.fed(0)
+        await self.built(rig, browser)
+        second = await rig.browse([TOPIC])
+        await self.built(rig, second)
+
+
+class SecondBrowserTests(FeedCase):
+    """The snapshot came once, to the first browser; the second one gets it too, and every delta since."""
+
+    async def joined(self, rig: Rig, topic: str, key: str) -> None:
+        first = await rig.browse([topic])
+        await rig.subscribed(key)
+        for _ in range(20):
+            rig.feed.publish(key)
+        await rig.caught_up(first)
+        second = await rig.browse([topic])
+        rig.feed.publish(key)
+        await rig.caught_up(second)
+        self.assertEqual(second.received(topic), first.received(topic))
+        self.assertEqual(rig.unaccounted(second), {})
+        self.assertEqual(len(second.received(topic)), 22)
+
+    async def test_okx(self) -> None:
+        """Links."""
+        await self.joined(self.run_feed(Okx), "okx/books/BTC-USDT", "books BTC-USDT")
+
+    async def test_kraken(self) -> None:
+        """No numbers."""
+        await self.joined(self.run_feed(Kraken), "kraken/book/BTC~2FUSD", "book BTC/USD")
+
+    async def test_bitfinex(self) -> None:
+        """Snapshots known by their shape."""
+        await self.joined(self.run_feed(Bitfinex), "bitfinex/book/tETHUSD", "book tETHUSD")
+
+    async def test_coinbase(self) -> None:
+        """A type of its own."""
+        await self.joined(self.run_feed(Coinbase), "coinbase/level2/ETH-USD", "level2 ETH-USD")
