@@ -171,6 +171,8 @@ def _words(outcome: Outcome[str]) -> tuple[str, str]:
             return "held", "until the id it came under is told"
         case Beat():
             return "beat", sends.removeprefix("; ")
+        case Control():
+            return "control", outcome.do + (f" {_names(outcome.topics)}" if outcome.topics else "") + sends
         case Unrouted():
             return "unrouted", "a topic could be read, and it is none of these"
         case Unknown() | Login():
