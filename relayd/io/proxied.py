@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.python.failure import Failure
 
+from relayd.core.address import parse_address
 from relayd.core.proxy_protocol import NotProxied, ProxyParser
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
 
 def host_of(address: IAddress | None) -> str:
-    """The address as text; empty for a unix socket."""
-    return address.host if isinstance(address, IPv4Address | IPv6Address) else ""
+    """The address as text; empty for a unix socket. IPv4 through a socket for both families is IPv4."""
+    if not isinstance(address, IPv4Address | IPv6Address):
+        return ""
+    return str(parse_address(address.host) or address.host)
 
 
 def address_of(client: str, peer: IAddress | None) -> IAddress | None:

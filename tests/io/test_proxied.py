@@ -123,4 +123,5 @@ class AddressTests(TestCase):
         self.assertEqual(address_of("198.51.100.7", peer), IPv4Address("TCP", "198.51.100.7", 7))
         self.assertEqual(address_of("2001:db8::1", None), IPv6Address("TCP", "2001:db8::1", 0))
         self.assertEqual(address_of("", peer), peer)
+        self.assertEqual(host_of(IPv6Address("TCP", "::ffff:198.51.100.7", 7)), "198.51.100.7")
         self.assertEqual([host_of(peer), host_of(UNIXAddress(b"/a")), host_of(None)], ["127.0.0.1", "", ""])
