@@ -17,6 +17,7 @@ from relayd.core.feed.login import LoginStep
 from relayd.core.feed.outcome import (
     Ack,
     Beat,
+    Control,
     Data,
     Fail,
     Frame,
