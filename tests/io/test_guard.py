@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableDescriptor
@@ -24,7 +26,7 @@ from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_POLICY, CLOSE_TOO_BIG, C
 from relayd.core.meter import MeterLimits
 from relayd.core.refusal import NO_WEBSOCKET_HERE
 from relayd.io.guard import SWEEP_EVERY_S, GuardCounters, GuardFactory, GuardSettings, HttpRefusal, RequestHead
-from tests.support.portions import portions_of
+from tests.support.portions import cut, portions_of
 from tests.support.wire import connect
 
 HANDSHAKE = (
@@ -555,6 +557,41 @@ class GatherTests:
         guard.dataReceived(b"a" * 100 + ping)
         assert b"".join(behind.received) == before + b"a" * 137
         assert behind.breaches == [CLOSE_POLICY]
+
+
+class StreamTests:
+    """Any stream, in any portions."""
+
+    @given(st.data())
+    def test_nothing_is_changed(self, data: st.DataObject) -> None:
+        """What stands behind gets the stream up to a breach, byte for byte, and nothing waits that is whole."""
+        frames = st.builds(
+            lambda opcode, fin, payload: bytes([fin | opcode, 0x80 | len(payload)]) + bytes(4) + payload,
+            st.sampled_from([0, 1, 2, 8, 9, 10]),
+            st.sampled_from([0, 0x80]),
+            st.one_of(st.binary(max_size=3), st.just(bytes(125))),
+        )
+        stream = b"".join(data.draw(st.lists(frames, max_size=20)))
+        rest = data.draw(
+            st.sampled_from([b"", b"\x81", b"\x81\xfe\x00", b"\x81\xfe\x03\xe8\x00\x00\x00\x00" + bytes(200)])
+        )
+        cuts = data.draw(st.one_of(st.just(range(1, len(stream))), st.lists(st.integers(0, len(stream)), max_size=9)))
+        rig = Rig()
+        guard, _ = rig.send(HANDSHAKE)
+        for portion in cut(stream, sorted(cuts)):
+            guard.dataReceived(portion)
+        [behind] = rig.sockets.made
+        received = b"".join(behind.received[1:])
+        if behind.breaches:
+            assert stream.startswith(received)
+            assert len(behind.breaches) == 1
+            return
+        assert received == stream
+        for byte in portions_of(rest, 1):
+            guard.dataReceived(byte)
+        received = b"".join(behind.received[1:])
+        assert (stream + rest).startswith(received)
+        assert len(stream + rest) - len(received) < 1024
 
 
 class LogTests:
