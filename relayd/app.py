@@ -15,6 +15,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from twisted.application.service import MultiService
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 from twisted.web.resource import IResource
 
@@ -24,6 +25,9 @@ from relayd.config.compile import compile_routes
 from relayd.config.compile_policy import compile_policy, compile_windows
 from relayd.config.compile_upstream import compile_upstream
 from relayd.core.admission import Admission
+from relayd.core.auth.access import Anyone
+from relayd.core.auth.credentials import Places
+from relayd.core.auth.door import Door, Visitor
 from relayd.core.counters import HubCounters, ListenerCounters, UpstreamCounters
 from relayd.core.downstream import DownstreamSession
 from relayd.core.feed.conversation import Conversation
@@ -40,6 +44,7 @@ from relayd.core.upstream import UpstreamSession
 from relayd.core.upstream_prepare import Preparation
 from relayd.core.windows import HostWindows
 from relayd.io.admin import AdminSources, build_admin
+from relayd.io.auth import AuthService
 from relayd.io.clients import Clients
 from relayd.io.downstream import DownstreamFactory
 from relayd.io.guard import GuardFactory
@@ -103,6 +108,7 @@ class Relay(MultiService):
         self._hosts = HostWindows()
         self.upstreams = {name: self._build_upstream(name, block) for name, block in config.upstreams.items()}
         self._pin()
+        self.door = None if config.auth is None else self._build_door(config.auth)
         self.listeners = MultiService()
         self._build_listeners(extra)
         self.listeners.setServiceParent(self)
@@ -173,6 +179,22 @@ class Relay(MultiService):
             for name in route.pin:
                 self.upstreams[route.upstream].demand.pin(self.hub.topic(name))
 
+    def _build_door(self, auth: model.Auth) -> Door:
+        judges = AuthService(auth, self._reactor, self._monotonic, time.time, user_agent=f"relayd/{__version__}")
+        judges.setServiceParent(self)
+        door = Door(
+            judges.verifiers,
+            Places.parse(auth.from_),
+            within_s=auth.within_s,
+            strangers_welcome=any(route.access.subscribe is Anyone.PUBLIC for route in self.hub.routes.routes),
+            monotonic=self._monotonic,
+            wall=time.time,
+            random=random.random,
+        )
+        self.ticker.add(judges)
+        self.ticker.add(door)
+        return door
+
     # -- the listeners ------------------------------------------------------------------------------------------------
 
     def _build_listeners(self, extra: Mapping[bytes, IResource]) -> None:
@@ -212,10 +234,11 @@ class Relay(MultiService):
             reactor=self._reactor,
             prefix=listener.prefix,
             show_address=lambda address: shown_address(address, self.config.log.addresses),
+            door=self.door,
         )
 
-        def choose(_: RequestHead) -> DownstreamFactory:
-            return websocket
+        def choose(head: RequestHead) -> IProtocolFactory:
+            return websocket.of(head, settings)
 
         return GuardFactory(
             websocket=choose,
@@ -226,6 +249,7 @@ class Relay(MultiService):
                 secure=settings.secure,
                 prefix=listener.prefix,
                 extra=extra,
+                door=self.door,
             ),
             settings=settings,
             reactor=self._reactor,
@@ -234,8 +258,10 @@ class Relay(MultiService):
             admission=admission,
         )
 
-    def _make_session(self, sink: Sink, *, raw_topic: str | None, session_id: str) -> DownstreamSession:
-        return DownstreamSession(self.hub, sink, raw_topic=raw_topic, session_id=session_id)
+    def _make_session(
+        self, sink: Sink, *, raw_topic: str | None, session_id: str, visitor: Visitor | None
+    ) -> DownstreamSession:
+        return DownstreamSession(self.hub, sink, raw_topic=raw_topic, session_id=session_id, visitor=visitor)
 
 
 class _HubClock:

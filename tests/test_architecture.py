@@ -23,7 +23,7 @@ CORE_STDLIB = {
     "itertools", "json", "math", "operator", "re", "string", "struct", "types", "typing", "unicodedata", "urllib.parse",
     "zlib", "zoneinfo",
 }  # fmt: skip
-CORE_LIBRARIES = {"msgspec"}
+CORE_LIBRARIES = {"msgspec", "jwt"}
 CONFIG_STDLIB = CORE_STDLIB | {
     "difflib", "importlib.resources", "inspect", "io", "os", "pathlib", "stat", "sys", "textwrap",
 }  # fmt: skip

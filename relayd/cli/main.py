@@ -12,6 +12,7 @@ from relayd.cli.check import check
 from relayd.cli.config import config, schema
 from relayd.cli.demo import demo
 from relayd.cli.init import init
+from relayd.cli.token import token
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -23,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (demo, init, check, config, schema):
+for command in (demo, init, check, config, schema, token):
     main.add_command(command)

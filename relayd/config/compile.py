@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from relayd.config import model
 from relayd.config.check.deltas import deltas_of
 from relayd.config.check.values import Fit
+from relayd.core.auth.access import Access, Anyone, Claim, Rule, parse_value
 from relayd.core.conflation import key_reader
 from relayd.core.feed.path import parse_path
 from relayd.core.routes import Delivery, Form, Mode, Route
@@ -43,6 +45,7 @@ def compile_route(route: model.Route, upstream: model.Upstream) -> Route:
         stale_after_s=route.stale_after_s,
         linger_s=route.linger_s,
         pin=(),
+        access=Access(_rule(route.access.subscribe), _rule(route.access.publish)),
     )
     return compiled if route.pin is False else _pinned(compiled, route.pin)
 
@@ -50,3 +53,9 @@ def compile_route(route: model.Route, upstream: model.Upstream) -> Route:
 def _pinned(route: Route, pin: bool | tuple[str, ...]) -> Route:
     names = pin if isinstance(pin, tuple) else tuple(route.template.render(fields) for fields in route.finite() or ())
     return replace(route, pin=names)
+
+
+def _rule(who: str | Mapping[str, tuple[str, ...]]) -> Rule:
+    if isinstance(who, str):
+        return Anyone(who)
+    return tuple(Claim(name, tuple(map(parse_value, values))) for name, values in who.items())

@@ -40,6 +40,8 @@ def effective(config: Config) -> dict[str, Any]:
     data: dict[str, Any] = _block(config)
     for name, upstream in config.upstreams.items():
         data["upstreams"][name] = _upstream(upstream)
+    if "auth" in data:
+        data["auth"] = _masked("auth", data["auth"], False)
     data["routes"] = [_route(route, config.upstreams[route.upstream]) for route in config.routes]
     return data
 

@@ -20,10 +20,6 @@ def _other_transport(value: Any) -> bool:
     return isinstance(value, str) and value in ("sse", "tcp", "process", "stomp", "mqtt", "wamp")
 
 
-def _not_public(value: Any) -> bool:
-    return isinstance(value, Mapping) or value == "nobody"
-
-
 def _not_nobody(value: Any) -> bool:
     return isinstance(value, Mapping) or value == "public"
 
@@ -42,7 +38,6 @@ class Later:
 
 
 LATER: Final = (
-    Later(("auth",), "put a proxy that authenticates in front of relayd"),
     Later(("state",), "rings, cursors and windows live as long as the process"),
     Later(("drain",), "SIGTERM closes every browser with 1012 at once"),
     Later(("workers",), "one process serves all browsers"),
@@ -51,7 +46,6 @@ LATER: Final = (
     Later(("upstreams", "*", "transport"), "only `websocket` is spoken", _other_transport),
     Later(("routes", "*", "exclusive"), "all browsers of a route share its upstream"),
     Later(("routes", "*", "publish"), "browsers only listen"),
-    Later(("routes", "*", "access", "subscribe"), "whoever's origin is allowed may subscribe", _not_public),
     Later(("routes", "*", "access", "publish"), "browsers only listen: say `nobody`", _not_nobody),
     Later(("routes", "*", "deliver", "deflate"), "publications are sent as they are", _switched_on),
     Later(("routes", "*", "deliver", "bandwidth"), "`max_hz` bounds what a browser receives"),

@@ -130,6 +130,8 @@ def shown(path: KeyPath, value: Any) -> str:
 
 def may_be_secret(path: KeyPath) -> bool:
     """Whether what stands here could be a token, a password or a URL that holds one."""
+    if path[:1] == ("auth",):
+        return path[-1] in ("url", "jwks")
     return path[:1] == ("upstreams",) and not SECRET_KEYS.isdisjoint(path[2:])
 
 

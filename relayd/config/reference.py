@@ -46,6 +46,10 @@ VALUES: Final = """\
 | template | any JSON value whose texts and keys may hold placeholders | `{op: $verb, id: $id}` |
 | rule | a list (exact values), a text (glob), `{regex: ...}` (full match, values up to 64 characters), or `any` | \
 `[ticker, trade]` `"*-USD"` |
+| claims | claim -> value or list of values; all claims must hold, one value of each. `"$field"` is the topic's own \
+field, a claim that is a list holds each of its members, `a.b` is a claim within a claim | \
+`{role: [operator, admin]}` `{sub: "$name"}` |
+| algorithm | how a token is signed: `HS`, `RS`, `PS` or `ES` with `256`, `384` or `512`, or `EdDSA` | `ES256` |
 | text, count, number, switch | text that is not empty; a whole number from 1; a number above 0; `true` or `false` | |
 
 **Placeholders** stand inside an upstream only: `$name` or `${name}`; `${symbol.upper}` and `${symbol.lower}`;
@@ -60,6 +64,8 @@ off); a number where text is meant; an empty value; more than 20 levels; a file 
 """
 
 _SCALARS: Final[Mapping[str, str]] = {
+    "Algorithm": "algorithm",
+    "Audience": "text, or a list of them",
     "AfterClose": "`stop`, `retry`, `wait`, `forget-cursor` or duration",
     "Allow": "rule",
     "At": "at",
@@ -80,6 +86,7 @@ _SCALARS: Final[Mapping[str, str]] = {
     "Origin": "origin",
     "Path": "path",
     "Paths": "paths",
+    "Place": '`header`, `message`, `"cookie:NAME"` or `"query:NAME"`',
     "Pin": "switch or list of topics",
     "Positive": "number",
     "Prefix": "path",
@@ -87,6 +94,8 @@ _SCALARS: Final[Mapping[str, str]] = {
     "Size": "size",
     "Template": "template",
     "Text": "text",
+    "Url": "URL",
+    "Who": "`public`, `nobody` or claims",
     "bool": "switch",
     "str": "text",
 }

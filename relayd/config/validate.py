@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from relayd.config.findings import Finding
 from relayd.config.later import find_later
-from relayd.config.model import Admin, Block, Config, Listener, Route, Upstream
+from relayd.config.model import Admin, Auth, Block, Config, Listener, Route, Upstream
 from relayd.config.problem import KeyPath, Problem, Source
 
 B = TypeVar("B", bound=Block)
@@ -22,6 +22,9 @@ class Blocks:
 
     listeners: Mapping[int, Listener] = field(default_factory=dict)
     admin: Admin | None = None
+    auth: Auth | None = None
+    has_auth: bool = False
+    """Whether the file has such a block, right or wrong."""
     upstreams: Mapping[str, Upstream | None] | None = None
     """By name; None as a value: something is wrong with this one. None as a whole: nobody knows which there are."""
     routes: Mapping[int, Route] = field(default_factory=dict)
@@ -38,7 +41,14 @@ def validate(source: Source, refused: Sequence[Problem]) -> tuple[Config | None,
         return None, _blocks(source.data, problems), problems
     if problems:
         return None, _blocks(source.data, problems), problems
-    blocks = Blocks(dict(enumerate(config.listeners)), config.admin, config.upstreams, dict(enumerate(config.routes)))
+    blocks = Blocks(
+        dict(enumerate(config.listeners)),
+        config.admin,
+        config.auth,
+        config.auth is not None,
+        config.upstreams,
+        dict(enumerate(config.routes)),
+    )
     return config, blocks, problems
 
 
@@ -75,6 +85,8 @@ def _blocks(data: Any, problems: Sequence[Problem]) -> Blocks:
     return Blocks(
         dict(_right_ones(Listener, data, "listeners", wrong)),
         _right(Admin, _part(data, "admin", dict)),
+        _right(Auth, _part(data, "auth", dict)),
+        isinstance(data, Mapping) and "auth" in data,
         upstreams,
         dict(_right_ones(Route, data, "routes", wrong)),
     )

@@ -6,10 +6,12 @@ and what it subscribes to follows the answer at once: the snapshot, what was rec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from relayd.core import wire
+from relayd.core.auth.door import Visitor
+from relayd.core.auth.verdict import Identity
 from relayd.core.closecode import (
     CLOSE_BAD_REQUEST,
     CLOSE_BINARY,
@@ -18,23 +20,25 @@ from relayd.core.closecode import (
 )
 from relayd.core.hub import Hub
 from relayd.core.publication import Encoding
-from relayd.core.readers import Joined, Want
+from relayd.core.readers import Joined
+from relayd.core.reading import Asked, Reading, Refused
 from relayd.core.routes import TopicRefused
 from relayd.core.subscriber import Sink, Subscriber
-from relayd.core.topic import TopicError, TopicPattern, is_pattern
-from relayd.core.topics import Topic
 
 # A message that is no command at all: the third closes the connection (one is a slip, three are a program that speaks
 # something else: guess). An unknown op or a refused topic is never a strike.
 MAX_STRIKES = 3
 # Topics in one `subscribed` message; more follow in further ones (docs/protocol.md).
 TOPICS_PER_ANSWER = 500
-# Patterns of one connection: each is tried against every topic that comes into being (guess: a page needs one or two).
-MAX_PATTERNS = 16
 # Rates a browser may ask for: below, a topic would look dead; above, a rate limit is no limit (guess).
 MIN_HZ, MAX_HZ = 0.01, 1000.0
 
-_RAW_CLOSE = {"unknown_topic": CLOSE_BAD_REQUEST, "bad_request": CLOSE_BAD_REQUEST, "forbidden": CLOSE_FORBIDDEN}
+_RAW_CLOSE = {
+    "unknown_topic": CLOSE_BAD_REQUEST,
+    "bad_request": CLOSE_BAD_REQUEST,
+    "forbidden": CLOSE_FORBIDDEN,
+    "unauthorized": CLOSE_FORBIDDEN,
+}
 
 
 @dataclass(slots=True)
@@ -46,65 +50,58 @@ class DownstreamCounters:
     errors: int = 0
 
 
-@dataclass(slots=True)
-class _Held:
-    """How a topic is subscribed to."""
-
-    exact: bool
-    claims: bool
-    max_hz: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class _How:
-    """What a request says of a topic it names."""
-
-    max_hz: float | None
-    since: str | None
-    exact: bool
-    claims: bool = True
-
-
-@dataclass(slots=True)
-class _Asked:
-    """What a subscribe request came to."""
-
-    wants: dict[Topic, Want] = field(default_factory=dict)
-    matches: int | None = None
-
-
 class DownstreamSession:
     """One connection: `/ws` (relayd.v1), or `/raw/<topic>` when `raw_topic` is given.
 
-    Made by the shell when the WebSocket is open.
+    Made by the shell when the WebSocket is open. With a `visitor` it says who it is, by its handshake or by `auth`.
     """
 
-    def __init__(self, hub: Hub, sink: Sink, *, raw_topic: str | None, session_id: str, ping_every_s: int = 25) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        sink: Sink,
+        *,
+        raw_topic: str | None,
+        session_id: str,
+        ping_every_s: int = 25,
+        visitor: Visitor | None = None,
+    ) -> None:
         self._hub = hub
         self._sink = sink
         self._raw_topic = raw_topic
         self._id = session_id
         self._ping_every_s = ping_every_s
+        self._visitor = visitor
         self.subscriber = Subscriber(sink, Encoding.V1 if raw_topic is None else Encoding.RAW)
         self.counters = DownstreamCounters()
-        self._held: dict[Topic, _Held] = {}
-        self._patterns: dict[str, TopicPattern] = {}
-        self._pace_hz: float | None = None
+        self._reading = Reading(hub, self.subscriber, self._met)
         self._strikes = 0
-        self._asking = False
-        """True while a request makes topics of its own: they are part of its answer, not news."""
         self._lost = False
+        self._going_on = False
         self._operations: dict[str, Callable[[wire.Command], None]] = {
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
             "pace": self._pace,
             "ping": self._ping,
         }
+        if visitor is not None and visitor.door.places.by_message:
+            self._operations["auth"] = self._auth
 
     # -- from the shell -----------------------------------------------------------------------------------------------
 
     def opened(self, topics: Sequence[str] = ()) -> None:
         """The WebSocket is open; `topics` are those of the query."""
+        if self._visitor is None:
+            self._greet(topics)
+        else:
+            self._visitor.arrive(lambda identity: self._arrived(identity, topics))
+
+    def _arrived(self, identity: Identity | None, topics: Sequence[str]) -> None:
+        self._reading.identity = identity
+        self._greet(topics)
+        self._go_on()
+
+    def _greet(self, topics: Sequence[str]) -> None:
         if self._raw_topic is not None:
             self._open_raw(self._raw_topic)
             return
@@ -125,6 +122,19 @@ class DownstreamSession:
         self._received(payload)
         if self._raw_topic is not None:
             return  # a `/raw` connection has nothing to say; what it says is counted
+        if self._visitor is None or not self._visitor.holds(payload):
+            self._obey(payload)
+
+    def _go_on(self) -> None:
+        """What was said while the visitor was checked. A token among it, judged at once, comes here again."""
+        if self._going_on:
+            return
+        self._going_on = True
+        while self._visitor is not None and (payload := self._visitor.release()) is not None:
+            self._obey(payload)
+        self._going_on = False
+
+    def _obey(self, payload: bytes) -> None:
         try:
             command = wire.decode_command(payload)
         except wire.BadCommand as fault:
@@ -150,9 +160,9 @@ class DownstreamSession:
         if self._lost:
             return
         self._lost = True
-        self._hub.meet(self, None)
-        self._hub.readers.leave(self.subscriber, {topic: held.claims for topic, held in self._held.items()})
-        self._held.clear()
+        if self._visitor is not None:
+            self._visitor.left()
+        self._reading.leave()
 
     @property
     def sent_messages(self) -> int:
@@ -173,14 +183,12 @@ class DownstreamSession:
 
     def _open_raw(self, name: str) -> None:
         try:
-            topic = self._hub.topic(name)
+            self._reading.open(name)
         except TopicRefused as refused:
             self.counters.errors += 1
             self._sink.close(_RAW_CLOSE.get(refused.code, CLOSE_OVERLOADED))
             return
-        self._held[topic] = _Held(exact=True, claims=True, max_hz=None)
-        self._join([Want(topic)])
-        self._hub.readers.settle(self.subscriber)
+        self._reading.settle()
 
     def _ping(self, command: wire.Command) -> None:
         self._tell(wire.reply("pong", command.id))
@@ -193,39 +201,18 @@ class DownstreamSession:
         if hz is not None and not MIN_HZ <= hz <= MAX_HZ:
             self._error("bad_request", f"max_hz: a number from {MIN_HZ:g} to {MAX_HZ:g}", command.id)
             return
-        since = command.since or {}
-        asked = _Asked()
-        self._asking = True
-        for name in names:
-            if is_pattern(name):
-                self._ask_pattern(name, command, asked)
-            else:
-                self._ask(name, command.id, asked, _How(hz, since.get(name), exact=True))
-        self._asking = False
-        joined = self._join(list(asked.wants.values()))
-        self._answer(command.id, joined, asked.matches)
-        self._hub.readers.settle(self.subscriber)
+        asked = self._reading.subscribe(names, hz, command.since or {})
+        self._refuse(asked.refused, command.id)
+        self._answer(command.id, asked.joined, asked.matches)
+        self._reading.settle()
 
     def _unsubscribe(self, command: wire.Command) -> None:
         names = self._names(command)
         if names is None:
             return
-        gone: dict[Topic, bool] = {}
-        for name in names:
-            pattern = self._patterns.pop(name, None)
-            for topic, held in list(self._held.items()):
-                if topic.name == name:
-                    held.exact = False
-                elif pattern is None or not pattern.matches(topic.name):
-                    continue
-                if not held.exact and not any(other.matches(topic.name) for other in self._patterns.values()):
-                    gone[topic] = held.claims
-                    del self._held[topic]
-        if not self._patterns:
-            self._hub.meet(self, None)
-        self._hub.readers.unsubscribe(self.subscriber, gone)
+        self._reading.unsubscribe(names)
         self._tell(wire.reply("unsubscribed", command.id, topics=names))
-        self._hub.readers.settle(self.subscriber)
+        self._reading.settle()
 
     def _pace(self, command: wire.Command) -> None:
         """One rate over all topics that have no deltas, such as for a hidden tab; without `max_hz` it ends."""
@@ -233,12 +220,31 @@ class DownstreamSession:
         if hz is not None and not MIN_HZ <= hz <= MAX_HZ:
             self._error("bad_request", f"max_hz: a number from {MIN_HZ:g} to {MAX_HZ:g}", command.id)
             return
-        self._pace_hz = hz
-        self._join([Want(topic, held.max_hz, None, held.claims) for topic, held in self._held.items()])
+        self._reading.pace(hz)
         self._tell(wire.reply("paced", command.id))
-        self._hub.readers.settle(self.subscriber)
+        self._reading.settle()
 
-    # -- subscribing --------------------------------------------------------------------------------------------------
+    def _auth(self, command: wire.Command) -> None:
+        """A token, the first or a new one: while it is checked, what is said waits."""
+        if not command.token:
+            self._error("bad_request", "token: a text", command.id)
+        elif self._visitor is not None:
+            self._visitor.show(command.token, lambda identity: self._authorized(command.id, identity))
+
+    def _authorized(self, request: int | str | None, identity: Identity | None) -> None:
+        if identity is None:
+            self._error("unauthorized", "auth: the token names nobody", request)
+        else:
+            asked = self._reading.identify(identity)
+            self._refuse(asked.refused, None)
+            ends = {} if identity.expires_at is None else {"expires_ms": int(identity.expires_at * 1000)}
+            self._tell(wire.reply("authorized", request, subject=identity.subject, **ends))
+            if asked.joined:
+                self._answer(None, asked.joined, None)
+            self._reading.settle()
+        self._go_on()
+
+    # -- answers ------------------------------------------------------------------------------------------------------
 
     def _names(self, command: wire.Command) -> list[str] | None:
         if not command.topics:
@@ -246,66 +252,16 @@ class DownstreamSession:
             return None
         return list(dict.fromkeys(command.topics))
 
-    def _ask(self, name: str, request: int | str | None, asked: _Asked, how: _How) -> None:
-        """One exact topic, or one that a pattern means: into `asked`, or answered with an error."""
-        try:
-            topic = self._hub.topic(name)
-        except TopicRefused as refused:
-            self._error(refused.code, refused.message, request, name)
-            return
-        if topic not in self._held:
-            if len(self._held) >= self._hub.limits.topics_per_client:
-                self._error("too_many_topics", "limits.topics_per_client is reached", request, name)
-                return
-            self._held[topic] = _Held(how.exact, how.claims, how.max_hz)
-        elif how.exact:
-            held = self._held[topic]
-            held.exact, held.max_hz = True, how.max_hz
-        held = self._held[topic]
-        asked.wants[topic] = Want(topic, held.max_hz, how.since, held.claims)
+    def _met(self, asked: Asked) -> None:
+        """A pattern met a topic. Announced without `id`."""
+        self._refuse(asked.refused, None)
+        if asked.joined:
+            self._answer(None, asked.joined, None)
+            self._reading.settle()
 
-    def _ask_pattern(self, text: str, command: wire.Command, asked: _Asked) -> None:
-        try:
-            pattern = TopicPattern.parse(text)
-        except TopicError as fault:
-            self._error("bad_request", str(fault), command.id, text)
-            return
-        if len(self._patterns) >= MAX_PATTERNS and text not in self._patterns:
-            self._error("too_many_topics", f"at most {MAX_PATTERNS} patterns a connection", command.id, text)
-            return
-        self._patterns[text] = pattern
-        self._hub.meet(self, self._met)
-        since = command.since or {}
-        before = len(asked.wants)
-        finite = list(self._hub.routes.finite_topics(pattern))
-        existing = [topic.name for topic in self._hub.names(pattern)]
-        claimed = set(finite)
-        for name in dict.fromkeys((*finite, *existing)):
-            how = _How(command.max_hz, since.get(name), exact=False, claims=name in claimed)
-            self._ask(name, command.id, asked, how)
-        asked.matches = (asked.matches or 0) + len(asked.wants) - before
-
-    def _met(self, topic: Topic) -> None:
-        """A topic came into being: one of the patterns may mean it. Announced without `id`."""
-        if self._asking or topic in self._held:
-            return
-        if not any(pattern.matches(topic.name) for pattern in self._patterns.values()):
-            return
-        if len(self._held) >= self._hub.limits.topics_per_client:
-            self._error("too_many_topics", "limits.topics_per_client is reached", None, topic.name)
-            return
-        self._held[topic] = _Held(exact=False, claims=False, max_hz=None)
-        self._answer(None, self._join([Want(topic, claims=False)]), None)
-        self._hub.readers.settle(self.subscriber)
-
-    def _join(self, wants: Iterable[Want]) -> list[Joined]:
-        pace = self._pace_hz
-        if pace is not None:
-            wants = [
-                Want(want.topic, pace if want.max_hz is None else min(pace, want.max_hz), want.since, want.claims)
-                for want in wants
-            ]
-        return self._hub.readers.subscribe(self.subscriber, list(wants))
+    def _refuse(self, refused: Sequence[Refused], request: int | str | None) -> None:
+        for one in refused:
+            self._error(one.code, one.message, request, one.topic)
 
     def _answer(self, request: int | str | None, joined: list[Joined], matches: int | None) -> None:
         for start in range(0, max(1, len(joined)), TOPICS_PER_ANSWER):

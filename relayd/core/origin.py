@@ -90,6 +90,14 @@ class OriginPolicy:
             return None
         return ORIGIN_REFUSED
 
+    def vouches(self, origin: str | None, host: str, *, secure: bool) -> bool:
+        """Whether the page is one of those that are named, or relayd's own: only then do its visitor's cookies count.
+        `any` and `null` let pages in about which nobody knows anything."""
+        if origin is None:
+            return False
+        named = OriginPolicy(self.same, False, False, self.exact, self.below)
+        return named.refuse(origin, host, secure=secure) is None
+
     def _is_below(self, origin: Origin) -> bool:
         if not self.below:
             return False

@@ -16,6 +16,7 @@ from fnmatch import translate
 from types import MappingProxyType
 from typing import Protocol
 
+from relayd.core.auth.access import Access
 from relayd.core.topic import TopicError, TopicPattern, TopicTemplate, check_topic, is_pattern
 
 # A value longer than this is not tried against a regex of the file (shared decision in docs/reference/config.md): it
@@ -148,6 +149,8 @@ class Route:
     linger_s: float
     pin: tuple[str, ...]
     """Topics of this route that are wanted whoever listens."""
+    access: Access = field(default_factory=Access)
+    """Who may do what with its topics."""
 
     @property
     def fixed(self) -> dict[str, str]:

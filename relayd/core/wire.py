@@ -124,6 +124,7 @@ class Command(msgspec.Struct):
     topics: list[str] | None = None
     since: Mapping[str, str] | None = None
     max_hz: float | None = None
+    token: str | None = None
 
 
 class BadCommand(ValueError):

@@ -16,16 +16,21 @@ from urllib.parse import unquote
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from relayd.core import wire
 from relayd.core.address import parse_address
+from relayd.core.auth.credentials import Credential
+from relayd.core.auth.door import Door, Visitor
 from relayd.core.closecode import BY_CODE, CLOSE_INTERNAL, CLOSE_NO_PONG, CloseCode, reason
 from relayd.core.counters import CLOSED_BY_CLIENT, CLOSED_BY_LOSS
 from relayd.core.downstream import DownstreamSession
+from relayd.core.guard import GuardSettings
+from relayd.core.head import RequestHead
 from relayd.core.keepalive import Pulse
 from relayd.core.refusal import HttpRefusal
 from relayd.core.subscriber import Sink
@@ -40,13 +45,17 @@ READ_AFTER_CLOSE_BYTES: Final = 64 * 1024
 #: For a handshake that Autobahn refuses all the same: fixed text, since Autobahn's own quotes the client.
 _BAD_HANDSHAKE: Final = "this is not a WebSocket handshake that is served here (RFC 6455 4.2)"
 
+NOTHING_SHOWN: Final = Credential()
+
 log = Logger()
 
 
 class MakeSession(Protocol):
     """Makes the session of a connection that has just opened; `raw_topic` is None on `/ws`."""
 
-    def __call__(self, sink: Sink, *, raw_topic: str | None, session_id: str) -> DownstreamSession: ...
+    def __call__(
+        self, sink: Sink, *, raw_topic: str | None, session_id: str, visitor: Visitor | None
+    ) -> DownstreamSession: ...
 
 
 class _Silent:
@@ -65,9 +74,10 @@ class DownstreamProtocol(WebSocketServerProtocol):
     transport: Any
     log = _Silent()
 
-    def __init__(self, client: str) -> None:
+    def __init__(self, client: str, shown: Credential) -> None:
         super().__init__()
         self.client = client  # the address, as the log may show it
+        self._shown = shown
         self.session_id: str | None = None  # None until open
         self._session: DownstreamSession | None = None
         self._sink: TransportSink | None = None
@@ -115,7 +125,11 @@ class DownstreamProtocol(WebSocketServerProtocol):
         clients.counters.opened += 1
         clients.counters.open += 1
         log.info("client opened", id=self.session_id, client=self.client, path=self._path)
-        self._session = self.factory.make_session(self._sink, raw_topic=self._raw_topic, session_id=self.session_id)
+        door, shown, self._shown = self.factory.door, self._shown, NOTHING_SHOWN
+        visitor = None if door is None else Visitor(door, self._sink.close, shown, self.guarded)
+        self._session = self.factory.make_session(
+            self._sink, raw_topic=self._raw_topic, session_id=self.session_id, visitor=visitor
+        )
         self._session.opened(self._topics)
 
     # -- what the browser sends ----------------------------------------------------------------------------------------
@@ -265,7 +279,9 @@ class DownstreamProtocol(WebSocketServerProtocol):
 
 
 class DownstreamFactory(WebSocketServerFactory):
-    """Makes the protocols of one listener's WebSockets. `prefix` is the listener's, `message_bytes` limits.message."""
+    """Makes the protocols of one listener's WebSockets. `prefix` is the listener's, `message_bytes` limits.message; at
+    the `door` browsers say who they are, without one nobody is known.
+    """
 
     log = _Silent()
 
@@ -279,8 +295,10 @@ class DownstreamFactory(WebSocketServerFactory):
         reactor: Any,
         prefix: str = "",
         show_address: Callable[[str], str] = str,
+        door: Door | None = None,
     ) -> None:
         super().__init__(server="", reactor=reactor)
+        self.door = door
         self.clients = clients
         self.make_session = make_session
         self.new_id = new_id
@@ -311,8 +329,34 @@ class DownstreamFactory(WebSocketServerFactory):
             options[name] = staticmethod(value) if callable(value) else value
         return type("ConfiguredDownstreamProtocol", (DownstreamProtocol,), {**options, "CONFIG_ATTRS": ()})
 
-    def buildProtocol(self, addr: IAddress | None) -> Any:
+    def buildProtocol(self, addr: IAddress | None, shown: Credential = NOTHING_SHOWN) -> Any:
         host = getattr(addr, "host", "")
-        protocol = self._protocol(self._show_address(str(parse_address(host) or host)))
+        protocol = self._protocol(self._show_address(str(parse_address(host) or host)), shown)
         protocol.factory = self
         return protocol
+
+    def of(self, head: RequestHead, settings: GuardSettings) -> IProtocolFactory:
+        """This factory for the connection of one handshake, with what that shows of who it is."""
+        if self.door is None:
+            return self
+        vouched = settings.origins.vouches(head.get("origin"), head.get("host") or "", secure=settings.secure)
+        shown = self.door.places.read(head.get, head.query, cookie_counts=vouched, client=head.client, path=head.path)
+        return _ShowingFactory(self, shown)
+
+
+@implementer(IProtocolFactory)
+class _ShowingFactory:
+    """Hands over what the guard alone has seen: the clean head that Autobahn reads holds no credential."""
+
+    def __init__(self, factory: DownstreamFactory, shown: Credential) -> None:
+        self._factory = factory
+        self._shown = shown
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        return self._factory.buildProtocol(addr, self._shown)
+
+    def doStart(self) -> None:
+        """The listener starts the guard's factory alone."""
+
+    def doStop(self) -> None:
+        """As `doStart`."""

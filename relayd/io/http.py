@@ -20,14 +20,18 @@ from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from relayd.core import wire
+from relayd.core.auth.door import Door
+from relayd.core.auth.verdict import Identity
 from relayd.core.hub import Hub
 from relayd.core.origin import OriginPolicy
 from relayd.core.publication import Encoding, Publication
 from relayd.core.readers import Hold
+from relayd.core.reading import check_access, may_read
 from relayd.core.refusal import HttpRefusal
 from relayd.core.routes import TopicRefused
 from relayd.core.topic import TopicError, TopicPattern
 from relayd.io import client_script
+from relayd.io.identify import CHALLENGE, identify
 from relayd.io.web import JsonResource, StrictSite, answer_bytes, answer_json, refuse
 
 #: Long enough for an upstream that must be dialled first, short enough for a script.
@@ -60,6 +64,7 @@ def build_site(
     secure: bool = False,
     prefix: str = "",
     extra: Mapping[bytes, IResource] | None = None,
+    door: Door | None = None,
 ) -> StrictSite:
     """The HTTP side of one listener.
 
@@ -70,6 +75,7 @@ def build_site(
         secure: whether the listener speaks TLS itself.
         prefix: the listener's path before everything, such as `/feed`.
         extra: further resources by their first path segment; `b""` is the page at `/`.
+        door: where browsers say who they are; without one nobody is known.
     """
     top = root = JsonResource()
     for segment in prefix.encode("ascii").split(b"/")[1:]:
@@ -79,7 +85,7 @@ def build_site(
     for name, resource in (extra or {}).items():
         top.putChild(name, resource)
     top.putChild(client_script.NAME, client_script.ClientScript())
-    top.putChild(b"topics", TopicsResource(hub, origins, secure, reactor))
+    top.putChild(b"topics", TopicsResource(hub, origins, secure, reactor, door))
     return StrictSite(root, reactor)
 
 
@@ -88,8 +94,9 @@ class TopicsResource(JsonResource):
 
     isLeaf = True
 
-    def __init__(self, hub: Hub, origins: OriginPolicy, secure: bool, reactor: Any) -> None:
+    def __init__(self, hub: Hub, origins: OriginPolicy, secure: bool, reactor: Any, door: Door | None = None) -> None:
         super().__init__()
+        self._door = door
         self._hub = hub
         self._origins = origins
         self._secure = secure
@@ -111,27 +118,45 @@ class TopicsResource(JsonResource):
             request.setHeader(b"access-control-allow-origin", origin)
             request.setHeader(b"access-control-expose-headers", b"ETag")
             request.setHeader(b"vary", b"Origin")
+            if self._door is not None and self._origins.vouches(text, host, secure=self._secure):
+                request.setHeader(b"access-control-allow-credentials", b"true")
         return refusal
 
     def render_OPTIONS(self, request: Request) -> bytes:
         request.setResponseCode(204)
         request.setHeader(b"access-control-allow-methods", b"GET")
-        request.setHeader(b"access-control-allow-headers", b"If-None-Match")
+        headers = b"If-None-Match" if self._door is None else b"Authorization, If-None-Match"
+        request.setHeader(b"access-control-allow-headers", headers)
         request.setHeader(b"access-control-max-age", b"600")
         return b""
 
     def render_GET(self, request: Request) -> bytes | int:
-        name = b"/".join(request.postpath or ()).decode("utf-8", "replace")
-        return self._render_topic(request, name) if name else self._render_list(request)
+        if self._door is None:
+            return self._serve(request, None)
+        request.setHeader(b"cache-control", b"private, no-cache")
+        request.setHeader(b"vary", b"Origin, Authorization, Cookie")
+        return identify(
+            request,
+            self._door,
+            self._origins,
+            secure=self._secure,
+            serve=lambda identity: self._serve(request, identity),
+        )
 
-    def _render_list(self, request: Request) -> bytes:
+    def _serve(self, request: Request, identity: Identity | None) -> bytes | int:
+        name = b"/".join(request.postpath or ()).decode("utf-8", "replace")
+        return self._render_topic(request, name, identity) if name else self._render_list(request, identity)
+
+    def _render_list(self, request: Request, identity: Identity | None) -> bytes:
         pattern = None
         if (match := _argument(request, b"match")) is not None:
             try:
                 pattern = TopicPattern.parse(match.decode("utf-8", "replace"))
             except TopicError:
                 return refuse(request, _BAD_MATCH)
-        topics = sorted(self._hub.names(pattern), key=lambda topic: topic.name)
+        topics = sorted(
+            (topic for topic in self._hub.names(pattern) if may_read(topic, identity)), key=lambda topic: topic.name
+        )
         listed: dict[str, object] = {
             "topics": [
                 {"topic": topic.name, "state": topic.state.value, "position": topic.position}
@@ -142,15 +167,17 @@ class TopicsResource(JsonResource):
             listed["more"] = True
         return answer_json(request, listed)
 
-    def _render_topic(self, request: Request, name: str) -> bytes | int:
+    def _render_topic(self, request: Request, name: str, identity: Identity | None) -> bytes | int:
         wait_s = _wait(_argument(request, b"wait"))
         if wait_s is None:
             return refuse(request, _BAD_WAIT)
         try:
+            check_access(self._hub.topics.get(name) or self._hub.routes.find(name), identity)
             hold = self._hub.hold(name)
         except TopicRefused as refused:
             status = _STATUS.get(refused.code, 400)
-            return refuse(request, HttpRefusal(status, refused.code, refused.code, refused.message))
+            headers = CHALLENGE if status == 401 else ()
+            return refuse(request, HttpRefusal(status, refused.code, refused.code, refused.message, headers))
         if (publications := hold.snapshot()) or not wait_s:
             hold.release()
             return _answer(request, hold, publications)
@@ -222,7 +249,8 @@ def _answer(request: Request, hold: Hold, publications: list[Publication]) -> by
     if not publications:
         return refuse(request, _NO_DATA)
     topic = hold.topic
-    request.setHeader(b"cache-control", b"no-cache")
+    if not request.responseHeaders.hasHeader(b"cache-control"):
+        request.setHeader(b"cache-control", b"no-cache")
     if request.setETag(f'"{topic.position}"'.encode("ascii")) is CACHED:
         return b""
     head = {"topic": topic.name, "position": topic.position, "state": topic.state.value}

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.core.closecode import CLOSE_BAD_REQUEST, CLOSE_BINARY, CLOSE_FORBIDDEN, CLOSE_OVERLOADED
-from relayd.core.downstream import MAX_PATTERNS, MAX_STRIKES, TOPICS_PER_ANSWER, DownstreamSession
+from relayd.core.downstream import MAX_STRIKES, TOPICS_PER_ANSWER, DownstreamSession
 from relayd.core.publication import TopicState
+from relayd.core.reading import MAX_PATTERNS
 from relayd.core.routes import AllowValues
 from tests.support.hub_rig import Client, FakeSink, Rig, delivery, frames, route, say
 

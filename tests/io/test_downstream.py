@@ -79,7 +79,7 @@ class Line:
         self.clients = Clients(ListenerCounters(), self.reactor.seconds)
         self.sessions: list[RecordingSession] = []
 
-        def make_session(sink: Sink, *, raw_topic: str | None, session_id: str) -> Any:
+        def make_session(sink: Sink, *, raw_topic: str | None, session_id: str, visitor: object) -> Any:
             session = RecordingSession(sink, raw_topic=raw_topic, session_id=session_id)
             session.fault = fault
             self.sessions.append(session)

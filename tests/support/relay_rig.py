@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString, connectProtocol
 
 from relayd.config.model import ListenerTls
+from relayd.core.auth.door import Door
 from relayd.core.counters import HubCounters, ListenerCounters
 from relayd.core.downstream import DownstreamSession
 from relayd.core.guard import GuardCounters, GuardSettings
@@ -44,6 +45,7 @@ class Relay:
         settings: GuardSettings | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         make_session: Any = None,
+        door: Door | None = None,
     ) -> None:
         self.demand = FakeDemand()
         self.hub = Hub(
@@ -66,12 +68,18 @@ class Relay:
             message_bytes=64 << 10,
             reactor=reactor,
             prefix=self.settings.prefix,
+            door=door,
         )
         self.site = build_site(
-            self.hub, self.settings.origins, reactor, secure=self.settings.secure, prefix=self.settings.prefix
+            self.hub,
+            self.settings.origins,
+            reactor,
+            secure=self.settings.secure,
+            prefix=self.settings.prefix,
+            door=door,
         )
         self.guards = GuardFactory(
-            websocket=lambda head: self.factory,
+            websocket=lambda head: self.factory.of(head, self.settings),
             site=self.site,
             settings=self.settings,
             reactor=reactor,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from relayd.config.check.auth import check_access, check_auth
 from relayd.config.check.listeners import check_listeners
 from relayd.config.check.overlap import check_overlaps
 from relayd.config.check.routes import Feed, check_route, parse_topic
@@ -24,6 +25,8 @@ _NO_PLACEHOLDER: Final = re.compile(r"^\$\{.*\} (?=is no placeholder)", re.DOTAL
 def check(blocks: Blocks, source: Source, environ: Mapping[str, str]) -> list[Problem]:
     """Every problem of the blocks that are right in themselves."""
     problems = list(check_listeners(blocks.listeners, blocks.admin, source))
+    if blocks.auth is not None:
+        problems += check_auth(blocks.auth, blocks.listeners, source)
     feeds: dict[str, Feed] = {}
     for name, upstream in (blocks.upstreams or {}).items():
         if upstream is not None:
@@ -57,6 +60,7 @@ def _check_routes(blocks: Blocks, feeds: Mapping[str, Feed], source: Source) -> 
             yield template
             continue
         parsed[at] = route, template
+        yield from check_access(at, route, template, blocks.has_auth, source)
         if route.upstream in feeds:
             yield from check_route(at, route, template, feeds[route.upstream], source)
         elif blocks.upstreams is not None and route.upstream not in blocks.upstreams:

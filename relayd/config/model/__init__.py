@@ -5,6 +5,7 @@ A model is made from what stands in the file (`linger: 7s`) and holds numbers (`
 
 from relayd.config.expressions import CodeRange, Hours
 from relayd.config.model.allow import AllowRule
+from relayd.config.model.auth import Auth, Jwt, Webhook
 from relayd.config.model.block import Block
 from relayd.config.model.config import Config
 from relayd.config.model.connect import (
@@ -45,6 +46,7 @@ __all__ = [
     "Ack",
     "Admin",
     "AllowRule",
+    "Auth",
     "Block",
     "CodeRange",
     "Config",
@@ -62,6 +64,7 @@ __all__ = [
     "Hours",
     "Http",
     "HttpStep",
+    "Jwt",
     "Limits",
     "Listener",
     "ListenerTls",
@@ -80,4 +83,5 @@ __all__ = [
     "Topic",
     "Upstream",
     "UpstreamLimits",
+    "Webhook",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
+from relayd.config.model.auth import Auth
 from relayd.config.model.block import Block
 from relayd.config.model.limits import Limits
 from relayd.config.model.listener import Admin, Listener
@@ -26,6 +27,8 @@ class Config(Block):
     """The feeds, by name."""
     routes: Seq[Route] = Field(min_length=1)
     """The topics browsers may have."""
+    auth: Given[Auth] = None
+    """How browsers show who they are; left out: nobody is known, and every topic is public or for nobody."""
     limits: Limits = Field(default_factory=Limits)
     """Bounds of the process."""
     admin: Given[Admin] = None

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from relayd.config.expressions import Field_, Path
+from relayd.config.model.access import Who
 from relayd.config.model.allow import Allow, Pin
 from relayd.config.model.block import Block
 from relayd.config.scalars import Duration, Given, History, HistoryText, OrOff, Positive, Text
@@ -46,9 +47,9 @@ class Deliver(Block):
 class Access(Block):
     """Who may do what on a route's topics."""
 
-    subscribe: Literal["public", "nobody"] = "public"
+    subscribe: Who = "public"
     """Who may subscribe; anyone whose origin is allowed."""
-    publish: Literal["nobody"] = "nobody"
+    publish: Who = "nobody"
     """Who may publish; nobody unless it is said."""
 
 
