@@ -22,43 +22,49 @@ SIPPING = Workload(connections=10000, rate=STEADY_RATE, slow_permille=1000, slow
 NOBODY = Workload(connections=1, rate=0, never_permille=1000, slow_after_s=HELD_S)
 
 
-def ingest_rate(effort: Effort, workload: Workload) -> tuple[float, int]:
-    """Messages a second that relayd took from its feed in the window, and how many clients were there at its end."""
+def ingest_rate(effort: Effort, workload: Workload) -> tuple[float, float, int]:
+    """Messages a second that relayd took from its feed, its CPU us for each, and how many clients were still there."""
     with standing(effort.peers["relayd"], workload) as rig:
         rig.go(STEADY_RATE, SETTLE_S)  # fill the sockets at a rate that leaves them time
         rig.published(SETTLE_S)
         rig.go(workload.rate, effort.measure_s + 2.0)
         time.sleep(1.0)  # what the sockets between publisher and relay can hold is full by then
         rig.publisher.say("count")
-        first = rig.publisher.hear("count", 5.0)
+        first, cpu_s = rig.publisher.hear("count", 5.0), rig.server.cpu_s()
         time.sleep(effort.measure_s)
         rig.publisher.say("count")
-        last = rig.publisher.hear("count", 5.0)
+        last, cpu_s = rig.publisher.hear("count", 5.0), rig.server.cpu_s() - cpu_s
         rig.published(effort.measure_s + 2.0)
         final = rig.finish(0, 0.1)
         stayed = workload.connections - final["closed_others"] - final["closed_readers"]
-    return (last["published"] - first["published"]) / ((last["ns"] - first["ns"]) / 1e9), stayed
+    taken = max(1, last["published"] - first["published"])
+    return taken / ((last["ns"] - first["ns"]) / 1e9), cpu_s * 1e6 / taken, stayed
 
 
 def run(effort: Effort) -> Figure:
     """relayd alone, interleaved."""
-    figure = Figure("ingest", TITLE, ("clients", "publisher", "taken in/s", "clients still there"))
+    figure = Figure("ingest", TITLE, ("clients", "publisher", "taken in/s", "CPU us/message", "clients still there"))
     cases = {
         "none": (NOBODY, "full speed"),
         "10,000 that read nothing": (FULL_SPEED, "full speed"),
         "10,000 that sip": (SIPPING, f"{STEADY_RATE:,}/s"),
     }
     rates: dict[str, list[float]] = {name: [] for name in cases}
+    costs: dict[str, list[float]] = {name: [] for name in cases}
     stayed: dict[str, int] = {}
     for number in range(effort.rounds):
         for name, (workload, _) in cases.items():
-            rate, stayed[name] = ingest_rate(effort, workload)
+            rate, cost, stayed[name] = ingest_rate(effort, workload)
             rates[name].append(rate)
+            costs[name].append(cost)
             effort.say(
-                f"    round {number + 1}: {name:<26}{rate:10,.0f} taken in/s, {stayed[name]:,} clients still there"
+                f"    round {number + 1}: {name:<26}{rate:10,.0f} taken in/s, {cost:6.1f} us each, "
+                f"{stayed[name]:,} clients still there"
             )
     for name, (_, publisher) in cases.items():
-        figure.rows.append([name, publisher, f"{median(rates[name]):,.0f}", f"{stayed[name]:,}"])
+        figure.rows.append(
+            [name, publisher, f"{median(rates[name]):,.0f}", f"{median(costs[name]):.1f}", f"{stayed[name]:,}"]
+        )
     none, full, sip = rates.values()
     figure.checks += [
         Check("ingest rate, 10,000 stalled clients / none", paired_ratio(full, none), ">=", RATE_RATIO_MIN),
@@ -70,5 +76,5 @@ def run(effort: Effort) -> Figure:
         ),
         Check("stalled clients still there", stayed["10,000 that read nothing"], "=", FULL_SPEED.connections),
     ]
-    figure.data = {"rates_per_s": rates, "stayed": stayed}
+    figure.data = {"rates_per_s": rates, "us_per_message": costs, "stayed": stayed}
     return figure
