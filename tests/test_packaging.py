@@ -133,6 +133,12 @@ class PageTests:
         targets = [t for t in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in t]
         assert not [target for target in targets if not (ROOT / page.parent / target).exists()]
 
+    def test_every_page_is_listed(self):
+        """docs/README.md leads to each."""
+        index = (ROOT / "docs/README.md").read_text("utf-8")
+        pages = [page.relative_to("docs") for page in PAGES if page.parts[0] == "docs" and page.name != "README.md"]
+        assert not [str(page) for page in pages if f"]({page})" not in index]
+
     def test_changelog_names_the_version(self):
         """A release has its entry."""
         text = (ROOT / "CHANGELOG.md").read_text("utf-8")
