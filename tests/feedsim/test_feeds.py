@@ -44,6 +44,7 @@ class WholeFeedCase(FeedCase):
         self.assertEqual(rig.unaccounted(browser), {})
         self.assertEqual(rig.journal.offences, [])
         self.assertEqual(rig.broken_limits(), [])
+        self.assertEqual(rig.session.counters.unknown, 0)
         self.assertEqual(len(rig.journal.connects), 2)
         return rig
 
@@ -57,7 +58,9 @@ class ExchangeTests(WholeFeedCase):
 
     async def test_coinbase(self) -> None:
         """Signed, acked by the whole list, beaten by a companion."""
-        await self.whole(Coinbase)
+        rig = await self.whole(Coinbase)
+        [peer] = rig.simulator.open
+        self.assertIn("heartbeat BTC-USD", peer.subscribed)
 
     async def test_kraken(self) -> None:
         """An ack for each symbol."""
@@ -79,6 +82,7 @@ class ExchangeTests(WholeFeedCase):
         """A token for each connection, a welcome first."""
         rig = await self.whole(Kucoin)
         self.assertEqual([peer.state["token"] for peer in rig.simulator.open], ["t/2"])
+        await eventually(lambda: any('"ping"' in text for text in rig.journal.texts(2)))
 
     async def test_bitstamp(self) -> None:
         """One topic a message."""

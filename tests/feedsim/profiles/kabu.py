@@ -34,6 +34,8 @@ class Kabu(Profile):
             return 200, {"ResultCode": 0, "Token": self.token}
         if headers.get("x-api-key") != self.token:
             return 401, {"Code": 4001009, "Message": "API key"}
+        if not all(type(one["Exchange"]) is int and type(one["Symbol"]) is str for one in asked["Symbols"]):
+            return 400, {"Code": 4001007, "Message": "parameter"}
         refused = False
         for symbol in asked["Symbols"]:
             key = f"{symbol['Symbol']}@{symbol['Exchange']}"
