@@ -31,7 +31,7 @@
 #define CONNECTIONS_MAX 19000u /* a process may hold 20,000 descriptors where this was written; some are its own */
 #define HANDSHAKES_MAX 64u     /* under way at once: below any listen backlog, and half of what relayd lets two addresses have */
 #define CONNECT_WITHIN_NS (60 * SECOND_NS)
-#define NEVER_RECEIVE_BYTES 2048 /* SO_RCVBUF of those who never read: the kernel makes 4,608 bytes of it or so */
+#define SLOW_RECEIVE_BYTES 2048 /* SO_RCVBUF of those who read slowly or never: the kernel makes 4,608 bytes of it or so */
 #define EVENTS 512
 #define STDIN_TAG UINT32_MAX
 #define SWEEPS 100 /* slow readers take turns in this many groups per period */
@@ -88,8 +88,8 @@ static void open_client(struct client *client)
     client->close_code = 1006;
     client->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (client->fd < 0) die("socket");
-    if (client->kind == NEVER_READER)
-        setsockopt(client->fd, SOL_SOCKET, SO_RCVBUF, &(int){NEVER_RECEIVE_BYTES}, sizeof(int));
+    if (client->kind != READER) /* so that a sip is felt at the other end, and what is never read stays there */
+        setsockopt(client->fd, SOL_SOCKET, SO_RCVBUF, &(int){SLOW_RECEIVE_BYTES}, sizeof(int));
     struct sockaddr_in from = loopback((uint32_t)(first_source + client->index % sources), 0);
     struct sockaddr_in to = loopback(1, (int)load.port);
     setsockopt(client->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
