@@ -1,8 +1,4 @@
-/* relayd.js: topics of a relayd in a page. One module, nothing else needed. Apache-2.0. Protocol: docs/protocol.md
-
-   import { connect, topic } from "/relayd.js";
-   const relay = connect("/ws");
-   relay.subscribe(topic("market", "BTC/USD"), (message) => show(message.data)); */
+/* relayd.js: topics of a relayd in a page (docs/browser.md, docs/protocol.md). Apache-2.0 */
 
 const CEILING_MS = 1_000; // first wait at most this long, doubling ...
 const CEILING_MAX_MS = 60_000; // ... up to here,
@@ -21,16 +17,16 @@ export function topic(...values) {
   return values.map((value) => {
     const text = String(value);
     if (!text) throw new TypeError("an empty value cannot be a topic segment");
-    const escaped = (byte) => "~" + byte.toString(16).toUpperCase().padStart(2, "0");
     const plain = /^\.+$/.test(text) ? /^$/ : /[\w.:@-]/;
-    return Array.from(new TextEncoder().encode(text), (byte) => {
+    const bytes = Array.from(new TextEncoder().encode(text));
+    return bytes.map((byte) => {
       const letter = String.fromCharCode(byte);
-      return plain.test(letter) ? letter : escaped(byte);
+      return plain.test(letter) ? letter : "~" + byte.toString(16).toUpperCase().padStart(2, "0");
     }).join("");
   }).join("/");
 }
 
-/* A connection for good: it comes back by itself. Options: docs/browser.md and relayd.d.ts. */
+/* A connection for good: it comes back by itself. */
 export function connect(url, options = {}) {
   return new Connection(url, options);
 }
@@ -59,6 +55,7 @@ function guarded(call, ...values) {
   }
 }
 
+const waits = (name, subs) => [...subs].some((sub) => !sub.at.has(name));
 const plus = (a, b) => (a === null || b === null ? null : a + b);
 
 class Subscription extends Events {
@@ -371,14 +368,20 @@ class Connection extends Events {
      read already needs the topic's beginning, which the server gives to those who come: so it is left and joined. */
   #flush() {
     if (!this.#ready) return;
-    const wanted = new Map();
-    for (const { topic, hz } of this.#subs) wanted.set(topic, Math.max(hz, wanted.get(topic) ?? 0));
+    const wanted = new Map(); // text -> rate
+    const kept = new Set(); // texts with a reader from before
+    for (const sub of this.#subs) {
+      wanted.set(sub.topic, Math.max(sub.hz, wanted.get(sub.topic) ?? 0));
+      if (!this.#fresh.has(sub)) kept.add(sub.topic);
+    }
     const ask = new Set();
     const leave = new Set();
     const again = new Set();
     for (const text of this.#changed) {
-      if (this.#asked.has(text) && this.#asked.get(text) !== wanted.get(text)) leave.add(text);
-      if (wanted.has(text) && this.#asked.get(text) !== wanted.get(text)) ask.add(text);
+      const asked = this.#asked.get(text);
+      if (asked === wanted.get(text) && kept.has(text)) continue;
+      if (asked) leave.add(text);
+      if (wanted.has(text)) ask.add(text);
     }
     const first = this.#id + 1;
     for (const [name, topic] of this.#topics) {
@@ -404,12 +407,16 @@ class Connection extends Events {
     const since = {};
     const asking = new Set(texts);
     for (const [name, { epoch, subs }] of this.#topics) {
-      if (again.has(name) || ![...subs].some((sub) => asking.has(sub.topic))) continue;
-      const offsets = [...subs].filter((sub) => sub.at.has(name)).map((sub) => sub.at.get(name));
-      if (offsets.length) since[name] = `${epoch}:${Math.min(...offsets)}`;
+      // Who still waits for the beginning gets none from a position.
+      if (again.has(name) || waits(name, subs) || ![...subs].some((sub) => asking.has(sub.topic))) continue;
+      since[name] = `${epoch}:${Math.min(...[...subs].map((sub) => sub.at.get(name)))}`;
     }
-    for (const text of texts) this.#asked.set(text, hz);
-    this.#send({ op: "subscribe", id: ++this.#id, topics: texts, max_hz: hz < Infinity ? hz : undefined, since });
+    this.#request(texts, hz, since);
+  }
+
+  #request(topics, hz, since) {
+    for (const text of topics) this.#asked.set(text, hz);
+    this.#send({ op: "subscribe", id: ++this.#id, topics, max_hz: hz < Infinity ? hz : undefined, since });
   }
 
   // What the server says
@@ -493,20 +500,17 @@ class Connection extends Events {
       sub.give(message);
     }
     topic.rejoined = false;
-    if (hole < Infinity && !topic.catching) this.#catchUp(name, topic, hole);
-  }
-
-  #catchUp(name, topic, offset) {
+    if (hole === Infinity || topic.catching > 0) return;
+    topic.catching = -1; // needed; asked for when no newcomer waits any more
+    if (waits(name, topic.subs)) return;
     const texts = [...topic.subs].map((sub) => sub.topic);
     const text = texts.includes(name) ? name : texts[0];
-    const hz = this.#asked.get(text);
-    topic.catching = ++this.#id;
-    const since = { [name]: `${topic.epoch}:${offset}` };
-    this.#send({ op: "subscribe", id: this.#id, topics: [text], max_hz: hz < Infinity ? hz : undefined, since });
+    this.#request([text], this.#asked.get(text), { [name]: `${topic.epoch}:${hole}` });
+    topic.catching = this.#id;
   }
 
   #notice(message) {
-    const { topic: name, after, next, why } = message;
+    const { topic: name, after, next, count, why } = message;
     const topic = this.#topics.get(name);
     for (const sub of topic?.subs ?? []) {
       const at = sub.at.get(name);
@@ -515,7 +519,8 @@ class Connection extends Events {
         if (next - 1 <= at || (topic.catching && after > at)) continue;
       }
       if (why !== "rate") sub.at.set(name, next - 1);
-      sub.lose(message);
+      // A position is that of the reader who is farthest behind; others lost less.
+      sub.lose(why === "rate" || !(at > after) ? message : { ...message, after: at, count: count && next - at - 1 });
     }
   }
 }
