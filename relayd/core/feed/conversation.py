@@ -224,11 +224,6 @@ class Conversation(Generic[T]):
         one = self._ledger.of_topic(topic)
         return one is not None and one.state is State.CONFIRMED
 
-    def forget_routes(self) -> None:
-        """What `resolve` said may have changed."""
-        self._router.forget()
-        self._rebound()
-
     # What we hear
 
     def message(self, payload: bytes, is_text: bool, sse: Mapping[str, object] | None = None) -> Outcome[T]:

@@ -33,6 +33,15 @@ class Hearing(Generic[T]):
         """The target of the last message, where it was data of exactly one."""
 
     @property
+    def resolves(self) -> bool:
+        """Whether who wants a message is known elsewhere, and may change from one to the next."""
+        return self._router.resolve is not None
+
+    def is_wanted(self, target: Target[T]) -> bool:
+        """Whether messages of a target that is known are wanted now."""
+        return bool(target.topics if self._router.resolve is None else self._router.resolved(target))
+
+    @property
     def has_losses(self) -> bool:
         """Whether a loss may have to be told with the next publication."""
         return bool(self.gapped) or (self.counter is not None and self.counter.gap)

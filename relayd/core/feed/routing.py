@@ -79,7 +79,8 @@ class Router(Generic[T]):
     def __init__(self, dialect: Dialect, resolve: Callable[[Mapping[str, str]], tuple[T, ...]] | None) -> None:
         self._dialect = dialect
         self._names = dialect.field_names
-        self._resolve = resolve if dialect.unasked else None
+        self.resolve = resolve if dialect.unasked else None
+        """Who wants what comes unasked; None = those that asked for it."""
         self._wanted: dict[T, Mapping[str, str]] = {}
         self._order: dict[T, int] = {}
         self._shapes: dict[tuple[str, ...], dict[tuple[str, ...], dict[T, None]]] = {}
@@ -127,20 +128,20 @@ class Router(Generic[T]):
         """The target of a message's fields; None = nobody wants it."""
         values = tuple([fields.get(name) for name in self._names])
         target = self._targets.get(values)
-        if target is None:
-            topics = self._topics_of(fields)
-            if not topics:
-                return None
-            if len(self._targets) >= MAX_TARGETS:
-                self._targets.pop(next(iter(self._targets))).topics = ()
-            target = self._targets[values] = Target(fields, topics, self._dialect)
+        if target is not None:
+            return target if self.resolve is None or self.resolved(target) else None
+        topics = self._topics_of(fields)
+        if not topics:
+            return None
+        if len(self._targets) >= MAX_TARGETS:
+            self._targets.pop(next(iter(self._targets))).topics = ()
+        target = self._targets[values] = Target(fields, topics, self._dialect)
         return target
 
-    def forget(self) -> None:
-        """Whatever `resolve` said may have changed."""
-        for target in self._targets.values():
-            target.topics = ()
-        self._targets.clear()
+    def resolved(self, target: Target[T]) -> tuple[T, ...]:
+        """Who wants an unasked message now: topics are made and forgotten elsewhere, so nothing of it is remembered."""
+        target.topics = self._topics_of(target.fields)
+        return target.topics
 
     def restart(self, topics: Iterable[T]) -> None:
         """The sequences of these topics start anew: they were asked for again."""
@@ -150,8 +151,8 @@ class Router(Generic[T]):
                 target.last = None
 
     def _topics_of(self, fields: Mapping[str, str]) -> tuple[T, ...]:
-        if self._resolve is not None:
-            return self._resolve(fields)
+        if self.resolve is not None:
+            return self.resolve(fields)
         found: list[T] = []
         for shape, by_values in self._shapes.items():
             found += by_values.get(tuple([fields.get(name, None) for name in shape]), ())  # type: ignore[arg-type]

@@ -48,7 +48,8 @@ class Shortcut(Generic[T]):
     def __init__(self, dialect: Dialect, extractor: Extractor, hearing: Hearing[T], resume: Resume) -> None:
         self._unpack = dialect.decode.unpack if dialect.decode.binary else None
         self._rules = dialect.rules
-        self._is_bound = dialect.fields.bound is not None
+        self._is_settled = dialect.fields.bound is None and not hearing.resolves
+        """What nobody wants stays unwanted until more is wanted."""
         self._extractor = extractor
         self._hearing = hearing
         self._resume = resume
@@ -71,7 +72,7 @@ class Shortcut(Generic[T]):
         codec = JSON
         if self._prefix is not None:
             target = self._by_name.get(self._name(payload))
-            if target is not None and target.topics and not target.counts:
+            if target is not None and not target.counts and self._hearing.is_wanted(target):
                 return Data(target.topics, payload, is_text)
         try:
             if self._unpack is not None and not is_text:
@@ -124,8 +125,8 @@ class Shortcut(Generic[T]):
         return b"" if b"\\" in name else name
 
     def _guards(self, scope: Scope) -> Unwanted:
-        if self._is_bound:
-            # Whether its id is unknown or only not known yet depends on more than the message.
+        if not self._is_settled:
+            # An id may only not be known yet; and who resolves fields may resolve them differently the next time.
             raise _NotKnown
         guards = []
         for rule, guard in zip(self._rules, self._extractor.guards, strict=True):
@@ -162,7 +163,9 @@ class Shortcut(Generic[T]):
         key, message, inner = self._key(payload, codec, outer)
         known = self._by_key.get(key)
         if isinstance(known, Target):
-            return self._data(known, payload, is_text, codec, message, inner, sse) if known.topics else None
+            if not self._hearing.is_wanted(known):
+                return None
+            return self._data(known, payload, is_text, codec, message, inner, sse)
         return None if known is None else self._unwanted(known, payload, message, inner, codec, sse)
 
     def _data(
@@ -280,7 +283,7 @@ class Shortcut(Generic[T]):
         if extractor.payload is not None:
             _there(extractor.payload(message))
         if isinstance(known, Target):
-            if not known.topics:
+            if not self._hearing.is_wanted(known):
                 raise _NotKnown
             return lambda: self._data(known, part, is_text, codec, message, inner, None)
         for guard in known:

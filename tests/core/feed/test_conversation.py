@@ -199,24 +199,19 @@ class WantTests:
         assert conversation.is_confirmed("other")
 
     def test_unasked(self) -> None:
-        """Nothing is sent; whoever resolves fields decides, until told to forget."""
+        """Nothing is sent; whoever resolves fields decides, for each message anew."""
         topics: list[str] = ["x"]
         conversation = talk(dialect(subscribe=None, control=None), resolve=lambda fields: tuple(topics))
         assert conversation.want(wanted("t/BTC")) == [] and say(conversation, TICK) == Data(("x",), RAW, True)
         topics[:] = ["y"]
-        assert say(conversation, TICK) == Data(("x",), RAW, True)
-        conversation.forget_routes()
         assert say(conversation, TICK) == Data(("y",), RAW, True) and conversation.drop(["t/BTC"]) == []
+        topics.clear()
+        assert say(conversation, TICK) == say(conversation, TICK) == Unrouted()
+        topics[:] = ["z"]
+        assert say(conversation, TICK) == Data(("z",), RAW, True)
         alone = talk(dialect(subscribe=None, control=None))
         alone.want(wanted("t/BTC"))
         assert say(alone, TICK) == Data(("t/BTC",), RAW, True)
-
-    def test_forgetting_without_a_compiled_way(self) -> None:
-        """Is the same."""
-        conversation = talk(dialect(topic={"at": {"channel": "ch", "symbol": "sym"}, "unless": "x"}, subscribe=None))
-        conversation.want(wanted("t/BTC"))
-        conversation.forget_routes()
-        assert say(conversation, TICK) == Data(("t/BTC",), RAW, True)
 
     def test_again(self) -> None:
         """What failed is asked for again; what is to start anew is ended first."""
@@ -339,6 +334,14 @@ class MessageTests:
         assert say(conversation, {"id": 2, "error": "no"}) == Fail(("b",), "no") and conversation.dropped == 1
         assert say(conversation, {"sub": 8}) == Unrouted()
         conversation.drop(["b"])
+
+    def test_without_a_compiled_way(self) -> None:
+        """All the same."""
+        general = dialect(LEARNT, topic={"bound": "sub", "unless": "x"})
+        conversation = talk(general)
+        conversation.want(named("a"))
+        assert general.extractor is None and say(conversation, {"id": 1, "sid": 7}) == Ack(("a",))
+        assert say(conversation, {"sub": 7}) == Data(("a",), b'{"sub": 7}', True)
 
     def test_an_id_that_changes_its_meaning(self) -> None:
         """What was learnt of it is forgotten."""

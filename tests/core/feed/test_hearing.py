@@ -56,6 +56,20 @@ class DataTests:
         assert ear.hearing.heard is ear.router.find(BTC)
         assert ear.hear({"ch": "t", "sym": "ETH"}) is None and ear.hearing.heard is None
 
+    def test_who_wants_it_may_be_known_elsewhere(self) -> None:
+        """Then it is asked for each message."""
+        ear = Ear(dialect(), a=BTC)
+        target = ear.router.find(BTC)
+        assert target is not None and ear.hearing.is_wanted(target) and not ear.hearing.resolves
+        pushed = dialect(subscribe=None)
+        topics = ["x"]
+        router = Router[str](pushed, lambda fields: tuple(topics))
+        hearing = Hearing[str](pushed, router, Ledger[str](pushed), Resume())
+        target = router.find(BTC)
+        assert target is not None and hearing.is_wanted(target) and hearing.resolves
+        topics.clear()
+        assert not hearing.is_wanted(target)
+
     def test_payload(self) -> None:
         """The first path that exists; without any it is no data."""
         ear = Ear(dialect(payload=["d.0", "e"], decode={"split": "l"}), a=BTC)

@@ -83,10 +83,20 @@ class RouterTests:
 
         wants = Router[str](pushed, resolve)
         target = wants.find(BTC)
-        assert target is not None and target.topics == ("t",) and wants.find(BTC) is target and len(asked) == 1
-        assert wants.find({**BTC, "symbol": "X"}) is None
-        wants.forget()
-        assert target.topics == () and wants.find(BTC) is not target and len(asked) == 3
+        assert target is not None and target.topics == ("t",) and wants.find(BTC) is target and len(asked) == 2
+        assert wants.find({**BTC, "symbol": "X"}) is None and wants.resolved(target) == ("t",) and len(asked) == 4
+        wants.add("t", BTC)
+        assert len(wants.find(BTC).topics) == 1  # type: ignore[union-attr]
+
+    def test_unasked_and_wanted_no_more(self) -> None:
+        """What is known of its numbers stays."""
+        topics = ["t"]
+        wants = Router[str](dialect(subscribe=None, control=None), lambda fields: tuple(topics))
+        target = wants.find(BTC)
+        topics.clear()
+        assert target is not None and wants.find(BTC) is None and target.topics == ()
+        topics.append("u")
+        assert wants.find(BTC) is target and target.topics == ("u",)
 
     def test_the_number_of_targets_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The oldest is forgotten, and whoever holds it can see that."""
