@@ -156,6 +156,7 @@ class Relay(MultiService):
             self.hub,
             converse=converse,
             random=random.random,
+            wall=time.time,
             preparation=Preparation(dialect.connect.before, speak) if dialect.connect.before else None,
             forget_cursor=resume.forget,
             windows=compile_windows(dialect, block, self._hosts),

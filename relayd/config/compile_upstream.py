@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from relayd.config.expressions import CodeRange, Hours
+from relayd.config.expressions import CodeRange
 from relayd.config.model import Block, Upstream
 from relayd.config.model.dialect import FeedName
 from relayd.config.scalars import Rate
 from relayd.core.feed.build import build_dialect
 from relayd.core.feed.dialect import Dialect
 from relayd.core.feed.spec import RateSpec
-
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def compile_upstream(upstream: Upstream) -> Dialect:
@@ -40,19 +38,8 @@ def _plain(value: Any) -> Any:
         return f"{value.first}-{value.last}"
     if isinstance(value, Rate):
         return RateSpec(value.count, value.period_s)
-    if isinstance(value, Hours):
-        return _hours(value)
     if isinstance(value, Mapping):
         return {_plain(key): _plain(one) for key, one in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(one) for one in value]
     return value
-
-
-def _hours(hours: Hours) -> str:
-    spans = ",".join(f"{_clock(start)}-{_clock(end)}" for start, end in hours.spans)
-    return f"{spans} {hours.zone} {','.join(_DAYS[day] for day in hours.days)}"
-
-
-def _clock(minutes: int) -> str:
-    return f"{minutes // 60:02}:{minutes % 60:02}"

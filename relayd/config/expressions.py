@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-import zoneinfo
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar, cast
@@ -16,8 +15,10 @@ from typing import Annotated, Any, Final, TypeVar, cast
 from pydantic import BeforeValidator, PlainValidator, Strict, WithJsonSchema
 
 from relayd.config.scalars import Refusals, parse_duration, refuse
+from relayd.core import hours
 from relayd.core.feed import path
 from relayd.core.feed.errors import Malformed
+from relayd.core.hours import Hours
 
 T = TypeVar("T")
 
@@ -28,9 +29,6 @@ FIELD_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
 #: msgspec, which reads messages, has no field of such a name.
 _UNNAMEABLE: Final = re.compile(r'[\x00-\x1f"\\]')
 _CODES: Final = re.compile(r"([0-9]{3,4})(?:-([0-9]{3,4}))?", re.ASCII)
-_HOURS: Final = re.compile(r"([0-9:,-]+) ([A-Za-z0-9_+/-]+) ([a-z,-]+)", re.ASCII)
-_SPAN: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])", re.ASCII)
-_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 RECONNECT_WORDS: Final = ("stop", "retry", "wait", "forget-cursor")
 
@@ -41,19 +39,6 @@ class CodeRange:
 
     first: int
     last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Hours:
-    """When a market is open.
-
-    `spans` are minutes after local midnight (one whose end is not after its start runs over it), `zone` is the time
-    zone's name, `days` (0 = Monday) are those on which a span starts.
-    """
-
-    spans: tuple[tuple[int, int], ...]
-    zone: str
-    days: tuple[int, ...]
 
 
 def parse_path(value: Any) -> str:
@@ -206,34 +191,12 @@ def parse_every(value: Any) -> str | float:
 def parse_hours(value: Any) -> Hours:
     """`09:00-15:30 Asia/Tokyo mon-fri`; spans and days may be lists with commas."""
     expected = 'spans, zone and days, such as "09:00-15:30 Asia/Tokyo mon-fri"'
-    hit = _HOURS.fullmatch(value) if isinstance(value, str) else None
-    if hit is None:
+    if not isinstance(value, str):
         raise refuse("not market hours", expected)
-    spans = tuple(_span(one, expected) for one in hit[1].split(","))
     try:
-        zoneinfo.ZoneInfo(hit[2])
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise refuse(f"no time zone is called {hit[2]}", expected) from None
-    return Hours(spans, hit[2], _days(hit[3], expected))
-
-
-def _span(text: str, expected: str) -> tuple[int, int]:
-    hit = _SPAN.fullmatch(text)
-    if hit is None or (hit[3] == "24" and hit[4] != "00"):
-        raise refuse(f"{text} is not a span of hours", expected)
-    return int(hit[1]) * 60 + int(hit[2]), int(hit[3]) * 60 + int(hit[4])
-
-
-def _days(text: str, expected: str) -> tuple[int, ...]:
-    found: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        if first not in _DAYS or (dash and last not in _DAYS):
-            raise refuse(f"{part} is not a day or a range of days", expected)
-        start, end = _DAYS.index(first), _DAYS.index(last if dash else first)
-        # `sat-tue` runs over the end of the week.
-        found.update(day % 7 for day in range(start, end + (7 if end < start else 0) + 1))
-    return tuple(sorted(found))
+        return hours.parse_hours(value)
+    except Malformed as error:
+        raise refuse(str(error), expected) from None
 
 
 _PATH_SCHEMA: Final[dict[str, Any]] = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer"}]}

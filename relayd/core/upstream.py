@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from relayd.core.counters import UpstreamCounters
 from relayd.core.upstream_attempt import Attempt, Step
-from relayd.core.upstream_connection import Connection, Talk
+from relayd.core.upstream_connection import Connection
 from relayd.core.upstream_effects import (
     Close,
     Dial,
@@ -32,7 +32,9 @@ from relayd.core.upstream_lanes import Overrun
 from relayd.core.upstream_policy import UpstreamPolicy
 from relayd.core.upstream_prepare import Preparation
 from relayd.core.upstream_redial import Redial
+from relayd.core.upstream_renewal import Renewal
 from relayd.core.upstream_states import CONNECTED, Event, OutOfOrder, State, after
+from relayd.core.upstream_talk import Talk
 from relayd.core.upstream_topics import TopicLedger
 from relayd.core.windows import Windows
 
@@ -47,8 +49,6 @@ TOO_LATE: Mapping[State, str] = {
     State.LOGIN: "the login took too long",
     State.DRAINING: "our close was not answered",
 }
-AGE_JITTER = 0.1
-"""The share of `max_age` that a connection may end early, so that many do not end together."""
 NO_ANSWER = 503
 """The status by which a conversation hears of an HTTP request that came to nothing."""
 FIRST_SEND_TOO_LATE = "limits kept everything back for longer than limits.first_send"
@@ -70,6 +70,7 @@ class UpstreamSession(Generic[T]):
         *,
         converse: Callable[[Mapping[str, object]], Talk[T]],
         random: Callable[[], float],
+        wall: Callable[[], float],
         preparation: Preparation | None = None,
         forget_cursor: Callable[[], object] = bool,
         windows: Windows | None = None,
@@ -80,6 +81,7 @@ class UpstreamSession(Generic[T]):
             converse: makes the conversation of each dial from what the HTTP steps before it saved; it may raise
                 DialImpossible.
             random: floats in [0, 1), for jitter.
+            wall: seconds since 1970, for the hours of a market.
             preparation: the HTTP steps before each dial.
             forget_cursor: called when the upstream does not know the point from which we would resume.
             windows: `limits`, shared with the other upstreams of the host.
@@ -101,18 +103,15 @@ class UpstreamSession(Generic[T]):
         self._sink = sink
         self._attempt: Attempt[T] = Attempt(policy, self.topics, converse, preparation)
         self._forget_cursor = forget_cursor
-        self._random = random
+        self._wall = wall
         self._windows = windows if windows is not None else Windows()
         self.redial = Redial(policy, self._windows, random)
+        self._renewal = Renewal(policy, random)
         self._stopping = False
         self._asked_away = False
         """The goodbye under way is the upstream's wish."""
         self._step_by = inf
         """By when the present step (connect, handshake, login, goodbye) must be over."""
-        self._change_by = inf
-        """When the topics in the URL are changed."""
-        self._ends_at = inf
-        """When the connection is too old."""
 
     # -- inputs: the daemon and demand
 
@@ -164,12 +163,12 @@ class UpstreamSession(Generic[T]):
             raise OutOfOrder(State.CONNECTING, Event.WS_OPEN)
         try:
             self.connection = Connection(
-                talk, self.policy, self.topics, self._sink, self._windows, self.counters, now
+                talk, self.policy, self.topics, self._sink, self._windows, self.counters, self._wall, now
             )
         except DialImpossible as impossible:
             return self._give_up(Loss(LossKind.CONFIG, text=str(impossible)), now)
         self._step_by = now + self.policy.login_within_s
-        self._ends_at = now + self.policy.max_age_s * (1 - AGE_JITTER * self._random())
+        self._renewal.opened(now)
         self.counters.connected = 1
         self.counters.connects += 1
         note = Note("open", {"upstream": self.name, "attempts": self.redial.backoff.attempts + 1})
@@ -250,10 +249,12 @@ class UpstreamSession(Generic[T]):
             return -inf
         if self.connection is None:
             return self._step_by
-        if self._url_changed and self._change_by == inf:
-            return -inf
         stale = state in (State.STALE, State.LOGIN)
-        return min(self._step_by, self._change_by, self._ends_at, self.connection.next_deadline(stale=stale))
+        return min(
+            self._step_by,
+            self._renewal.next_deadline(self.topics.difference_due),
+            self.connection.next_deadline(stale=stale),
+        )
 
     def tick(self, now: float) -> Effects:
         """Do all that is due."""
@@ -279,10 +280,8 @@ class UpstreamSession(Generic[T]):
         elif state is State.STALE and connection.data_from < inf:
             # It was the silence of all frames, and a frame has come: a quiet topic is no fault.
             self._move(Event.DATA)
-        if self._change_due(now):
-            return self._goodbye(Event.CLOSE, "the topics in its URL changed", now)
-        if now >= self._ends_at:
-            return self._goodbye(Event.CLOSE, "it has reached connect.max_age", now)
+        if (outlived := self._renewal.due(self.topics.difference_due, now)) is not None:
+            return self._goodbye(Event.CLOSE, outlived, now)
         try:
             effects = connection.tend(now)
         except Overrun as overrun:
@@ -321,17 +320,6 @@ class UpstreamSession(Generic[T]):
         self._windows.requested(now)
         return [Send(step)]
 
-    @property
-    def _url_changed(self) -> bool:
-        return self.policy.topics_in_url and self.topics.difference_due
-
-    def _change_due(self, now: float) -> bool:
-        if not self._url_changed:
-            self._change_by = inf
-        elif self._change_by == inf:
-            self._change_by = now + self.policy.change_s
-        return now >= self._change_by
-
     def _ready(self, connection: Connection[T], now: float) -> None:
         self._move(Event.READY)
         connection.begin(now)
@@ -358,7 +346,8 @@ class UpstreamSession(Generic[T]):
         """Every connection and every attempt ends here, once."""
         connection, self.connection = self.connection, None
         self._attempt.end()
-        self._step_by = self._change_by = self._ends_at = inf
+        self._step_by = inf
+        self._renewal.ended()
         proved = connection is not None and connection.proved(now)
         if proved:
             self.redial.proved()

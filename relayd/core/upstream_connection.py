@@ -5,12 +5,11 @@ It knows nothing of dialling: what ends it, or moves the upstream's state, it te
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from relayd.core.counters import UpstreamCounters
-from relayd.core.feed.conversation import Wanted
 from relayd.core.feed.outcome import (
     Ack,
     Beat,
@@ -24,13 +23,14 @@ from relayd.core.feed.outcome import (
     Sending,
     Unrouted,
 )
-from relayd.core.upstream_effects import DialRequest, Effect, FeedSink, Loss, LossKind, Note, Ping, Send, printable
+from relayd.core.upstream_effects import Effect, FeedSink, Loss, LossKind, Note, Ping, Send, printable
 from relayd.core.upstream_lanes import Lanes, Overrun
 from relayd.core.upstream_policy import UpstreamPolicy
 from relayd.core.upstream_repairs import RepairBudget
 from relayd.core.upstream_snapshots import Snapshots
 from relayd.core.upstream_states import Event
 from relayd.core.upstream_suspects import Suspects
+from relayd.core.upstream_talk import Talk
 from relayd.core.upstream_topics import UPSTREAM, TopicLedger
 from relayd.core.upstream_watch import Watch
 from relayd.core.windows import Windows
@@ -39,27 +39,6 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 PING = b"relayd"
-
-
-class Talk(Protocol[T]):
-    """One connection's conversation in the dialect of the feed: `core/feed/conversation.py` says what each does."""
-
-    @property
-    def ready(self) -> bool: ...
-    def dial_request(self, url: str | None = None) -> DialRequest: ...
-    def open(self) -> Sequence[Sending]: ...
-    def want(self, topics: Sequence[Wanted[T]]) -> Sequence[Sending]: ...
-    def drop(self, topics: Sequence[T]) -> Sequence[Sending]: ...
-    def retry(self, topics: Sequence[T]) -> Sequence[Sending]: ...
-    def resubscribe(self, topics: Sequence[T]) -> Sequence[Sending]: ...
-    def snapshot(self, topic: T) -> Sequence[Sending]: ...
-    def refresh(self) -> Sequence[Sending]: ...
-    def take_refused(self) -> Sequence[Fail[T]]: ...
-    def is_confirmed(self, topic: T) -> bool: ...
-    def heartbeat_every_s(self) -> float | None: ...
-    def beat(self) -> Sequence[Sending]: ...
-    def message(self, payload: bytes, is_text: bool) -> Outcome[T]: ...
-    def reply(self, body: bytes, status: int = 200, number: int | None = None) -> Outcome[T]: ...
 
 
 class Connection(Generic[T]):
@@ -73,10 +52,11 @@ class Connection(Generic[T]):
         sink: FeedSink[T],
         windows: Windows,
         counters: UpstreamCounters,
+        wall: Callable[[], float],
         now: float,
     ) -> None:
-        """Raises DialImpossible where the login needs a value that is not there."""
-        self.watch = Watch(policy.heartbeat, policy.silence, now)
+        """`wall`: seconds since 1970. Raises DialImpossible where the login needs a value that is not there."""
+        self.watch = Watch(policy.heartbeat, policy.silence, wall, now)
         self.lanes = Lanes(windows)
         self.open_at = now
         self.data_from = inf

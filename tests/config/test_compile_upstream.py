@@ -14,6 +14,7 @@ from relayd.core.feed.conversation import Conversation, Wanted
 from relayd.core.feed.dialect import Dialect
 from relayd.core.feed.errors import DialectError
 from relayd.core.feed.spec import CodeRule, LimitsSpec, RateSpec, SilenceSpec
+from relayd.core.hours import Hours
 from tests.support.feeds import FEEDS, NAMES, Replay, read_script, read_upstream
 
 # Its transport is not spoken by the file's model; tests/core/feed/test_scripts.py replays it.
@@ -64,7 +65,7 @@ class CompileUpstreamTests:
         assert dialect.reconnect.codes == (CodeRule(4400, 4499, "stop"), CodeRule(4408, 4408, "retry"))
         assert dialect.reconnect.status == (CodeRule(429, 429, "wait"), CodeRule(418, 418, 120.0))
         assert dialect.limits == LimitsSpec(topics=50, send=RateSpec(5, 1.0), first_send_s=5.0)
-        hours = "09:00-15:30,17:00-24:00 Asia/Tokyo mon,tue,wed,thu,fri"
+        hours = Hours(((540, 930), (1020, 1440)), "Asia/Tokyo", (0, 1, 2, 3, 4))
         assert dialect.silence == SilenceSpec(any_s=5.0, hours=hours)
 
     def test_rows_of_the_topics_table(self) -> None:

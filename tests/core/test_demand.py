@@ -148,6 +148,7 @@ class ChurnMachine(RuleBasedStateMachine):
             TopicHub(self.hub),
             converse=lambda saved: TopicTalk(self.topics),
             random=lambda: 0.5,
+            wall=lambda: 0.0,
             windows=windows,
         )
         self.demand: Demand[Topic] = Demand(self.session, monotonic=lambda: self.now, wake=lambda: None)

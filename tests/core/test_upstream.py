@@ -20,6 +20,7 @@ from relayd.core.feed.resume import Resume
 from relayd.core.feed.spec import CodeRule, HeartbeatSpec, ReconnectSpec, SilenceSpec
 from relayd.core.feed.url import parse_http
 from relayd.core.feed.voice import Voice
+from relayd.core.hours import parse_hours
 from relayd.core.upstream import UpstreamSession
 from relayd.core.upstream_effects import (
     Close,
@@ -39,6 +40,8 @@ from relayd.core.upstream_states import OutOfOrder, State
 from relayd.core.windows import SlidingWindow, Windows
 from tests.support.upstream import NO_FIELDS, TinyTalk, WritingHub
 
+WALL_S = 1_753_061_400.0
+"""Monday, 21 July 2025, 10:30 in Tokyo: the time of a Dialogue at its start."""
 BROKEN = Loss(LossKind.BROKEN, text="the connection was reset")
 
 
@@ -80,6 +83,7 @@ class Dialogue:
             preparation=preparation,
             forget_cursor=self._forget,
             random=lambda: random,
+            wall=lambda: WALL_S + self.now - 1000.0,
             windows=windows,
         )
 
@@ -162,7 +166,7 @@ class Dialogue:
     def after(self, seconds: float) -> list[str]:
         """Let time pass, ticking at each deadline on the way."""
         words, end = [], self.now + seconds
-        for _ in range(1000):
+        for _ in range(10_000):
             due = max(self.now, self.session.next_deadline())
             if due > end:
                 self.now = end
@@ -383,6 +387,21 @@ class DeadlineTests:
         assert feed.state is State.LIVE
         assert feed.after(59) == []
         assert feed.after(1) == ["drop"]
+        assert feed.session.why == "deadline: no data for silence.data"
+
+    def test_silence_of_a_closed_market(self) -> None:
+        """It closes an hour after the start, with the last data: no reconnect before the next opening, one after."""
+        hours = parse_hours("09:00-11:30 Asia/Tokyo mon-fri")
+        feed = Dialogue(silence=SilenceSpec(data_s=60, hours=hours))
+        feed.live("a")
+        for _ in range(120):
+            feed.after(30)
+            feed.says("a=1")
+        assert feed.after(21.5 * 3600) == []
+        assert feed.state is State.LIVE
+        assert feed.after(59.9) == []
+        assert feed.state is State.STALE
+        assert feed.after(0.2) == ["drop"]
         assert feed.session.why == "deadline: no data for silence.data"
 
     def test_silence_of_data_means_nothing_without_topics(self) -> None:
@@ -856,6 +875,7 @@ class RealDialectTests:
                 saved=saved,
             ),
             random=lambda: 1.0,
+            wall=lambda: WALL_S,
             windows=Windows(send=SlidingWindow(8, 1.0)),
         )
         self.session.start(self.now)

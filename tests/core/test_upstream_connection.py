@@ -35,7 +35,7 @@ class ConnectionCase:
         )
         self.talk = talk or TinyTalk()
         self.connection: Connection[str] = Connection(
-            self.talk, rules, self.topics, self.hub, windows or Windows(), self.counters, self.now
+            self.talk, rules, self.topics, self.hub, windows or Windows(), self.counters, lambda: 0.0, self.now
         )
         if self.connection.ready:
             self.connection.begin(self.now)

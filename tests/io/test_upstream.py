@@ -101,6 +101,7 @@ class UpstreamCase(TestCase):
                 url, headers=headers or {}, protocols=protocols, saved=saved, **(talk or {})
             ),
             random=Random(7).random,
+            wall=time.time,
             preparation=preparation,
         )
         service = UpstreamService(

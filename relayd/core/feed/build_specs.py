@@ -12,6 +12,7 @@ from relayd.core.feed.errors import Malformed
 from relayd.core.feed.spec import CodeRule, HeartbeatSpec, LimitsSpec, Reaction, ReconnectSpec, SilenceSpec
 from relayd.core.feed.template import compile_node, parse_text
 from relayd.core.feed.units import parse_duration, parse_rate
+from relayd.core.hours import Hours, parse_hours
 
 WORDS = ("stop", "retry", "wait", "forget-cursor")
 EVERY_S = 20.0
@@ -54,12 +55,16 @@ def read_specs(reader: Reader, block: Block) -> tuple[SilenceSpec, ReconnectSpec
 def _silence(reader: Reader, whole: Block) -> SilenceSpec:
     with reader.problems.at("silence"):
         block = as_table(whole.get("silence"))
-        return SilenceSpec(_watch(block.get("any")), _watch(block.get("data")), block.get("hours"))
+        return SilenceSpec(_watch(block.get("any")), _watch(block.get("data")), _hours(block.get("hours")))
     return SilenceSpec()
 
 
 def _watch(value: object) -> float | None:
     return None if value is None or is_off(value) else parse_duration(value)
+
+
+def _hours(value: Any) -> Hours | None:
+    return value if value is None or isinstance(value, Hours) else parse_hours(str(value))
 
 
 def _reconnect(reader: Reader, whole: Block) -> ReconnectSpec:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from relayd.core.hours import Hours
+
 Reaction: TypeAlias = Literal["stop", "retry", "wait", "forget-cursor"] | float
 """After a close code or HTTP status; a float is a pause in seconds."""
 
@@ -34,8 +36,8 @@ class SilenceSpec:
 
     any_s: float | None = None
     data_s: float | None = None
-    hours: str | None = None
-    """`09:00-15:30 Asia/Tokyo mon-fri`; outside of these no data is normal."""
+    hours: Hours | None = None
+    """Both rest outside of these, and count anew when the market opens; None = it never closes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from relayd.core.feed.build_specs import read_heartbeat, read_specs
 from relayd.core.feed.errors import Problems
 from relayd.core.feed.spec import CodeRule, HeartbeatSpec, LimitsSpec, RateSpec, ReconnectSpec, SilenceSpec
 from relayd.core.feed.template import Text
+from relayd.core.hours import Hours
 
 
 def reader() -> Reader:
@@ -77,7 +78,7 @@ class SpecTests:
                 "limits": {"topics": 50, "connections": 1, "send": "5/1s", "connect": "3/1s", "first_send": "5s"},
             },
         )
-        assert silence == SilenceSpec(5.0, None, "09:00-15:30 Asia/Tokyo mon-fri")
+        assert silence == SilenceSpec(5.0, None, Hours(((540, 930),), "Asia/Tokyo", (0, 1, 2, 3, 4)))
         assert reconnect.codes == (
             CodeRule(4400, 4499, "stop"),
             CodeRule(4408, 4408, "retry"),

@@ -1,0 +1,26 @@
+"""Tests of relayd.core.upstream_talk."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from relayd.core.feed.conversation import Conversation
+from relayd.core.upstream_talk import Talk
+from tests.support.upstream import TinyTalk
+
+ASKED = {name: value for name, value in vars(Talk).items() if inspect.isfunction(value) and name[0] != "_"}
+
+
+class TalkTests:
+    """What a session asks is what a conversation answers."""
+
+    @pytest.mark.parametrize("name", ASKED)
+    def test_a_conversation_takes_the_same_arguments(self, name: str) -> None:
+        """By their names and order, and needs no others; so does the one that stands in for it in tests."""
+        wanted = list(inspect.signature(ASKED[name]).parameters)
+        for speaker in (Conversation, TinyTalk):
+            taken = list(inspect.signature(getattr(speaker, name)).parameters.values())
+            assert [one.name for one in taken[: len(wanted)]] == wanted
+            assert all(one.default is not one.empty for one in taken[len(wanted) :])
