@@ -29,6 +29,7 @@ class AckTests(FeedCase):
             return {phase for phase, _ in rig.session.topics.phases().values()} <= {Phase.CONFIRMED, Phase.LIVE}
 
         await eventually(all_are)
+        await eventually(lambda: rig.session.counters.acks >= len(rig.feed.topics))
         self.assertEqual(rig.session.counters.unknown, 0)
 
     async def test_by_id(self) -> None:
@@ -112,6 +113,22 @@ class AgeTests(FeedCase):
             rig.feed.publish(key)
         await eventually(lambda: len(rig.journal.connects) == 2)
         await eventually(lambda: len(rig.simulator.open[-1:]) == 1 and len(rig.simulator.open[-1].subscribed) == 2)
+        for key in rig.feed.topics.values():
+            rig.feed.publish(key)
+        await rig.caught_up(browser)
+        self.assertEqual(rig.unaccounted(browser), {})
+
+
+class DataTests(FeedCase):
+    """What is data, where acks carry the same fields."""
+
+    async def test_when(self) -> None:
+        """Only what matches is published."""
+        rig = self.run_feed(
+            Bitstamp, lambda text: text.replace('unless: {event: "bts:*"}', "when: {event: [trade, data]}")
+        )
+        browser = await rig.browse()
+        await rig.subscribed()
         for key in rig.feed.topics.values():
             rig.feed.publish(key)
         await rig.caught_up(browser)

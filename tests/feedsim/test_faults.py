@@ -164,6 +164,7 @@ class PartialFailureTests(FeedCase):
         await rig.subscribed("9433@1")
         await eventually(lambda: browser.states("kabu/1/9999"))
         self.assertEqual([state for state, _ in browser.states("kabu/1/9999")], ["failed"])
+        self.assertEqual([one.method for one in rig.journal.requests], ["POST", "PUT"])
 
     async def test_no_ack_at_all(self) -> None:
         """After `subscribe.within` it has failed, and a late ack mends it."""

@@ -1,0 +1,83 @@
+"""Which mechanism is shown by which test, and which feeds use it.
+
+`python -m tests.feedsim.matrix` writes docs/feeds-matrix.md; with `--disable` each mechanism is taken out of the code,
+one at a time, and the test named for it must fail.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.feedsim.mechanisms import MECHANISMS, Mechanism, uses
+
+ROOT = Path(__file__).parents[2]
+WORKERS = 2
+HEAD = """\
+# Mechanisms, tests, feeds
+
+Written by `python -m tests.feedsim.matrix`; not by hand. A feed is a file of [tests/feeds](../tests/feeds): a whole
+relay.yaml and a script of messages, which `tests/core/feed/test_scripts.py` replays. Tests are below `tests/feedsim`,
+where a simulated feed stands behind the whole program; those of `tests/core` show each mechanism by itself.
+`python -m tests.feedsim.matrix --disable` takes each mechanism out of the code and sees the test fail.
+
+| keys | what | test | feeds |
+|-|-|-|-|
+"""
+
+
+def blocks() -> dict[str, Any]:
+    """The upstream block of every feed."""
+    found = {}
+    for file in sorted((ROOT / "tests/feeds").glob("*.yaml")):
+        [found[file.stem]] = yaml.safe_load(file.read_text("utf-8"))["upstreams"].values()
+    return found
+
+
+def table() -> str:
+    """The page."""
+    feeds = blocks()
+    rows = []
+    for one in MECHANISMS:
+        named = ", ".join(feed for feed, block in feeds.items() if uses(block, one.name))
+        test = one.test.removeprefix("tests/feedsim/").replace("::", " ")
+        keys = f"`{one.name.split('|')[0]}`"
+        rows.append(f"| {keys} | {one.does} | {test} | {named} |\n")
+    return HEAD + "".join(rows)
+
+
+def passes(one: Mechanism, row: int | None) -> bool:
+    """Whether the test of a mechanism passes, without the mechanism where a row is given."""
+    command = [sys.executable, "-m", "pytest", "-q", "--timeout", "30", "-p", "tests.feedsim.without", one.test]
+    environ = {**os.environ, **({} if row is None else {"RELAYD_WITHOUT": str(row)})}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{one.test} did not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.returncode == 0
+
+
+def disable() -> int:
+    """Takes each mechanism out. Returns how many tests passed all the same."""
+
+    def judge(row: int) -> tuple[Mechanism, bool]:
+        return MECHANISMS[row], passes(MECHANISMS[row], row)
+
+    survived = 0
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for one, passed in pool.map(judge, range(len(MECHANISMS))):
+            survived += passed
+            print("NOT NOTICED" if passed else "noticed    ", one.name, "-", one.does, flush=True)
+    print(f"{len(MECHANISMS) - survived} of {len(MECHANISMS)} mechanisms are missed by the test that shows them")
+    return survived
+
+
+if __name__ == "__main__":
+    if "--disable" in sys.argv[1:]:
+        raise SystemExit(1 if disable() else 0)
+    (ROOT / "docs/feeds-matrix.md").write_text(table(), "utf-8")
