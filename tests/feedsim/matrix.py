@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from tests.feedsim.faults import FAULTS
 from tests.feedsim.mechanisms import MECHANISMS, Mechanism, uses
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,15 @@ where a simulated feed stands behind the whole program; those of `tests/core` sh
 
 | keys | what | test | feeds |
 |-|-|-|-|
+"""
+
+FAULTS_HEAD = """
+## Faults
+
+What people report of feeds, what relayd does, and the tests that produce it.
+
+| fault | behaviour | tests |
+|-|-|-|
 """
 
 
@@ -46,10 +56,15 @@ def table() -> str:
     rows = []
     for one in MECHANISMS:
         named = ", ".join(feed for feed, block in feeds.items() if uses(block, one.name))
-        test = one.test.removeprefix("tests/feedsim/").replace("::", " ")
-        keys = f"`{one.name.split('|')[0]}`"
-        rows.append(f"| {keys} | {one.does} | {test} | {named} |\n")
-    return HEAD + "".join(rows)
+        test = shown(one.test)
+        rows.append(f"| `{one.name}` | {one.does} | {test} | {named or 'none; the test adds it'} |\n")
+    faults = [f"| {one.name} | {one.behaviour} | {'; '.join(map(shown, one.tests))} |\n" for one in FAULTS]
+    return HEAD + "".join(rows) + FAULTS_HEAD + "".join(faults)
+
+
+def shown(test: str) -> str:
+    """A test as the page names it."""
+    return test.removeprefix("tests/feedsim/").replace("::", " ")
 
 
 def passes(one: Mechanism, row: int | None) -> bool:

@@ -85,6 +85,20 @@ class SilenceTests(FeedCase):
         self.assertGreaterEqual(len(rig.journal.connects), 2)
         self.assertIn("no answer to a heartbeat", rig.session.why)
 
+    async def test_browsers_are_told_of_a_late_topic(self) -> None:
+        """Each topic has an age of its own."""
+        rig = self.run_feed(Bitstamp, edited(("allow:", "stale_after: 300ms\n    allow:")))
+        browser = await rig.browse()
+        await rig.subscribed()
+        for key in rig.feed.topics.values():
+            rig.feed.publish(key)
+        for _ in range(20):
+            await turn(0.05)
+            rig.feed.publish("order_book_ethusd")
+        states = [state for state, _ in browser.states("bitstamp/live_trades_btcusd")]
+        self.assertEqual(states, ["live", "stale"])
+        self.assertNotIn("stale", [state for state, _ in browser.states("bitstamp/order_book_ethusd")])
+
 
 class StormTests(FeedCase):
     """Row 2: accepted, and dropped at once, for ever."""
@@ -381,6 +395,25 @@ class OneSlotTests(FeedCase):
         await turn(0.5)
         self.assertEqual(len(rig.journal.connects), 1)
         self.assertIn("4000", rig.session.why)
+
+    async def test_the_old_connection_is_gone_first(self) -> None:
+        """Where there is one slot a planned close has no overlap."""
+        rig = self.run_feed(Bitstamp, edited(block="    limits: {connections: 1}\n" + QUICK))
+        rig.simulator.one_at_a_time = True
+        await rig.browse()
+        await rig.subscribed()
+        others: list[int] = []
+
+        def note(peer: Peer) -> None:
+            others.append(len(rig.simulator.open))
+            rig.simulator.accept(peer)
+
+        rig.simulator.handshakes.append(note)
+        rig.feed.ask_to_reconnect()
+        await eventually(lambda: others)
+        await rig.subscribed()
+        self.assertEqual(others, [0])
+        self.assertEqual(len(rig.journal.connects), 2)
 
 
 class BurstTests(FeedCase):
