@@ -64,6 +64,7 @@ class Shortcut(Generic[T]):
         prefix = dialect.fields.prefix
         is_whole = not (dialect.payload or self._counts or self._splits or self._unpack is not None)
         self._prefix = prefix.encode() if prefix is not None and is_whole and fields_alone(dialect) else None
+        self._plain = plain_of(extractor) if self._unpack is None and not self._splits else None
         readers = [one for one in (self._counted, extractor.cursor, extractor.dedupe) if one is not None]
         self._counts_inside = any(one.in_payload for one in readers)
 
@@ -75,6 +76,11 @@ class Shortcut(Generic[T]):
             if target is not None and not target.counts and self._hearing.is_wanted(target):
                 return Data(target.topics, payload, is_text)
         try:
+            if self._plain is not None:
+                # Most feeds: one decoder, one key. Written out, since a call costs as much as the look-up.
+                message = self._plain[0](payload)
+                known = self._by_key.get(self._plain[1](message))
+                return self._recognised(known, payload, is_text, JSON, message, None, sse)
             if self._unpack is not None and not is_text:
                 frame = self._unpack(payload, is_text)
                 payload, is_text, codec = frame.payload, frame.is_text, frame.codec
@@ -161,7 +167,18 @@ class Shortcut(Generic[T]):
         self, payload: Any, outer: Hashable, is_text: bool, codec: str, sse: Mapping[str, object] | None
     ) -> Outcome[T] | None:
         key, message, inner = self._key(payload, codec, outer)
-        known = self._by_key.get(key)
+        return self._recognised(self._by_key.get(key), payload, is_text, codec, message, inner, sse)
+
+    def _recognised(
+        self,
+        known: Target[T] | Unwanted | None,
+        payload: Any,
+        is_text: bool,
+        codec: str,
+        message: Any,
+        inner: Any,
+        sse: Mapping[str, object] | None,
+    ) -> Outcome[T] | None:
         if isinstance(known, Target):
             if not self._hearing.is_wanted(known):
                 return None
@@ -273,10 +290,10 @@ class Shortcut(Generic[T]):
             known = self._by_key.get(key)
             if known is None:
                 return None
-            calls.append(self._recognised(known, part, is_text, codec, message, inner))
+            calls.append(self._call(known, part, is_text, codec, message, inner))
         return Parts(tuple([call() for call in calls]))
 
-    def _recognised(
+    def _call(
         self, known: Target[T] | Unwanted, part: Any, is_text: bool, codec: str, message: Any, inner: Any
     ) -> Callable[[], Outcome[T]]:
         extractor = self._extractor
@@ -290,6 +307,13 @@ class Shortcut(Generic[T]):
             if guard(message) is not UNSET:
                 raise _NotKnown
         return lambda: self._unwanted((), part, message, inner, codec, None)
+
+
+def plain_of(extractor: Extractor) -> tuple[Get, Get] | None:
+    """The decoder and the key of a dialect whose messages need no more to be recognised."""
+    if extractor.key is None or extractor.present or extractor.absent or extractor.inner_key is not None:
+        return None
+    return extractor.message[JSON], extractor.key
 
 
 def fields_alone(dialect: Dialect) -> bool:
