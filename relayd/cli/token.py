@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-_NAME = re.compile(r"[^\s{}\"#]{1,255}", re.ASCII)
+_NAME = re.compile(r"[!#-z|~]{1,255}")
 _DURATION = re.compile(r"([0-9]{1,5})([dh])")
 _UNITS_S = {"d": 86_400, "h": 3_600}
 

@@ -26,7 +26,7 @@ PREFIX: Final = "rt_"
 TOKEN_BYTES: Final = 32
 #: Lines with a token; more bearers are for JWT or the webhook (guess).
 MAX_TOKENS: Final = 10_000
-_LINE: Final = re.compile(r"sha256:([0-9a-f]{64})[ \t]+([^\s{}\"]{1,255})(?:[ \t]+(\{.*\}))?", re.ASCII)
+_LINE: Final = re.compile(r"sha256:([0-9a-f]{64})[ \t]+([!#-z|~]{1,255})(?:[ \t]+(\{.*\}))?", re.ASCII)
 
 
 class TokensError(ValueError):
