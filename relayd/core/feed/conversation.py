@@ -7,8 +7,7 @@ be told), unrouted (nobody wants its topic) or unknown. Nothing here knows a clo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from relayd.core.feed.answers import Answer, Answers, text_at
 from relayd.core.feed.asking import Asking
@@ -50,8 +49,7 @@ from relayd.core.upstream_effects import DialImpossible, DialRequest
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted(Generic[T]):
+class Wanted(NamedTuple, Generic[T]):
     """A topic that browsers want, and the fields it stands for."""
 
     topic: T

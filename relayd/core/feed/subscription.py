@@ -6,6 +6,7 @@ message holds the subscriptions for which everything but `$topics` renders alike
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -16,11 +17,15 @@ from relayd.core.feed.match import FOR_ALL, For
 from relayd.core.feed.outcome import Frame, Sending
 from relayd.core.feed.path import MISSING, Paths
 from relayd.core.feed.sign import NO_SETS, Sets
-from relayd.core.feed.template import Node, Text, Values, as_text, names_of, render, render_frame, texts_of
+from relayd.core.feed.template import Node, Ref, Text, Values, as_text, names_of, render, render_frame, texts_of
 from relayd.core.feed.url import Http
 
 ROW = "topics"
 """The placeholder that stands for a message's subscriptions."""
+
+# What a word of a bare text is made of, around an id.
+_WORD_END = re.compile(r"[\w-]*\Z")
+_WORD_START = re.compile(r"[\w-]*")
 
 SUBSCRIBE, UNSUBSCRIBE = 0, 1
 """Positions in `verbs`."""
@@ -138,9 +143,21 @@ def check_joiner(variant: Variant, texts: Sequence[str]) -> None:
 
 
 def ids_in(variant: Variant, values: Values) -> frozenset[str]:
-    """The texts of the message that hold `$id`."""
-    holding = (text for text in _texts(variant) if any(ref.name == "id" for ref in text.refs))
-    return frozenset(as_text(text.render(values)) for text in holding)
+    """The texts of the message that hold `$id`; of a bare text the words that do."""
+    holding = [text for text in _texts(variant) if any(ref.name == "id" for ref in text.refs)]
+    found = {as_text(text.render(values)) for text in holding if text is not variant.send}
+    if isinstance(variant.send, Text) and variant.send in holding:
+        found.update(_words_with_id(variant.send, values))
+    return frozenset(found)
+
+
+def _words_with_id(text: Text, values: Values) -> Iterator[str]:
+    parts = ["", *text.parts, ""]
+    for before, part, behind in zip(parts, parts[1:], parts[2:], strict=False):
+        if isinstance(part, Ref) and part.name == "id":
+            head = _WORD_END.search(before) if isinstance(before, str) else None
+            tail = _WORD_START.match(behind) if isinstance(behind, str) else None
+            yield (head[0] if head else "") + as_text(part.value(values)) + (tail[0] if tail else "")
 
 
 def _texts(variant: Variant) -> Iterator[Text]:

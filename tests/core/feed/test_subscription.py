@@ -93,6 +93,22 @@ class WriteTests:
         assert message.ids == {"s7", "7"} and message.bound == "s7"
         assert write(variant(send="x"), {"id": 7}, []).bound is MISSING
 
+    @pytest.mark.parametrize(
+        ("text", "ids"),
+        [
+            ('{"id":"$id"}', {"7"}),
+            ("sub s$id t", {"s7"}),
+            ("$id", {"7"}),
+            ("$channel${id}x $id", {"7x", "7"}),
+            ("$id$channel", {"7"}),
+            ("x", set()),
+        ],
+    )
+    def test_ids_in_bare_texts(self, text: str, ids: set[str]) -> None:
+        """The word around it."""
+        assert write(variant(send=text), {"id": 7}, ROWS[:1]).ids == ids
+        assert write(variant(send=text, bind="b$id"), {"id": 7}, ROWS[:1]).ids == {*ids, "b7"}
+
     def test_http(self) -> None:
         """The URL takes the list, the body what `join` makes of it."""
         made = variant(
