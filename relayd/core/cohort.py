@@ -140,6 +140,8 @@ class Cohort:
         self.members: list[Subscriber] = []
         self.behind: dict[Subscriber, None] = {}
         """Lagging, yielding or waiting ones; a dict for its order."""
+        self.waiting: dict[Subscriber, None] = {}
+        """Those of them that join after the next flush. Kept apart: a flush must not look at everybody who lags."""
         self.pending: list[Entry | Notice] = []
         self.pending_bytes = 0
         self.flushed = serial
@@ -209,6 +211,7 @@ class Cohort:
         member.joined_bytes = self.bytes
         self.members.append(member)
         self.behind.pop(member, None)
+        self.waiting.pop(member, None)
 
     def quit(self, member: Subscriber, unsent_frames: int = 0, unsent_bytes: int = 0) -> None:
         """The member is CURRENT no more and did not get the last so many frames. O(1): the last one takes its slot."""
@@ -294,11 +297,16 @@ class Cohort:
     def _offer(self, members: list[Subscriber], flush: Flush) -> None:
         data = flush.data
         size = len(data)
-        if not size:
+        if not size or not members:
             return
         short: list[tuple[Subscriber, int]] | None = None
         for member in members:
-            taken = member.send_now(data)
+            # The socket's own `send`, and what it raises: a call of Python between costs a tenth of the whole delivery.
+            try:
+                taken = member.send_now(data)
+            except OSError as error:
+                member.sink.failed(error)
+                taken = 0
             if taken != size:
                 short = short or []
                 short.append((member, taken))
@@ -365,7 +373,8 @@ class Cohort:
             for member in (*self.members, *self.behind):
                 member.sink.close(CLOSE_POSITION_LOST)
             return
-        if self.behind:
-            for member in [waiting for waiting in self.behind if waiting.pace is Pace.WAITING]:
+        if self.waiting:
+            waiting, self.waiting = self.waiting, {}
+            for member in waiting:
                 assert member.lagging is not None
                 member.lagging.produce()

@@ -102,7 +102,7 @@ class Lagging:
                 self._catch_up()
                 return
             subscriber.sent_bytes += len(data)
-            taken = subscriber.send_now(data)
+            taken = subscriber.send(data)
             if taken < len(data):
                 subscriber.sink.write(data[taken:])
                 self._written += len(data)
@@ -117,6 +117,7 @@ class Lagging:
         self.stop()
         if not self.cohort.is_level(self.reached, self.positions):
             self.subscriber.pace = Pace.WAITING
+            self.cohort.waiting[self.subscriber] = None
             return
         self.subscriber.lagging = None
         self.cohort.join(self.subscriber)

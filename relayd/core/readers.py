@@ -110,6 +110,7 @@ class Readers:
             lagging = Lagging(subscriber, cohort.positions(undelivered), cohort.flushed)
         else:
             del cohort.behind[subscriber]
+            cohort.waiting.pop(subscriber, None)
             # This cohort's flushes may have taken it further than the next cohort is.
             lagging.reached = max(lagging.reached, cohort.flushed)
         subscriber.cohort = None

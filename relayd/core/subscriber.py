@@ -24,11 +24,20 @@ if TYPE_CHECKING:
 MAX_CONTROL_BYTES = 64 * 1024
 
 
+SendNow = Callable[[bytes], int]
+"""Bytes the kernel took; raises OSError (BlockingIOError where it takes none)."""
+
+
 class Sink(Protocol):
     """Where a connection's bytes go. All calls return at once and none calls back into the hub, `pull` apart."""
 
-    def send_now(self, data: bytes) -> int:
-        """Bytes the kernel took of `data`; 0 while something is buffered. Errors surface later as a lost connection."""
+    def bind(self, put: Callable[[SendNow], None]) -> None:
+        """Give `put` the way to send, now and whenever it changes: the socket's own `send` while nothing is buffered,
+        and one that takes nothing while something is, or after the end."""
+        ...
+
+    def failed(self, error: OSError) -> None:
+        """What that `send` raised. A full socket is no fault; anything else surfaces later as a lost connection."""
         ...
 
     def write(self, data: bytes) -> None:
@@ -79,8 +88,9 @@ class Subscriber:
 
     def __init__(self, sink: Sink, encoding: Encoding) -> None:
         self.sink = sink
-        self.send_now = sink.send_now
-        """Bound once: this is the call of the flush loop."""
+        self.send_now: SendNow = len
+        """The call of the flush loop: whatever the sink says is the quickest at the moment."""
+        sink.bind(self._put)
         self.encoding = encoding
         self.topics: dict[Topic, float | None] = {}
         """What it reads, each with the rate in hertz it wants at most (None: as it comes)."""
@@ -101,6 +111,17 @@ class Subscriber:
         self.joined_bytes = 0
         """The cohort's totals when this member joined: what it got since is the difference, so no flush counts per
         member."""
+
+    def _put(self, send_now: SendNow) -> None:
+        self.send_now = send_now
+
+    def send(self, data: bytes) -> int:
+        """Bytes the kernel took of `data`; 0 while something is buffered. Never raises."""
+        try:
+            return self.send_now(data)
+        except OSError as error:
+            self.sink.failed(error)
+            return 0
 
     def tell(self, data: bytes) -> None:
         """The control lane: after what is buffered, before any further publication; never dropped, but bounded."""

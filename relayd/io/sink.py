@@ -23,13 +23,11 @@ if TYPE_CHECKING:
 class TransportSink:
     """The sink of one open WebSocket.
 
-    `send_now` may be kept by the caller: it stays bound to a call that takes nothing after the end. Behind TLS it takes
-    all or nothing, since what the TLS layer has encrypted cannot be taken back.
+    What it binds takes nothing after the end. Behind TLS it takes all or nothing, since what the TLS layer has
+    encrypted cannot be taken back.
     """
 
-    __slots__ = ("_direct", "_produce", "_protocol", "_transport", "is_open", "send_now")
-
-    send_now: Callable[[bytes], int]
+    __slots__ = ("_direct", "_produce", "_protocol", "_transport", "is_open")
 
     def __init__(self, protocol: DownstreamProtocol, transport: Any) -> None:
         self._protocol = protocol
@@ -37,7 +35,17 @@ class TransportSink:
         self._direct = find_direct(transport)
         self._produce: Callable[[], None] | None = None
         self.is_open = True
-        self.send_now = self._direct.send_now if self._direct is transport else self._send_whole
+
+    def bind(self, put: Callable[[Callable[[bytes], int]], None]) -> None:
+        """Give `put` the quickest way to send, now and whenever it changes."""
+        if self._direct is self._transport:
+            self._direct.bind(put)
+        else:
+            put(self._send_whole)
+
+    def failed(self, error: OSError) -> None:
+        """What that raised."""
+        self._direct.failed(error)
 
     def _send_whole(self, data: bytes) -> int:
         if not self.is_open or self._direct.busy:

@@ -57,6 +57,9 @@ class DirectTransport(_Base):
     # Twisted has work for this socket: bytes in its buffer, or a close that waits for them.
     _busy = False
 
+    #: Who is told how to send; a dialled socket gets its transport before it is one.
+    _put: Callable[[Callable[[bytes], int]], None] | None = None
+
     #: Bytes that Twisted's buffer holds for this socket.
     buffered_bytes = 0
 
@@ -67,6 +70,23 @@ class DirectTransport(_Base):
         super().__init__(sock, *args)
         self._send: Callable[[bytes], int] = sock.send
 
+    def bind(self, put: Callable[[Callable[[bytes], int]], None]) -> None:
+        """Give `put` the socket's own `send`, or one that takes nothing: now, and whenever that changes.
+
+        What it raises goes to `failed`. Calling it spares a call of Python for each delivery (a tenth of it; measured).
+        """
+        self._put = put
+        self._tell_send()
+
+    def _tell_send(self) -> None:
+        if self._put is not None:
+            self._put(_took_nothing if self._busy else self._send)
+
+    def failed(self, error: OSError) -> None:
+        """What the bound `send` raised: a full socket is no fault."""
+        if not isinstance(error, BlockingIOError) and error.errno != ENOBUFS:
+            self._fail()
+
     def send_now(self, data: bytes) -> int:
         """The number of bytes that the kernel took at once: 0 while anything is buffered, on a full or a broken socket.
 
@@ -76,11 +96,8 @@ class DirectTransport(_Base):
             return 0
         try:
             return self._send(data)
-        except BlockingIOError:
-            return 0
         except OSError as error:
-            if error.errno != ENOBUFS:
-                self._fail()
+            self.failed(error)
             return 0
 
     def _fail(self) -> None:
@@ -98,6 +115,7 @@ class DirectTransport(_Base):
     def end_direct(self) -> None:
         """From here on `send_now` takes nothing and every `write` goes through Twisted's buffer."""
         self._send = _took_nothing
+        self._tell_send()
 
     def write(self, data: bytes) -> None:
         # A pull producer is asked again when the *buffer* has become empty, so its bytes must pass through the buffer.
@@ -136,10 +154,12 @@ class DirectTransport(_Base):
 
     def startWriting(self) -> None:
         self._busy = True
+        self._tell_send()
         super().startWriting()
 
     def stopWriting(self) -> None:
         self._busy = False
+        self._tell_send()
         super().stopWriting()
 
     def loseConnection(self) -> None:
@@ -156,6 +176,7 @@ class DirectTransport(_Base):
 
     def connectionLost(self, reason: Any) -> None:
         self.end_direct()
+        self._put = None
         super().connectionLost(reason)
 
     def startTLS(self, ctx: Any, normal: bool = True) -> None:

@@ -33,6 +33,18 @@ class ControlLaneTests:
         assert sink.closed is CLOSE_SLOW
 
 
+class SendTests:
+    """The way to send that the sink binds."""
+
+    def test_follows_the_sink(self) -> None:
+        """What is bound last counts; a full socket takes nothing and is told to the sink."""
+        sink = FakeSink(room=3)
+        subscriber = Subscriber(sink, Encoding.V1)
+        assert [subscriber.send(b"hello"), subscriber.send(b"lo")] == [3, 0]
+        subscriber._put(lambda data: 1)
+        assert subscriber.send(b"hello") == 1
+
+
 class TotalsTests:
     """What it was sent."""
 

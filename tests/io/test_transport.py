@@ -7,6 +7,7 @@ import shutil
 import socket
 import struct
 import tempfile
+from errno import ENOBUFS
 from typing import Any
 
 import pytest
@@ -152,6 +153,33 @@ class SendNowTests:
             bench.reactor.turn()
             assert bench.transport.send_now(b"late") == 0
         assert bench.taken == b""
+
+
+class BindTests:
+    """The socket's own `send`, while it may be called."""
+
+    def test_changes_hands(self) -> None:
+        """The socket's own at first; nothing is taken while something is buffered, or after the end."""
+        bench = Bench()
+        bound: list[Any] = []
+        bench.transport.bind(bound.append)
+        assert bound[-1](b"hello") == 5
+        bench.transport.startWriting()
+        assert bound[-1](b"hello") == 0
+        bench.transport.stopWriting()
+        assert bound[-1](b"hello") == 5
+        bench.transport.end_direct()
+        assert bound[-1](b"hello") == 0
+
+    def test_failed(self) -> None:
+        """A full socket is no fault; a broken one is lost on a later turn."""
+        bench = Bench()
+        bench.transport.failed(BlockingIOError())
+        bench.transport.failed(OSError(ENOBUFS, "no room"))
+        assert not bench.transport.busy
+        bench.transport.failed(ConnectionResetError())
+        assert bench.transport.busy
+        assert bench.transport.send_now(b"hello") == 0
 
 
 class WriteTests:

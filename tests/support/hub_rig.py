@@ -72,11 +72,21 @@ class FakeSink:
         self.closed: CloseCode | None = None
         self.most_buffered = 0
 
+    def bind(self, put: Callable[[Callable[[bytes], int]], None]) -> None:
+        """One way to send for all times."""
+        put(self.send_now)
+
+    def failed(self, error: OSError) -> None:
+        """Only a full socket can be meant here."""
+        assert isinstance(error, BlockingIOError)
+
     def send_now(self, data: bytes) -> int:
         """As the kernel would."""
         if self.buffer or self.closed:
             return 0 if not self.closed else len(data)
         count = min(self.room, len(data))
+        if not count:
+            raise BlockingIOError
         self.taken += data[:count]
         self.room -= count
         return count
@@ -85,7 +95,7 @@ class FakeSink:
         """Into the kernel while it takes, the rest into the buffer."""
         if self.closed:
             return
-        if not self.buffer:
+        if not self.buffer and self.room:
             data = data[self.send_now(data) :]
         self.buffer += data
         self.most_buffered = max(self.most_buffered, len(self.buffer))
