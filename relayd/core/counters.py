@@ -101,6 +101,8 @@ class UpstreamCounters:
 
     connected: int = _number("gauge", "1 while the connection is open")
     topics: int = _number("gauge", "topics wanted now")
+    topics_waiting: int = _number("gauge", "topics that wait for a place on the connection (limits.topics)")
+    crowded_out: int = _number("counter", "times a topic found no place on the connection (limits.topics)")
     dials: int = _number("counter", "connection attempts")
     connects: int = _number("counter", "connections that opened")
     losses: int = _number("counter", "connections lost or given up")

@@ -29,6 +29,7 @@ from relayd.core.upstream_effects import (
     Send,
 )
 from relayd.core.upstream_lanes import Overrun
+from relayd.core.upstream_places import Places
 from relayd.core.upstream_policy import UpstreamPolicy
 from relayd.core.upstream_prepare import Preparation
 from relayd.core.upstream_redial import Redial
@@ -99,6 +100,11 @@ class UpstreamSession(Generic[T]):
             within_s=policy.subscribe_within_s,
             failed_again_s=policy.failed_again_s,
             unasked=policy.unasked,
+            places=Places(
+                policy.topics_most,
+                policy.claims_of,
+                f"limits.topics of upstream {name} is reached ({policy.topics_most})",
+            ),
         )
         self._sink = sink
         self._attempt: Attempt[T] = Attempt(policy, self.topics, converse, preparation)
@@ -148,6 +154,7 @@ class UpstreamSession(Generic[T]):
 
     def tcp_up(self, now: float) -> Effects:
         """TCP stands; TLS and the WebSocket handshake follow."""
+        self.redial.socket_open()
         self._move(Event.TCP_UP)
         if self.state is State.HANDSHAKING:
             self._step_by = now + self.policy.handshake_within_s
@@ -232,6 +239,10 @@ class UpstreamSession(Generic[T]):
         """The connection ended, or the attempt failed. Late news of one that was dropped change nothing."""
         return self._ended(loss, now) if self.state in CONNECTED else NOTHING
 
+    def socket_closed(self) -> None:
+        """TCP has ended, of the last connection or of one given up before: each `tcp_up` has one of these."""
+        self.redial.socket_closed()
+
     # -- time
 
     def next_deadline(self) -> float:
@@ -258,7 +269,7 @@ class UpstreamSession(Generic[T]):
 
     def tick(self, now: float) -> Effects:
         """Do all that is due."""
-        self.counters.topics = len(self.topics)
+        self._count()
         state = self.state
         if state is State.STOPPED:
             return NOTHING
@@ -286,6 +297,7 @@ class UpstreamSession(Generic[T]):
             effects = connection.tend(now)
         except Overrun as overrun:
             return self._give_up(Loss(LossKind.OVERRUN, text=str(overrun)), now)
+        self._count()
         if connection.sent and state is not State.LOGIN:
             self._step_by = inf
         return effects
@@ -296,6 +308,10 @@ class UpstreamSession(Generic[T]):
     def _wants_connection(self) -> bool:
         # An upstream that cuts those who say nothing is not dialled before there is something to say.
         return self.topics.wanted or (self.policy.dial_at_start and self.policy.first_send_s is None)
+
+    def _count(self) -> None:
+        topics, counters = self.topics, self.counters
+        counters.topics, counters.topics_waiting, counters.crowded_out = len(topics), topics.waiting, topics.crowded_out
 
     def _move(self, event: Event) -> None:
         self.state = after(self.state, event)

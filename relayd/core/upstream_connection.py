@@ -76,6 +76,7 @@ class Connection(Generic[T]):
         self._counters = counters
         self._repairs = RepairBudget()
         self._refresh_at = inf
+        self._told_full = False
         self._suspects: Suspects[T] = Suspects()
         self._snapshots: Snapshots[T] = Snapshots(
             talk.snapshot, lambda topic: policy.sequence_of(topics.fields_of(topic))
@@ -302,6 +303,9 @@ class Connection(Generic[T]):
                 self._ask(self._talk.retry(halves), halves, now)
             if self._difference_due:
                 self._send_difference(now)
+            if topics.waiting and not self._told_full:
+                self._told_full = True
+                effects.append(Note("full", {"most": self._policy.topics_most}, warning=True))
             self.watch.expect_data(self._policy.unasked or topics.subscribed, now)
             if self.watch.beat_due(now):
                 effects += self._beat(now)

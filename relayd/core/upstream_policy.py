@@ -12,6 +12,7 @@ from relayd.core.feed.dialect import Dialect
 from relayd.core.feed.sequence import Sequence
 from relayd.core.feed.spec import HeartbeatSpec, Reaction, ReconnectSpec, SilenceSpec
 from relayd.core.upstream_effects import Loss, LossKind
+from relayd.core.upstream_places import ClaimsOf, claims_of, no_claims
 
 Verdict: TypeAlias = Reaction | Literal["refused"]
 
@@ -79,6 +80,10 @@ class UpstreamPolicy:
     """... or after this long logged in, for feeds that have nothing to say: guess."""
     retry_least_s: float = backoff.LEAST_S
     retry_most_s: float = backoff.MOST_S
+    topics_most: int | None = None
+    """Subscriptions of one connection."""
+    claims_of: ClaimsOf = no_claims
+    """The subscriptions that a topic of these fields needs."""
     first_send_s: float | None = None
     """The upstream closes a connection that has sent nothing for this long."""
 
@@ -95,6 +100,8 @@ class UpstreamPolicy:
             "heartbeat": dialect.heartbeat,
             "silence": dialect.silence,
             "reconnect": dialect.reconnect,
+            "topics_most": dialect.limits.topics,
+            "claims_of": lambda fields: claims_of(dialect, fields),
             "first_send_s": dialect.limits.first_send_s,
         }
         if dialect.connect.max_age_s is not None:

@@ -1,7 +1,8 @@
 """When to dial again: after a loss, a refusal, or a goodbye of our own.
 
 A server that accepts and drops at once is no success: only a connection that proved itself resets the backoff, and no
-rule of `reconnect` makes a second failure in a row faster than the backoff.
+rule of `reconnect` makes a second failure in a row faster than the backoff. No connection is opened beside another: a
+feed that allows one (`limits.connections: 1`) would close either for the other, for ever.
 """
 
 from __future__ import annotations
@@ -22,16 +23,22 @@ from relayd.core.upstream_policy import (
 )
 from relayd.core.windows import Windows
 
+CLOSING_MOST_S = 5.0
+"""How long a dial waits for the end of the old socket (research/feeds section 3, fault 10)."""
+
 
 class Redial:
     """The time of the next dial of one upstream, in the seconds of `now`."""
 
-    __slots__ = ("_from", "_policy", "_windows", "backoff", "refusals")
+    __slots__ = ("_closed_by", "_from", "_policy", "_sockets", "_windows", "backoff", "refusals")
 
     def __init__(self, policy: UpstreamPolicy, windows: Windows, random: Callable[[], float]) -> None:
         self._policy = policy
         self._windows = windows
         self._from = -inf
+        self._sockets = 0
+        self._closed_by = -inf
+        """By when the socket of the last connection is taken for closed."""
         self.backoff = Backoff(random, least_s=policy.retry_least_s, most_s=policy.retry_most_s)
         self.refusals = 0
         """Refusals in a row."""
@@ -43,7 +50,17 @@ class Redial:
 
     def due(self) -> float:
         """When the next dial may begin: -infinity = at once, infinity = never."""
-        return self._windows.dial_free_at(self._from)
+        return self._windows.dial_free_at(max(self._from, self._closed_by))
+
+    def socket_open(self) -> None:
+        """TCP stands."""
+        self._sockets += 1
+
+    def socket_closed(self) -> None:
+        """TCP has ended, of the last connection or of one before it."""
+        self._sockets -= 1
+        if not self._sockets:
+            self._closed_by = -inf
 
     def dialled(self, now: float) -> None:
         """A dial begins."""
@@ -82,4 +99,6 @@ class Redial:
 
     def _wait(self, pause_s: float, now: float) -> float:
         self._from = now + pause_s
+        if self._sockets:
+            self._closed_by = now + CLOSING_MOST_S
         return pause_s

@@ -15,6 +15,7 @@ from relayd.core.deadlines import Deadlines
 from relayd.core.feed.conversation import Wanted
 from relayd.core.publication import TopicState
 from relayd.core.upstream_effects import FeedSink
+from relayd.core.upstream_places import Places
 
 T = TypeVar("T")
 
@@ -32,16 +33,21 @@ class Phase(Enum):
     FAILED = "failed"
 
 
+UNANSWERED = "the upstream did not answer within subscribe.within"
+
+
 class _Entry(Generic[T]):
     """One topic. Slots and no dataclass of values: it lives as long as the demand and is looked up for each message."""
 
-    __slots__ = ("fields", "gap_due", "leaving", "phase", "topic", "why")
+    __slots__ = ("asked", "fields", "gap_due", "leaving", "phase", "topic", "why")
 
     def __init__(self, topic: T, fields: Mapping[str, str] | None) -> None:
         self.topic = topic
         self.fields = fields
         """None: nobody asked for it, the upstream pushed it."""
         self.phase = Phase.WANTED
+        self.asked = False
+        """The conversation of the present connection knows of it."""
         self.leaving = False
         """Nobody wants it any more, and the upstream has not been told yet."""
         self.gap_due = False
@@ -60,13 +66,18 @@ class TopicLedger(Generic[T]):
         within_s: Callable[[Mapping[str, str]], float | None],
         failed_again_s: float,
         unasked: bool,
+        places: Places[T] | None = None,
     ) -> None:
         """`within_s`: how long a sent topic of these fields may lack ack and data; None = for ever. `unasked`: the
-        upstream pushes what it likes, and cannot be told to stop."""
+        upstream pushes what it likes, and cannot be told to stop. `places`: the subscriptions that a connection may
+        hold; left out, any number."""
         self._sink = sink
         self._within_s = within_s
         self._failed_again_s = failed_again_s
         self._unasked = unasked
+        self._places: Places[T] = places if places is not None else Places()
+        self.crowded_out = 0
+        """How often a topic found no place on the connection."""
         self._entries: dict[T, _Entry[T]] = {}
         self._to_want: dict[T, _Entry[T]] = {}
         self._to_drop: dict[T, _Entry[T]] = {}
@@ -87,7 +98,13 @@ class TopicLedger(Generic[T]):
     @property
     def subscribed(self) -> bool:
         """Whether anything was asked of this connection, so that silence means something."""
-        return len(self._entries) > len(self._to_want) + len(self._to_retry) + len(self._failed)
+        without = len(self._to_want) + len(self._to_retry) + len(self._failed) + self._places.waiting
+        return len(self._entries) > without
+
+    @property
+    def waiting(self) -> int:
+        """How many topics wait for a place on the connection."""
+        return self._places.waiting
 
     @property
     def difference_due(self) -> bool:
@@ -96,7 +113,7 @@ class TopicLedger(Generic[T]):
 
     def phases(self) -> dict[T, tuple[Phase, str]]:
         """Every wanted topic with how far it has come, and why it failed."""
-        return {topic: (entry.phase, entry.why) for topic, entry in self._entries.items() if not entry.leaving}
+        return {topic: _shown(entry) for topic, entry in self._entries.items() if not entry.leaving}
 
     # -- the wanted set
 
@@ -116,11 +133,11 @@ class TopicLedger(Generic[T]):
         entry = self._entries.get(topic)
         if entry is None or entry.leaving or self._unasked:
             return
-        if entry.phase is Phase.WANTED and topic not in self._to_retry:
-            self._forget(entry)
-        else:
+        if entry.asked:
             entry.leaving = True
             self._to_drop[topic] = entry
+        else:
+            self._forget(entry)
 
     def take_drops(self) -> list[T]:
         """What the upstream should no longer send; it is forgotten here."""
@@ -141,7 +158,10 @@ class TopicLedger(Generic[T]):
 
     def _sent(self, entries: Mapping[T, _Entry[T]], now: float) -> Iterable[_Entry[T]]:
         for topic, entry in entries.items():
-            entry.phase = Phase.SENT
+            if not self._places.take(topic, entry.fields or {}):
+                self._crowd_out(entry)
+                continue
+            entry.phase, entry.asked = Phase.SENT, True
             if entry.why:
                 entry.why = ""
                 self._tell_waiting(entry)
@@ -159,6 +179,7 @@ class TopicLedger(Generic[T]):
                 had_failed = entry.phase is Phase.FAILED
                 self._settle(entry, Phase.CONFIRMED)
                 if had_failed:
+                    self._places.hold(topic, entry.fields or {})
                     self._tell_waiting(entry)
 
     def failed(self, topics: Iterable[T], why: str, now: float, *, again: bool = True) -> None:
@@ -167,11 +188,9 @@ class TopicLedger(Generic[T]):
             entry = self._entries.get(topic)
             if entry is None or entry.phase is Phase.WANTED:
                 continue
-            entry.gap_due = entry.gap_due or entry.phase is Phase.LIVE
-            self._settle(entry, Phase.FAILED)
-            self._failed.set(topic, self._failed_again_s if again else inf, now)
-            entry.why = why
-            self._sink.state(topic, TopicState.FAILED, why)
+            self._fail(entry, why, self._failed_again_s if again else inf, now)
+            # What cannot even be asked for has no companion either.
+            self._admit(self._places.refused(topic) if again else self._places.free(topic))
 
     def live(self) -> list[T]:
         """Those that have data on this connection."""
@@ -210,6 +229,8 @@ class TopicLedger(Generic[T]):
             self._entries[topic] = entry = _Entry(topic, None)
         if entry.phase is Phase.LIVE:
             return
+        if entry.phase in (Phase.WANTED, Phase.FAILED):
+            self._places.hold(topic, entry.fields or {})
         self._settle(entry, Phase.LIVE)
         if entry.gap_due:
             entry.gap_due = False
@@ -230,11 +251,13 @@ class TopicLedger(Generic[T]):
 
     def lost(self) -> None:
         """The connection is gone, and with it all that was sent on it."""
+        self._places.clear()
         for entry in list(self._to_drop.values()):
             self._forget(entry)
         self._to_retry.clear()
         for entry in self._entries.values():
             self._away(entry)
+            entry.asked = False
             if entry.fields is not None:
                 self._to_want[entry.topic] = entry
 
@@ -259,7 +282,9 @@ class TopicLedger(Generic[T]):
 
     def tick(self, now: float) -> None:
         """What is overdue has failed, and what failed long ago is wanted again."""
-        self.failed(self._overdue.take_due(now), "the upstream did not answer within subscribe.within", now)
+        for topic in self._overdue.take_due(now):
+            # It keeps its place: the upstream may have subscribed it all the same.
+            self._fail(self._entries[topic], UNANSWERED, self._failed_again_s, now)
         for topic in self._failed.take_due(now):
             entry = self._entries[topic]
             if not entry.leaving:
@@ -267,6 +292,26 @@ class TopicLedger(Generic[T]):
                 self._to_retry[topic] = entry
 
     # -- helpers
+
+    def _fail(self, entry: _Entry[T], why: str, again_s: float, now: float) -> None:
+        entry.gap_due = entry.gap_due or entry.phase is Phase.LIVE
+        self._settle(entry, Phase.FAILED)
+        self._failed.set(entry.topic, again_s, now)
+        entry.why = why
+        self._sink.state(entry.topic, TopicState.FAILED, why)
+
+    def _crowd_out(self, entry: _Entry[T]) -> None:
+        """There is no place for it on this connection; it waits for one."""
+        self._settle(entry, Phase.WANTED)
+        self.crowded_out += 1
+        entry.why = self._places.why
+        self._sink.state(entry.topic, TopicState.FAILED, entry.why)
+
+    def _admit(self, topics: Iterable[T]) -> None:
+        """They waited, and have a place now."""
+        for topic in topics:
+            entry = self._entries[topic]
+            (self._to_retry if entry.asked else self._to_want)[topic] = entry
 
     def _settle(self, entry: _Entry[T], phase: Phase) -> None:
         """Its fate on this connection is known for now."""
@@ -290,6 +335,7 @@ class TopicLedger(Generic[T]):
         self._to_want.pop(entry.topic, None)
         self._to_drop.pop(entry.topic, None)
         del self._entries[entry.topic]
+        self._admit(self._places.free(entry.topic))
         # From here on nobody remembers that something was missed: the hub marks the hole, or begins a new epoch.
         self._sink.forget(entry.topic)
 
@@ -300,3 +346,8 @@ class TopicLedger(Generic[T]):
             self._sink.state(entry.topic, TopicState.RECONNECTING)
         else:
             self._sink.state(entry.topic, TopicState.PENDING)
+
+
+def _shown(entry: _Entry[T]) -> tuple[Phase, str]:
+    # What waits for a place is wanted, but whoever looks is told that there is none.
+    return (Phase.FAILED if entry.phase is Phase.WANTED and entry.why else entry.phase), entry.why

@@ -53,6 +53,7 @@ LINES = {
     "unreachable": "upstream {upstream} cannot be reached: {why}",
     "refused": "upstream {upstream} refuses us: {why}",
     "fail": "upstream {upstream} refused something without saying what: {text}",
+    "full": "limits.topics of upstream {upstream} is reached ({most}): further topics fail until a place frees",
     "gaps": "upstream {upstream}: gaps come too often to {repair}; they are only marked from now on",
 }
 #: Header fields that the handshake itself writes.
@@ -214,8 +215,10 @@ class UpstreamService(Service):
 
     def gone(self, protocol: UpstreamProtocol) -> None:
         """A TCP connection has ended, perhaps one given up long ago."""
-        self._ending.discard(protocol)
-        self._tell_stopped()
+        if protocol in self._ending:
+            self._ending.discard(protocol)
+            self.session.socket_closed()
+            self._carry_out(())
 
     # -- effects
 

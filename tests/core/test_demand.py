@@ -166,10 +166,16 @@ class ChurnMachine(RuleBasedStateMachine):
                     self.carry_out(self.session.tcp_up(self.now))
                     self.carry_out(self.session.ws_open(self.now))
                 case Drop():
-                    self.upstream = None
+                    self.hang_up()
                 case Close():
-                    self.upstream = None
+                    self.hang_up()
                     self.carry_out(self.session.lost(Loss(LossKind.CLOSED, code=1000), self.now))
+
+    def hang_up(self) -> None:
+        """TCP ends with the connection."""
+        if self.upstream is not None:
+            self.upstream = None
+            self.session.socket_closed()
 
     def settle(self) -> None:
         for _ in range(50):
@@ -212,7 +218,7 @@ class ChurnMachine(RuleBasedStateMachine):
     @rule()
     def the_connection_breaks(self) -> None:
         if self.upstream is not None:
-            self.upstream = None
+            self.hang_up()
             self.carry_out(self.session.lost(Loss(LossKind.BROKEN), self.now))
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 3.0, 10.0]))

@@ -34,6 +34,7 @@ from relayd.core.upstream_effects import (
     Ping,
     Send,
 )
+from relayd.core.upstream_places import Claim
 from relayd.core.upstream_policy import UpstreamPolicy
 from relayd.core.upstream_prepare import Preparation
 from relayd.core.upstream_states import OutOfOrder, State
@@ -74,6 +75,9 @@ class Dialogue:
         self.notes: list[Note] = []
         self.impossible = ""
         self.forgotten = 0
+        self.sockets = 0
+        self.lingers = False
+        """Whether sockets outlive their connections until `closed` is called."""
         self.talks: list[TinyTalk] = []
         self.session: UpstreamSession[str] = UpstreamSession(
             "feed",
@@ -118,6 +122,7 @@ class Dialogue:
                     words.append("close")
                 case Drop():
                     words.append("drop")
+                    self.hang_up()
                 case _:
                     raise AssertionError(effect)
         return words
@@ -152,6 +157,7 @@ class Dialogue:
 
     def open(self) -> list[str]:
         """TCP, then the WebSocket."""
+        self.sockets += 1
         return self.do(self.session.tcp_up) + self.do(self.session.ws_open)
 
     def says(self, *texts: str) -> list[str]:
@@ -160,7 +166,19 @@ class Dialogue:
             words += self.do(self.session.message, text.encode(), True)
         return words
 
+    def hang_up(self, *, lingers: bool | None = None) -> None:
+        """The sockets close with their connections, unless they linger."""
+        while self.sockets and not (self.lingers if lingers is None else lingers):
+            self.sockets -= 1
+            self.session.socket_closed()
+
+    def closed(self) -> list[str]:
+        """Every socket has closed."""
+        self.hang_up(lingers=False)
+        return self.settle()
+
     def lost(self, loss: Loss = BROKEN) -> list[str]:
+        self.hang_up()
         return self.do(self.session.lost, loss)
 
     def after(self, seconds: float) -> list[str]:
@@ -359,6 +377,7 @@ class DeadlineTests:
         assert feed.after(14.9) == []
         assert feed.after(0.2) == ["drop", "dial"]
         feed.do(feed.session.tcp_up)
+        feed.sockets += 1
         assert feed.after(9.9) == []
         assert feed.after(0.2) == ["drop", "dial"]
         feed.open()
@@ -645,6 +664,60 @@ class LimitTests:
         assert feed.state is State.CONNECTING
 
 
+    def test_places(self) -> None:
+        """What is beyond `limits.topics` is not sent and has failed, with the setting's name; a free place is taken."""
+        own = lambda fields: (Claim((fields["name"],)),)  # noqa: E731
+        feed = Dialogue(topics_most=2, claims_of=own)
+        feed.start()
+        for name in "abcd":
+            feed.session.want(name, {"name": name}, feed.now)
+        feed.settle()
+        assert feed.open() == ["+a,b"]
+        full = "failed: limits.topics of upstream feed is reached (2)"
+        assert feed.hub.read()[4:] == [f"c {full}", f"d {full}"]
+        assert [note.event for note in feed.notes] == ["open", "full"]
+        assert (feed.session.counters.topics_waiting, feed.session.counters.crowded_out) == (2, 2)
+        assert feed.unwant("a") == ["-a", "+c"]
+        assert feed.hub.read() == ["a forgotten", "c pending"]
+        assert feed.after(1000) == []
+        assert feed.lost() == []
+        assert feed.after(1) == ["dial"]
+        assert feed.open() == ["+b,c"]
+        assert feed.hub.read() == [f"d {full}"]
+        assert (feed.session.counters.topics_waiting, feed.session.counters.crowded_out) == (1, 3)
+
+    def test_places_in_the_url(self) -> None:
+        """The same, by connecting anew; what waits is no reason to."""
+        own = lambda fields: (Claim((fields["name"],), ends=False),)  # noqa: E731
+        feed = Dialogue(topics_most=1, claims_of=own, topics_in_url=True)
+        feed.talk_options = {"in_url": True}
+        feed.session.want("a", {"name": "a"}, feed.now)
+        feed.session.want("b", {"name": "b"}, feed.now)
+        assert feed.start() == ["dial ws://feed.example/?a"]
+        feed.open()
+        assert feed.after(100) == []
+        feed.unwant("a")
+        assert feed.after(1) == ["close"]
+        assert feed.lost(Loss(LossKind.CLOSED, code=1000)) == ["dial ws://feed.example/?b"]
+
+    def test_one_connection_at_a_time(self) -> None:
+        """A dial waits until the old socket has closed, whoever ended it; five seconds at most."""
+        feed = Dialogue(random=0.0, max_age_s=100.0)
+        feed.lingers = True
+        feed.live("a")
+        assert feed.after(100) == ["close"]
+        assert feed.lost(Loss(LossKind.CLOSED, code=1000)) == []
+        assert feed.after(4.9) == []
+        assert feed.closed() == ["dial"]
+        feed.open()
+        assert feed.lost() == []
+        assert feed.after(4.9) == []
+        assert feed.after(0.2) == ["dial"]
+        feed.open()
+        feed.lost()
+        assert feed.closed() == ["dial"]
+
+
 class ImpossibleTests:
     """A dial that cannot be prepared."""
 
@@ -892,6 +965,8 @@ class RealDialectTests:
             if isinstance(effect, Send):
                 assert isinstance(effect.sending, Frame)
                 self.sent.append(json.loads(effect.sending.payload))
+            elif isinstance(effect, Drop):
+                self.session.socket_closed()
             elif isinstance(effect, Dial):
                 assert effect.request.url == "wss://ws-feed.exchange.coinbase.com"
 

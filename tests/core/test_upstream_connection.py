@@ -14,6 +14,7 @@ from relayd.core.feed.spec import HeartbeatSpec, SilenceSpec
 from relayd.core.upstream_connection import Connection
 from relayd.core.upstream_effects import DialImpossible, Effect, Loss, LossKind, Note, Ping, Send
 from relayd.core.upstream_lanes import Overrun
+from relayd.core.upstream_places import Claim, Places
 from relayd.core.upstream_policy import UpstreamPolicy
 from relayd.core.upstream_states import Event
 from relayd.core.upstream_topics import TopicLedger
@@ -31,8 +32,9 @@ class ConnectionCase:
         policy.setdefault("heartbeat", None)
         rules = UpstreamPolicy(**policy)
         self.topics: TopicLedger[str] = TopicLedger(
-            self.hub, within_s=rules.subscribe_within_s, failed_again_s=rules.failed_again_s, unasked=rules.unasked
-        )
+            self.hub, within_s=rules.subscribe_within_s, failed_again_s=rules.failed_again_s, unasked=rules.unasked,
+            places=Places(rules.topics_most, rules.claims_of, "full"),
+        )  # fmt: skip
         self.talk = talk or TinyTalk()
         self.connection: Connection[str] = Connection(
             self.talk, rules, self.topics, self.hub, windows or Windows(), self.counters, lambda: 0.0, self.now
@@ -319,6 +321,16 @@ class RepairTests(ConnectionCase):
 
 class SendingTests(ConnectionCase):
     """When things go out."""
+
+    def test_more_topics_than_places(self) -> None:
+        """Told once of a connection, with the number."""
+        own = lambda fields: (Claim((fields["name"],)),)  # noqa: E731
+        self.connect(topics_most=1, claims_of=own)
+        for topic in "ab":
+            self.topics.want(topic, {"name": topic})
+        assert self.connection.tend(self.now)[0] == Note("full", {"most": 1}, warning=True)
+        self.topics.want("c", {"name": "c"})
+        assert self.tend() == []
 
     def test_one_difference_at_a_time(self) -> None:
         """While the first waits for limits, what comes and goes costs nothing."""

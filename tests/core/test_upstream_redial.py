@@ -90,3 +90,25 @@ class RedialTests:
         dial.dialled(0.0)
         assert dial.after(BROKEN, 1.0) == 0
         assert dial.due() == 100 + MARGIN_S
+
+    def test_the_old_socket(self) -> None:
+        """A dial waits for its end, or five seconds; a socket of long ago is not waited for twice."""
+        dial = redial(random=0.0)
+        dial.socket_open()
+        assert dial.due() == -inf
+        assert dial.after_goodbye(True, 10.0) == 0
+        assert dial.due() == 15
+        dial.socket_open()
+        dial.after(BROKEN, 20.0)
+        dial.socket_closed()
+        assert dial.due() == 25
+        dial.socket_closed()
+        assert dial.due() == 20
+
+    def test_the_end_of_the_socket_comes_first(self) -> None:
+        """Then there is nothing to wait for."""
+        dial = redial(random=0.0)
+        dial.socket_open()
+        dial.socket_closed()
+        dial.after(BROKEN, 10.0)
+        assert dial.due() == 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
+from relayd.core.upstream_places import Claim, Places
 from relayd.core.upstream_topics import Phase, TopicLedger
 from tests.support.upstream import WritingHub
 
@@ -245,6 +246,120 @@ class ConnectionTests(LedgerCase):
         self.ledger.admitted()
         self.ledger.admitted()
         assert self.hub.read() == ["a reconnecting", "b pending", "c pending"]
+
+
+class PlaceTests(LedgerCase):
+    """Two places on a connection."""
+
+    def setup_method(self) -> None:
+        super().setup_method()
+        places: Places[str] = Places(2, lambda fields: (Claim((fields["name"][0],)),), "it is full")
+        self.ledger = TopicLedger(
+            self.hub, within_s=lambda fields: 10.0, failed_again_s=300.0, unasked=False, places=places
+        )
+
+    def test_beyond_the_limit(self) -> None:
+        """Failed with the reason, and not sent, until a place frees; no difference is due meanwhile."""
+        self.want("a", "b", "c", "d")
+        assert self.wants() == ["a", "b"]
+        assert self.hub.read()[-2:] == ["c failed: it is full", "d failed: it is full"]
+        assert self.ledger.phases()["c"] == (Phase.FAILED, "it is full")
+        assert (self.ledger.waiting, self.ledger.crowded_out, self.ledger.difference_due) == (2, 2, False)
+        assert self.ledger.subscribed
+        self.ledger.unwant("a")
+        assert self.ledger.take_drops() == ["a"]
+        assert self.wants() == ["c"]
+        assert self.hub.read() == ["a forgotten", "c pending"]
+        assert self.phases() == {"b": "sent", "c": "sent", "d": "failed"}
+
+    def test_gone_while_it_waits(self) -> None:
+        """The upstream never heard of it."""
+        self.want("a", "b", "c")
+        self.wants()
+        self.ledger.unwant("c")
+        assert (self.ledger.waiting, self.ledger.take_drops(), len(self.ledger)) == (0, [], 2)
+
+    def test_a_refusal_frees_a_place(self) -> None:
+        """Then the refused one waits in its turn, and is asked for by the conversation's own means."""
+        self.want("a", "b", "c")
+        self.wants()
+        self.ledger.acked(["b"])
+        self.ledger.failed(["a"], "no", 0.0)
+        assert self.wants() == ["c"]
+        self.ledger.acked(["c"])
+        self.ledger.tick(300)
+        self.hub.read()
+        assert self.ledger.take_retries(300) == []
+        assert self.ledger.waiting == 1
+        assert self.hub.read() == ["a failed: it is full"]
+        self.ledger.unwant("c")
+        assert self.ledger.take_drops() == ["c"]
+        assert (self.wants(300), self.ledger.take_retries(300)) == ([], ["a"])
+        assert self.hub.read() == ["c forgotten", "a pending"]
+
+    def test_silence_frees_none(self) -> None:
+        """The upstream may have subscribed it all the same."""
+        self.want("a", "b", "c")
+        self.wants()
+        self.ledger.acked(["b"])
+        self.ledger.tick(10)
+        assert self.phases() == {"a": "failed", "b": "confirmed", "c": "failed"}
+        assert not self.ledger.difference_due
+        self.ledger.tick(310)
+        assert self.ledger.take_retries(310) == ["a"]
+
+    def test_what_cannot_be_asked_for_frees_its_place(self) -> None:
+        """At once."""
+        self.want("a", "b", "c")
+        self.wants()
+        self.ledger.failed(["b"], "it needs a field", 0.0, again=False)
+        assert self.wants() == ["c"]
+
+    def test_a_late_answer_takes_a_place_that_is_not_there(self) -> None:
+        """What the upstream sends counts, by ack or by data; then a place must free twice."""
+        self.want("a", "b", "c", "d")
+        self.wants()
+        self.ledger.failed(["a", "b"], "no", 0.0)
+        assert self.wants() == ["c", "d"]
+        self.ledger.acked(["a"])
+        self.ledger.data("b")
+        self.want("e")
+        assert self.wants() == []
+        for topic in "abc":
+            assert not self.ledger.difference_due
+            self.ledger.unwant(topic)
+            self.ledger.take_drops()
+        assert self.wants() == ["e"]
+
+    def test_anew(self) -> None:
+        """What waits is not begun anew; a refused one is, where there is a place."""
+        self.want("a", "b", "c")
+        self.wants()
+        assert self.ledger.again(None, 0.0) == ["a", "b"]
+        self.ledger.failed(["a"], "no", 0.0)
+        assert self.wants() == ["c"]
+        assert self.ledger.again(None, 0.0) == ["b", "c"]
+
+    def test_a_new_connection(self) -> None:
+        """All are asked for anew, in the order of asking."""
+        self.want("a", "b", "c")
+        self.wants()
+        self.ledger.lost()
+        assert self.ledger.waiting == 0
+        self.hub.read()
+        assert self.wants() == ["a", "b"]
+        assert self.hub.read() == ["c failed: it is full"]
+
+    def test_a_shared_subscription(self) -> None:
+        """Topics that the feed does not tell apart need one place."""
+        self.want("a1", "a2", "b", "c1", "c2")
+        assert self.wants() == ["a1", "a2", "b"]
+        self.ledger.unwant("a1")
+        self.ledger.take_drops()
+        assert self.wants() == []
+        self.ledger.unwant("a2")
+        self.ledger.take_drops()
+        assert self.wants() == ["c1", "c2"]
 
 
 class UnaskedTests(LedgerCase):
