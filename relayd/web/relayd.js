@@ -3,15 +3,15 @@
 const CEILING_MS = 1_000; // first wait at most this long, doubling ...
 const CEILING_MAX_MS = 60_000; // ... up to here,
 const SETTLED_MS = 30_000; // and anew after a connection that lasted this long
-const OPEN_WITHIN_MS = 15_000; // guess: a browser alone waits minutes
+const OPEN_WITHIN_MS = 15_000; // guess
 const PING_GRACE_MS = 10_000; // after the server's own interval
 const PONG_WITHIN_MS = 10_000;
-const TOPICS_PER_REQUEST = 100; // keeps a request far below the server's limits.message
-const BUFFER = 1_000; // messages an iterator holds (guess: seconds of a busy topic)
+const TOPICS_PER_REQUEST = 100; // far below limits.message
+const BUFFER = 1_000; // messages an iterator holds (guess)
 
 const isFinal = (code) => [1000, 1002, 1003, 1007, 1009].includes(code) || (code >= 4500 && code < 5000);
 
-/* Values as one topic: what may not stand in a segment is written ~XX, per byte of its UTF-8. */
+/* Values as one topic, escaped. */
 export function topic(...values) {
   if (!values.length) throw new TypeError("a topic has at least one value");
   return values.map((value) => {
@@ -46,7 +46,7 @@ class Events {
   }
 }
 
-/* A listener that throws is the page's error: reported as such, and no other listener's loss. */
+/* A listener's error is the page's: reported as such, at no other listener's cost. */
 function guarded(call, ...values) {
   try {
     call(...values);
@@ -93,7 +93,7 @@ class Subscription extends Events {
     this.#queue.push(item);
     if (this.#readers.length) this.#readers.shift().resolve(this.#take());
     else if (this.#queue.length > this.#buffer) {
-      // The oldest goes; the next one says how many are missing before it.
+      // The oldest goes; the next one says so.
       const [, missing] = this.#queue.shift();
       this.dropped += 1;
       const next = this.#queue[0];
@@ -161,6 +161,7 @@ class Connection extends Events {
   #pinged = false;
   #ready = false; // requests may be sent
   #id = 0;
+  #pending = 0; // the request about topics whose answer is due: one step at a time
   #authId = 0;
   #resumed = 0; // answers up to this id are to what was asked on coming back
   #subs = new Set();
@@ -196,7 +197,7 @@ class Connection extends Events {
     this.#dial();
   }
 
-  /* The publications of a topic, or of all that a pattern means: to `callback(message, subscription)`, or by `for await`. */
+  /* To `callback(message, subscription)`, or by `for await`. */
   subscribe(text, callback, options = {}) {
     if (callback && typeof callback !== "function") [callback, options] = [undefined, callback];
     const sub = new Subscription(text, callback, options, (gone) => this.#drop(gone));
@@ -206,7 +207,6 @@ class Connection extends Events {
     }
     this.#subs.add(sub);
     this.#fresh.add(sub);
-    for (const [name, topic] of this.#topics) if (sub.matches(name)) topic.subs.add(sub);
     this.#change(text);
     return sub;
   }
@@ -297,6 +297,7 @@ class Connection extends Events {
     this.#socket = null;
     this.#ready = false;
     this.#asked.clear();
+    this.#pending = 0;
     for (const topic of this.#topics.values()) {
       topic.newcomers.clear();
       topic.catching = 0;
@@ -315,7 +316,7 @@ class Connection extends Events {
     for (const sub of this.#subs) sub.finish(error);
   }
 
-  /* The network is back, or somebody looks: no reason to wait longer than a hint asks, or to trust a silent connection. */
+  /* The network is back, or somebody looks: no reason to wait long, or to trust a silent connection. */
   #hurry() {
     const { now, random } = this.#world;
     if (this.state === "waiting") {
@@ -325,7 +326,7 @@ class Connection extends Events {
     } else if (this.#socket && !this.#pinged) this.#watch();
   }
 
-  /* Pings are invisible to scripts: after a silence that is too long, ask for an answer of our own. */
+  /* Scripts cannot see pings: after too long a silence, ask. */
   #watch() {
     const quiet = this.#world.now() - this.#heardAt;
     if (quiet < this.#pingAfter) {
@@ -364,10 +365,10 @@ class Connection extends Events {
     this.#change(sub.topic);
   }
 
-  /* One server subscription per text, at the highest rate that somebody wants. A newcomer to a topic that others
-     read already needs the topic's beginning, which the server gives to those who come: so it is left and joined. */
+  /* One server subscription per text, at the highest rate wanted. A newcomer to a topic that others read needs its
+     beginning, which the server gives to those who come: so it is left and joined. */
   #flush() {
-    if (!this.#ready) return;
+    if (!this.#ready || this.#pending) return;
     const wanted = new Map(); // text -> rate
     const kept = new Set(); // texts with a reader from before
     for (const sub of this.#subs) {
@@ -385,10 +386,13 @@ class Connection extends Events {
     }
     const first = this.#id + 1;
     for (const [name, topic] of this.#topics) {
-      const newcomers = [...this.#fresh].filter((sub) => topic.subs.has(sub) && !sub.at.has(name));
+      const newcomers = [...this.#fresh].filter((sub) => sub.matches(name) && !sub.at.has(name));
       if (!newcomers.length) continue;
       again.add(name);
-      for (const sub of newcomers) topic.newcomers.set(sub, first);
+      for (const sub of newcomers) {
+        topic.subs.add(sub);
+        topic.newcomers.set(sub, first);
+      }
       for (const sub of topic.subs) {
         ask.add(sub.topic);
         if (this.#asked.has(sub.topic)) leave.add(sub.topic);
@@ -396,7 +400,7 @@ class Connection extends Events {
     }
     this.#changed.clear();
     this.#fresh.clear();
-    for (const topics of parts(leave)) this.#send({ op: "unsubscribe", id: ++this.#id, topics });
+    for (const topics of parts(leave)) this.#send({ op: "unsubscribe", id: (this.#pending = ++this.#id), topics });
     for (const text of leave) this.#asked.delete(text);
     for (const hz of new Set([...ask].map((text) => wanted.get(text)))) {
       for (const topics of parts([...ask].filter((text) => wanted.get(text) === hz))) this.#ask(topics, hz, again);
@@ -416,7 +420,8 @@ class Connection extends Events {
 
   #request(topics, hz, since) {
     for (const text of topics) this.#asked.set(text, hz);
-    this.#send({ op: "subscribe", id: ++this.#id, topics, max_hz: hz < Infinity ? hz : undefined, since });
+    this.#pending = ++this.#id;
+    this.#send({ op: "subscribe", id: this.#id, topics, max_hz: hz < Infinity ? hz : undefined, since });
   }
 
   // What the server says
@@ -430,12 +435,17 @@ class Connection extends Events {
     else if (op === "welcome") this.#pingAfter = message.ping_every_s * 1000 + PING_GRACE_MS;
     else if (op === "authorized" && id === this.#authId) this.#open();
     else if (op === "error") this.#refused(message);
+    if (id === this.#pending && !message.more && !(op === "error" && message.topic)) {
+      this.#pending = 0;
+      this.#flush();
+    }
   }
 
   #refused(message) {
     this.tell("error", message);
-    // A relayd that asks nobody for tokens does not know the request.
+    // This relayd asks nobody for tokens.
     if (message.id === this.#authId && message.code === "unknown_op") return this.#open();
+    this.#asked.delete(message.topic);
     for (const sub of this.#subs) {
       if (sub.topic !== message.topic) continue;
       sub.tell("error", message);
@@ -449,7 +459,7 @@ class Connection extends Events {
     const offset = Number(answer.position.slice(colon + 1));
     let topic = this.#topics.get(name);
     if (!topic) {
-      const subs = new Set([...this.#subs].filter((sub) => sub.matches(name)));
+      const subs = new Set([...this.#subs].filter((sub) => sub.matches(name) && !this.#fresh.has(sub)));
       if (!subs.size) return;
       topic = { epoch, subs, newcomers: new Map(), catching: 0 };
       this.#topics.set(name, topic);
@@ -466,10 +476,10 @@ class Connection extends Events {
       if (at !== undefined && id <= this.#resumed && (isNew || recovered !== undefined)) {
         sub.tell("resumed", { topic: name, recovered: recovered === true, position: answer.position });
       }
-      if (at !== undefined && isNew && recovered === undefined) {
+      if (at !== undefined && isNew) {
         sub.lose({ op: "lost", topic: name, after: at, next: Math.max(offset, 1), count: null, why: "epoch" });
       }
-      if (offset === 0 && !sub.at.has(name)) sub.at.set(name, 0); // nothing was published yet: all that comes is ours
+      if (offset === 0 && !sub.at.has(name)) sub.at.set(name, 0); // all that comes is ours
     }
     this.#state(name, answer);
   }
@@ -493,7 +503,7 @@ class Connection extends Events {
       const at = sub.at.get(name) ?? offset - 1;
       if (offset <= at) continue;
       if (offset > at + 1 && (topic.catching || topic.rejoined)) {
-        hole = Math.min(hole, at); // the beginning that a newcomer got is ahead of this one, who gets all of it below
+        hole = Math.min(hole, at); // a newcomer's beginning is ahead of this one
         continue;
       }
       sub.at.set(name, offset);
@@ -512,14 +522,19 @@ class Connection extends Events {
   #notice(message) {
     const { topic: name, after, next, count, why } = message;
     const topic = this.#topics.get(name);
+    if (why === "epoch") return; // told with the answer: the connection may end between the two
     for (const sub of topic?.subs ?? []) {
       const at = sub.at.get(name);
       if (topic.newcomers.has(sub)) continue;
       if (why !== "rate" && at !== undefined) {
-        if (next - 1 <= at || (topic.catching && after > at)) continue;
+        if (next - 1 <= at) continue;
+        if (after > at && (topic.catching || topic.rejoined)) {
+          topic.catching ||= -1;
+          continue;
+        }
       }
       if (why !== "rate") sub.at.set(name, next - 1);
-      // A position is that of the reader who is farthest behind; others lost less.
+      // We came back where the farthest behind stood; others lost less.
       sub.lose(why === "rate" || !(at > after) ? message : { ...message, after: at, count: count && next - at - 1 });
     }
   }

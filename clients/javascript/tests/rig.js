@@ -13,7 +13,7 @@ export class Clock {
   #timers = new Set();
 
   set(call, ms) {
-    const timer = { call, at: this.now + Math.max(0, ms) };
+    const timer = { call, at: this.now + Math.max(0.001, ms) }; // later than now, also in floating point
     this.#timers.add(timer);
     return timer;
   }

@@ -297,8 +297,29 @@ test("a loop over a refused topic ends with the refusal, and asks no more", asyn
   const { id } = page.socket.take()[0];
   page.socket.say({ op: "error", id, code: "forbidden", message: "not yours", topic: "secret" });
   await assert.rejects(subscription.next(), { code: "forbidden", message: "not yours" });
+  page.socket.say({ op: "subscribed", id, topics: {} });
   await settle();
-  assert.deepEqual(page.socket.take().map(({ op }) => op), ["unsubscribe"]);
+  assert.deepEqual(page.socket.take(), []);
+  page.relay.subscribe("secret");
+  await settle();
+  assert.deepEqual(page.socket.take().map(({ op, topics }) => [op, topics]), [["subscribe", ["secret"]]]);
+});
+
+test("a change while an answer is due waits for it, so that answers do not cross", async () => {
+  const page = await opened();
+  page.relay.subscribe("t", () => {});
+  await settle();
+  const [first] = page.socket.take();
+  page.relay.subscribe("t", () => {});
+  const gone = page.relay.subscribe("u", () => {});
+  await settle();
+  gone.unsubscribe();
+  await settle();
+  assert.deepEqual(page.socket.take(), []);
+  page.socket.say({ op: "subscribed", id: first.id, more: true, topics: {} });
+  assert.deepEqual(page.socket.take(), []);
+  page.socket.say({ op: "subscribed", id: first.id, topics: { t: { position: "e:3", state: "live" } } });
+  assert.deepEqual(page.socket.take().map(({ op, topics }) => [op, topics]), [["unsubscribe", ["t"]], ["subscribe", ["t"]]]);
 });
 
 test("a callback or a loop, not both", async () => {
