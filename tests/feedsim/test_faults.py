@@ -194,6 +194,18 @@ class PartialFailureTests(FeedCase):
         await eventually(lambda: len(browser.states("okx/tickers/BTC-USDT")) == 2)
         self.assertEqual(browser.states("okx/tickers/BTC-USDT")[1][0], "pending")
 
+    async def test_more_than_the_feed_takes(self) -> None:
+        """The feed takes 25 on a connection: the others fail with the reason, and those go on."""
+        rig = self.run_feed(Bitfinex)
+        names = [f"tAAA{first}{second}D" for first in "ABCDE" for second in "ABCDEF"]
+        topics = [f"bitfinex/trades/{name}" for name in names]
+        browser = await rig.browse(topics)
+        await rig.subscribed(*(f"trades {name}" for name in names[:25]))
+        await eventually(lambda: sum(bool(browser.states(topic)) for topic in topics) == 5)
+        [(state, why)] = browser.states(topics[-1])
+        self.assertEqual((state, "limit" in why), ("failed", True))
+        self.assertEqual(rig.session.counters.unknown, 0)
+
     async def test_acks_that_come_backwards_and_twice(self) -> None:
         """Each confirms its own."""
         rig = self.run_feed(Htx)
@@ -463,6 +475,20 @@ class PlannedCloseTests(FeedCase):
         """The notice of 60 s."""
         rig = self.run_feed(Okx, edited(block=QUICK))
         await self.drained(rig, rig.feed.give_notice)
+
+    async def test_binance(self) -> None:
+        """`!serverShutdown`: what is subscribed anew keeps the limit of five frames a second."""
+        rig = self.run_feed(Binance, edited(("status: {429", "min: 50ms, max: 200ms, status: {429")))
+        topics = ["binance/trade/ethusdt", "binance/aggTrade/btcusdt"]
+        browser = await rig.browse(topics)
+        await rig.subscribed("ethusdt@trade", "btcusdt@aggTrade")
+        rig.feed.publish("ethusdt@trade")
+        rig.feed.shut_down()
+        await eventually(lambda: len(rig.journal.connects) == 2)
+        await eventually(lambda: rig.simulator.open and len(rig.simulator.open[-1].subscribed) == 2)
+        rig.feed.publish("ethusdt@trade")
+        await rig.caught_up(browser)
+        self.assertEqual((rig.unaccounted(browser), rig.broken_limits(), rig.journal.offences), ({}, [], []))
 
     async def test_bitfinex(self) -> None:
         """Info 20051."""
