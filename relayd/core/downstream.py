@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from relayd.core import wire
 from relayd.core.auth.door import Visitor
@@ -85,7 +86,7 @@ class DownstreamSession:
             "ping": self._ping,
         }
         if visitor is not None and visitor.door.places.by_message:
-            self._operations["auth"] = self._auth
+            self._operations["auth"] = partial(self._auth, visitor)
 
     # -- from the shell -----------------------------------------------------------------------------------------------
 
@@ -224,12 +225,12 @@ class DownstreamSession:
         self._tell(wire.reply("paced", command.id))
         self._reading.settle()
 
-    def _auth(self, command: wire.Command) -> None:
+    def _auth(self, visitor: Visitor, command: wire.Command) -> None:
         """A token, the first or a new one: while it is checked, what is said waits."""
         if not command.token:
             self._error("bad_request", "token: a text", command.id)
-        elif self._visitor is not None:
-            self._visitor.show(command.token, lambda identity: self._authorized(command.id, identity))
+        else:
+            visitor.show(command.token, lambda identity: self._authorized(command.id, identity))
 
     def _authorized(self, request: int | str | None, identity: Identity | None) -> None:
         if identity is None:

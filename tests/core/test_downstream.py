@@ -9,11 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.core.closecode import CLOSE_BAD_REQUEST, CLOSE_BINARY, CLOSE_FORBIDDEN, CLOSE_OVERLOADED
+from relayd.core.auth.access import Access, Claim, OfField
+from relayd.core.auth.credentials import Places
+from relayd.core.auth.verdict import Identity
+from relayd.core.closecode import (
+    CLOSE_BAD_REQUEST,
+    CLOSE_BAD_TOKEN,
+    CLOSE_BINARY,
+    CLOSE_FORBIDDEN,
+    CLOSE_OVERLOADED,
+)
 from relayd.core.downstream import MAX_STRIKES, TOPICS_PER_ANSWER, DownstreamSession
 from relayd.core.publication import TopicState
 from relayd.core.reading import MAX_PATTERNS
 from relayd.core.routes import AllowValues
+from tests.support.door import DoorRig
 from tests.support.hub_rig import Client, FakeSink, Rig, delivery, frames, route, say
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["subscribe", "t/a", "t/*"])
@@ -327,3 +337,115 @@ class LostTests:
         rig.hub.topic("t/b")
         assert client.read() == []
         assert (session.sent_messages, session.sent_bytes, session.lost_messages) == (0, 0, 0)
+
+
+class AuthTests:
+    """Who it is, by the handshake or by a message."""
+
+    MINE = route("user/$name", access=Access((Claim("sub", (OfField("name"),)),)))
+
+    def visit(
+        self, token: str | None = None, raw: str | None = None, topics: tuple[str, ...] = (), **how: Any
+    ) -> tuple[DownstreamSession, Client, DoorRig]:
+        """A browser at the door; `later` keeps the verdict back."""
+        rig, door = Rig(self.MINE, route("t/$n")), DoorRig(places=how.get("places"))
+        door.authority.later = how.get("later", False)
+        door.authority.verdicts["short"] = Identity("alice", {"sub": "alice"}, door.wall + 60)
+        door.authority.verdicts["nobody"] = None
+        sink = FakeSink()
+        visitor = door.visitor(token, sink.close)
+        session = DownstreamSession(rig.hub, sink, raw_topic=raw, session_id="s", visitor=visitor)
+        session.opened(topics)
+        return session, Client(sink), door
+
+    def test_by_the_handshake(self) -> None:
+        """Before the topics of the query."""
+        _, client, _ = self.visit("alice", topics=("user/alice", "user/bob"))
+        welcome, error, subscribed = client.read()
+        assert (welcome["op"], error["code"], list(subscribed["topics"])) == ("welcome", "forbidden", ["user/alice"])
+
+    def test_by_a_message(self) -> None:
+        """A stranger until then."""
+        session, client, _ = self.visit(topics=("user/alice",))
+        assert client.read()[1]["code"] == "unauthorized"
+        assert ask(session, client, op="auth", id=1, token="alice") == [
+            {"op": "authorized", "id": 1, "subject": "alice"}
+        ]
+        assert list(ask(session, client, op="subscribe", id=2, topics=["user/alice"])[0]["topics"]) == ["user/alice"]
+
+    def test_end(self) -> None:
+        """Told in milliseconds, so that a page knows when to come with a new token."""
+        session, client, _ = self.visit()
+        client.read()
+        assert ask(session, client, op="auth", token="short")[0]["expires_ms"] == 1_000_060_000
+
+    def test_other_rights(self) -> None:
+        """Errors for what goes, news of what comes."""
+        session, client, _ = self.visit("alice", topics=("user/*", "user/alice"))
+        client.read()
+        session._hub.topic("user/bob")
+        answers = ask(session, client, op="auth", id=4, token="bob")
+        assert [(one["op"], one.get("id"), one.get("topic")) for one in answers] == [
+            ("error", None, "user/alice"), ("authorized", 4, None), ("subscribed", None, None),
+        ]  # fmt: skip
+        assert list(answers[2]["topics"]) == ["user/bob"]
+
+    def test_bad(self) -> None:
+        """A token that is none: closed, and nothing more is heard."""
+        session, client, _ = self.visit()
+        session.text(b'{"op":"auth","token":"bad"}')
+        assert client.sink.closed is CLOSE_BAD_TOKEN
+        session.text(b'{"op":"ping"}')
+
+    def test_nobody(self) -> None:
+        """Said in so many words."""
+        session, client, _ = self.visit()
+        client.read()
+        assert ask(session, client, op="auth", id=1, token="nobody")[0]["code"] == "unauthorized"
+
+    @pytest.mark.parametrize("token", [None, ""])
+    def test_no_token(self, token: str | None) -> None:
+        """Says what is missing."""
+        session, client, _ = self.visit()
+        client.read()
+        [answer] = ask(session, client, op="auth", id=1, token=token)
+        assert (answer["code"], answer["message"]) == ("bad_request", "token: a text")
+
+    def test_not_by_message(self) -> None:
+        """Where it is not listed, or nobody judges, there is no such operation."""
+        for session, client in (self.visit(places=Places((("header", ""),)))[:2], opened(Rig())):
+            client.read()
+            assert ask(session, client, op="auth", token="alice")[0]["code"] == "unknown_op"
+
+    def test_meanwhile(self) -> None:
+        """What is said before the verdict waits for it: also another token, and what is said behind that."""
+        session, client, door = self.visit("alice", later=True)
+        for command in ({"op": "ping", "id": 1}, {"op": "auth", "id": 2, "token": "bob"}, {"op": "ping", "id": 3}):
+            say(session, **command)
+        assert client.read() == []
+        door.authority.answer(Identity("alice"))
+        assert [one.get("id") for one in client.read()] == [None, 1]
+        door.authority.answer(Identity("bob"))
+        assert [one["id"] for one in client.read()] == [2, 3]
+
+    def test_many_tokens_at_once(self) -> None:
+        """Judged at once, one after the other, without a call within a call for each."""
+        session, client, door = self.visit("alice", later=True)
+        for number in range(60):
+            say(session, op="auth", id=number, token="bob")
+        door.authority.later = False
+        door.authority.answer(Identity("alice"))
+        assert [one.get("id") for one in client.read()] == [None, *range(60)]
+
+    def test_raw(self) -> None:
+        """One topic, or 4503."""
+        for token, close in (("alice", None), ("bob", CLOSE_FORBIDDEN), (None, CLOSE_FORBIDDEN)):
+            _, client, _ = self.visit(token, raw="user/alice")
+            assert client.sink.closed is close
+
+    def test_lost(self) -> None:
+        """The door forgets it."""
+        session, _, door = self.visit("short")
+        assert door.door.expected == 1
+        session.lost()
+        assert door.door.expected == 0
