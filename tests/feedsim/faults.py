@@ -64,6 +64,7 @@ FAULTS = (
             SIM + "PartialFailureTests::test_no_ack_at_all",
             SIM + "PartialFailureTests::test_acks_that_come_backwards_and_twice",
             SIM + "PartialFailureTests::test_revoked_after_the_ack",
+            SIM + "PartialFailureTests::test_more_than_the_feed_takes",
         ),
     ),
     Fault(
@@ -126,6 +127,7 @@ FAULTS = (
         "a planned close",
         "relayd goes when it is told to, and by age before it is thrown out; what is missed between is marked",
         (
+            SIM + "PlannedCloseTests::test_binance",
             SIM + "PlannedCloseTests::test_bitstamp",
             SIM + "PlannedCloseTests::test_okx",
             SIM + "PlannedCloseTests::test_bitfinex",

@@ -308,6 +308,10 @@ MECHANISMS = (
     Mechanism("limits.subscribe", "subscribe messages", ASKING + "PaceTests::test_subscribes", limits(subscribe=None)),
     Mechanism("limits.http", "HTTP requests", ASKING + "PaceTests::test_requests", limits(http=None)),
     Mechanism(
+        "limits.topics", "subscriptions at most", FAULTS + "PartialFailureTests::test_more_than_the_feed_takes",
+        limits(topics=None),
+    ),
+    Mechanism(
         "reconnect.codes", "close codes that decide", FAULTS + "LoginTests::test_a_close_code_that_says_stop",
         patch("relayd.core.feed.spec:ReconnectSpec.after_code", nothing),
     ),
