@@ -285,7 +285,7 @@ class SplitTests:
     def test_parts_without_their_payload(self) -> None:
         """They are no data."""
         made, router = short(dialect(decode={"split": "."}, payload="d"))
-        made.learn(b'[{"ch":"t","sym":"BTC","d":1}]', True, [router.find(BTC)])
+        made.learn(b'[{"ch":"t","sym":"BTC","d":1},{"x":1}]', True, [router.find(BTC), None])
         assert isinstance(made.hear(b'[{"ch":"t","sym":"BTC","d":1},{"ch":"t","sym":"BTC","d":2}]', True), Parts)
         assert made.hear(b'[{"ch":"t","sym":"BTC","d":1},{"ch":"t","sym":"BTC"}]', True) is None
 
