@@ -133,7 +133,6 @@ class UpstreamService(Service):
             ca: a PEM file of authorities (`connect.tls.ca`); None = those of the system.
             connect_from: makes the TCP endpoint for a host and port; HostnameEndpoint by default.
         """
-        self.name = session.name
         self.setName(f"upstream {session.name}")
         self.session = session
         self.demand: Demand[Any] = Demand(session, monotonic=monotonic, wake=ticker.wake)
@@ -252,7 +251,7 @@ class UpstreamService(Service):
                 self._drop()
             case Note(event, fields, warning):
                 level = LogLevel.warn if warning else LogLevel.info
-                log.emit(level, LINES[event], **{"upstream": self.name, **fields})
+                log.emit(level, LINES[event], **{"upstream": self.session.name, **fields})
             case Send(HttpRequest() as request):
                 self._call(request)
 
@@ -281,7 +280,7 @@ class UpstreamService(Service):
         elif failure.check(ConnectError):
             loss = Loss(LossKind.CONNECT, text=printable(failure.getErrorMessage()))
         else:
-            log.failure("upstream {upstream}: the dial failed", failure, upstream=self.name)
+            log.failure("upstream {upstream}: the dial failed", failure, upstream=self.session.name)
             loss = Loss(LossKind.CONNECT, text=printable(failure.getErrorMessage()))
         self._carry_out(self.session.lost(loss, self._monotonic()))
 
@@ -307,7 +306,7 @@ class UpstreamService(Service):
         if isinstance(result.value, NoReply):
             loss = result.value.loss
         else:
-            log.failure("upstream {upstream}: a request failed", result, upstream=self.name)
+            log.failure("upstream {upstream}: a request failed", result, upstream=self.session.name)
             loss = Loss(LossKind.BROKEN, text="relayd failed on a request")
         self._carry_out(self.session.unanswered(loss, number, now))
 

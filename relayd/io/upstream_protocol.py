@@ -150,7 +150,7 @@ class UpstreamProtocol(WebSocketClientProtocol):
     # -- helpers
 
     def _name(self) -> str:
-        return str(self._owner.name) if self._owner is not None else ""
+        return self._owner.session.name if self._owner is not None else ""
 
     def _waited(self) -> None:
         self._waits = None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from twisted.internet import reactor as real_reactor
 from twisted.internet.defer import Deferred
@@ -15,18 +17,21 @@ from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
 from relayd.core.feed.connect import HttpStep
-from relayd.core.feed.outcome import HttpRequest
+from relayd.core.feed.outcome import Frame, HttpRequest
 from relayd.core.feed.path import parse_paths
 from relayd.core.feed.resume import Resume
-from relayd.core.feed.spec import HeartbeatSpec
+from relayd.core.feed.spec import HeartbeatSpec, SilenceSpec
 from relayd.core.feed.url import parse_http
 from relayd.core.feed.voice import Voice
+from relayd.core.hours import parse_hours
 from relayd.core.upstream import UpstreamSession
 from relayd.core.upstream_effects import DialRequest, Send
+from relayd.core.upstream_places import Claim
 from relayd.core.upstream_policy import UpstreamPolicy
 from relayd.core.upstream_prepare import Preparation
 from relayd.core.upstream_states import State
 from relayd.io import upstream as io_upstream
+from relayd.io import upstream_protocol
 from relayd.io.names import Names
 from relayd.io.ticker import Ticker
 from relayd.io.tls import TrustUnreadable, trust_root
@@ -86,6 +91,7 @@ class UpstreamCase(TestCase):
         talk: dict[str, Any] | None = None,
         preparation: Preparation | None = None,
         ca_file: str | None = None,
+        wall: Callable[[], float] = time.time,
         **policy: Any,
     ) -> UpstreamService:
         """A running service that wants the topic `a`."""
@@ -101,7 +107,7 @@ class UpstreamCase(TestCase):
                 url, headers=headers or {}, protocols=protocols, saved=saved, **(talk or {})
             ),
             random=Random(7).random,
-            wall=time.time,
+            wall=wall,
             preparation=preparation,
         )
         service = UpstreamService(
@@ -237,6 +243,73 @@ class ConnectionTests(UpstreamCase):
         self.assertEqual(
             self.hub.read(), ["a pending", "a live", "a=0", "a reconnecting", "a gap ? upstream", "a live", "a=0"]
         )
+
+
+class LimitTests(UpstreamCase):
+    """What the upstream allows, and when it sleeps."""
+
+    async def test_more_topics_than_places(self) -> None:
+        """They are not asked for, fail with the setting's name, and take the place that frees."""
+        feed = FeedFactory(reactor)
+        service = self.dial(
+            f"ws://127.0.0.1:{self.listen(feed)}/",
+            topics_most=2,
+            claims_of=lambda fields: (Claim((fields.get("name", "a"),)),),
+        )
+        for name in ("b", "c"):
+            service.session.want(name, {"name": name}, 0.0)
+        await self.until(lambda: "b=0" in self.hub.heard)
+        self.assertEqual(feed.heard, ["+a,b"])
+        self.assertIn("c failed: limits.topics of upstream feed is reached (2)", self.hub.read())
+        lines = [formatEvent(event) for event in self.events if event.get("log_namespace") == "upstream"]
+        full = "limits.topics of upstream feed is reached (2): further topics fail until a place frees"
+        self.assertEqual(lines, ["upstream feed is connected", full])
+        service.session.unwant("a", 0.0)
+        self.ticker.wake()
+        await self.until(lambda: "c=0" in self.hub.heard)
+        self.assertEqual(feed.heard, ["+a,b", "-a", "+c"])
+
+    async def test_one_connection_at_a_time(self) -> None:
+        """The old socket still has much to send to a feed that said goodbye and reads no more: no dial beside it."""
+        self.patch(upstream_protocol, "GOODBYE_WITHIN_S", 0.2)
+        raw = RawFactory(lambda protocol: protocol.switch())
+        service = self.dial(f"ws://127.0.0.1:{self.listen(raw)}/", retry_least_s=0.001, retry_most_s=0.001)
+        await self.until(lambda: service.session.state is State.SUBSCRIBING)
+        raw.connections[0].transport.pauseProducing()
+        service._protocol.send(Frame(b"x" * (12 << 20)))  # type: ignore[union-attr]
+        sockets_at_dials: list[int] = []
+        endpoint = service._endpoint
+
+        def connect(host: str, port: int) -> Any:
+            sockets_at_dials.append(len(service._ending))
+            return endpoint(host, port)
+
+        service._endpoint = connect
+        raw.connections[0].transport.write(b"\x88\x02\x03\xe8")
+        self.assertEqual(await self.loss_of(service), "closed 1000")
+        self.assertEqual(len(service._ending), 1)
+        await self.until(lambda: raw.made == 2)
+        self.assertEqual(sockets_at_dials[0], 0)
+
+    async def test_a_market_that_is_closed(self) -> None:
+        """No data is normal until it opens; then the silence is cut."""
+        feed = FeedFactory(reactor)
+        asked: list[float] = []
+        friday = datetime(2025, 7, 25, 15, 30, tzinfo=ZoneInfo("Asia/Tokyo")).timestamp()
+        self.wall_s = friday
+
+        def wall() -> float:
+            asked.append(self.wall_s)
+            return self.wall_s
+
+        hours = parse_hours("09:00-15:30 Asia/Tokyo mon-fri")
+        service = self.dial(
+            f"ws://127.0.0.1:{self.listen(feed)}/", wall=wall, silence=SilenceSpec(data_s=0.05, hours=hours)
+        )
+        await self.until(lambda: len(asked) >= 5)
+        self.assertEqual((len(feed.requests), service.session.state), (1, State.LIVE))
+        self.wall_s = friday - 60
+        self.assertEqual(await self.loss_of(service), "deadline: no data for silence.data")
 
 
 class CertificateTests(UpstreamCase):

@@ -135,16 +135,16 @@ class Silence(Block):
     data_s: OrOff[Duration] = Field(default=None, alias="data")
     """No data for this long; off, a quiet feed is no fault."""
     hours: Given[MarketHours] = None
-    """The watchdogs rest outside of these; left out: always open."""
+    """The watchdogs rest outside of these, and count anew when the market opens; left out: always open."""
 
 
 class UpstreamLimits(Block):
     """What the feed allows; rates are strict sliding windows, shared per host by all connections."""
 
     topics: Given[Count] = None
-    """Subscriptions of one connection; more open another one."""
+    """Subscriptions of the connection, companions too; topics beyond fail until a place frees."""
     connections: Given[Count] = None
-    """Connections at once; 1 also means no overlap when one is replaced."""
+    """Connections at once; each upstream has one, and dials anew only when the old one has closed."""
     send: Given[RateText] = None
     """Messages sent, pings and pongs included."""
     connect: Given[RateText] = None
