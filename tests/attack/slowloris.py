@@ -72,8 +72,7 @@ def besiege(port: int, halves: int, honest: int, memory_bytes: Callable[[], int]
                 continue
             took.append(time.monotonic() - started)
             friends.append(stack.enter_context(friend))
-            if number % 20 == 0:
-                look(0)
+            look(0)
         deadline = time.monotonic() + WAIT_S
         while opened and time.monotonic() < deadline:
             look(0.1)
