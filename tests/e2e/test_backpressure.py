@@ -22,8 +22,8 @@ SLOW_AFTER_S = 2.0
 PAYLOAD_BYTES = 4_000
 # 12 MB in all: three times what Linux would park for a client that never reads, if it were let.
 MESSAGES = 3_000
-# Of process memory, for all of them together: the rest of one flush (64 KiB) and positions for each, and the allocator's
-# slack. 256 KiB a client is the promise with the kernel's part.
+# Of process memory, for all of them together: the rest of one flush (64 KiB) and positions for each, and the
+# allocator's slack. 256 KiB a client is the promise with the kernel's part.
 MAX_GROWTH_BYTES = NEVER_READERS * 128 * 1024 + 8 * 1024 * 1024
 
 CONFIG = f"""\
@@ -50,8 +50,8 @@ class Reader:
         self.socket.connect(("127.0.0.1", port))
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(
-            f"GET /ws?topics=raw/all HTTP/1.1\r\nHost: localhost:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+            f"GET /ws?topics=raw/all HTTP/1.1\r\nHost: localhost:{port}\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
         self.offsets: list[int] = []
         self.lost = 0
