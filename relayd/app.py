@@ -225,6 +225,7 @@ class Relay(MultiService):
                 upstreams={name: service.session for name, service in self.upstreams.items()},
                 monotonic=self._monotonic,
                 not_ready=not_ready,
+                auth=None if self.door is None else self.door.counters,
             )
             site = build_admin(sources, self._reactor)
             ListenerService(config.admin.endpoint, site, self._reactor).setServiceParent(self.listeners)

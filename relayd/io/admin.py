@@ -19,6 +19,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from twisted.web.server import Request
 
+from relayd.core.auth.door import AuthCounters
 from relayd.core.counters import Histogram, HubCounters, ListenerCounters, Sample, UpstreamCounters, samples
 from relayd.core.guard import GuardCounters
 from relayd.core.hub import Hub
@@ -28,7 +29,7 @@ from relayd.io.web import JsonResource, StrictSite, answer_json
 
 PREFIX: Final = "relayd"
 
-Counters = ListenerCounters | HubCounters | UpstreamCounters | GuardCounters
+Counters = ListenerCounters | HubCounters | UpstreamCounters | GuardCounters | AuthCounters
 
 
 @dataclass(slots=True)
@@ -42,6 +43,8 @@ class AdminSources:
     monotonic: Callable[[], float]
     not_ready: Sequence[Callable[[], str | None]] = field(default=())
     """Each says why relayd is not ready to serve, or None."""
+    auth: AuthCounters | None = None
+    """What the door counts, where there is one."""
 
     def reasons(self) -> list[str]:
         """Why relayd is not ready."""
@@ -150,6 +153,7 @@ class CountersCollector(Collector):
         sources = self._sources
         yield from _families("clients", {None: sources.clients.counters})
         yield from _families("guard", {None: sources.guards})
+        yield from _families("auth", {} if sources.auth is None else {None: sources.auth})
         yield from _families("hub", {None: sources.hub.counters})
         yield from _families("upstream", {name: session.counters for name, session in sources.upstreams.items()})
         yield _gauge("hub_topics", "topics that exist now", len(sources.hub.topics))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from relayd.config.compile import compile_routes
 from relayd.config.load import loads
+from relayd.core.auth.access import Access, Anyone, Claim, Literal, OfField
 from relayd.core.routes import Form, Mode, Route
 
 UPSTREAM = """
@@ -70,3 +71,18 @@ routes:
   - {topic: v/$symbol, upstream: up, allow: {channel: [third], symbol: [A]}}
 """)
         assert [route.pin for route in compiled] == [("t/A", "t/B"), ("u/X",), ()]
+
+    def test_access(self) -> None:
+        """Words and claims; `$name` is a field."""
+        [first, second] = routes("""
+auth: {webhook: {url: "https://a.example/"}}
+routes:
+  - {topic: t/$symbol, upstream: up, allow: {channel: [ticker], symbol: [A]}}
+  - topic: u/$symbol
+    upstream: up
+    allow: {channel: [other], symbol: [A]}
+    access: {subscribe: {sub: $symbol, role: [x, 5]}}
+""")
+        assert first.access == Access(Anyone.PUBLIC, Anyone.NOBODY)
+        claims = (Claim("sub", (OfField("symbol"),)), Claim("role", (Literal("x"), Literal("5"))))
+        assert second.access == Access(claims, Anyone.NOBODY)

@@ -55,6 +55,27 @@ def data() -> dict:
     return written(ALL_KINDS)
 
 
+class AuthTests:
+    """Who browsers are, without what nobody should see."""
+
+    def test_auth(self):
+        """It reads back as the same; what stands behind a URL's question mark is masked."""
+        route = "{topic: a/$symbol, upstream: feed, access: {subscribe: {sub: $symbol, role: [x, 5]}}}"
+        auth = 'auth: {webhook: {url: "https://a.example/x?key=hunter2"}, tokens: /dev/null, from: ["cookie:sid"]}'
+        upstream = 'upstreams: {feed: {connect: {url: "wss://a.example"}, topic: {at: {symbol: s}}}}'
+        data = written(f"{upstream}\nroutes: [{route}]\n{auth}\n")
+        assert data["auth"] == {
+            "tokens": "/dev/null",
+            "webhook": {
+                "url": f"https://a.example/x?key={MASK}", "timeout": "2s", "cache": "30s", "on_failure": "refuse",
+            },
+            "from": ["cookie:sid"],
+            "within": "10s",
+        }  # fmt: skip
+        assert data["routes"][0]["access"] == {"subscribe": {"sub": "$symbol", "role": ["x", "5"]}, "publish": "nobody"}
+        assert written(dump(data)) == data
+
+
 class EffectiveTests:
     """Everything that applies stands in it, in the keys and units of the file."""
 

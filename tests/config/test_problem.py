@@ -96,10 +96,13 @@ class ShownTests:
             (("upstreams", "a", "topic", "at"), False),
             (("upstreams", "send", "topic", "at"), False),
             (("routes", 0, "send"), False),
+            (("auth", "webhook", "url"), True),
+            (("auth", "jwt", "jwks"), True),
+            (("auth", "from", 0), False),
         ],
     )
     def test_where(self, path, secret):
-        """Only inside an upstream, and never because of its name."""
+        """Only inside an upstream and in URLs of `auth`, and never because of its name."""
         assert may_be_secret(path) is secret
 
 

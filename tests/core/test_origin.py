@@ -231,3 +231,25 @@ class ParseOriginTests:
         assert policy.refuse(origin, "a", secure=False) is None
         assert policy.refuse(f"x{origin}", "a", secure=False) is ORIGIN_REFUSED
         assert policy.refuse(f"{origin}:8081", "a", secure=False) is ORIGIN_REFUSED
+
+
+class VouchTests:
+    """Whose visitor's cookies count."""
+
+    @pytest.mark.parametrize(
+        ("entries", "origin", "counts"),
+        [
+            (["same"], "https://relay.example", True),
+            (["same"], None, False),
+            (["same"], "https://evil.example", False),
+            (["https://a.example"], "https://a.example", True),
+            (["https://*.a.example"], "https://b.a.example", True),
+            (["any"], "https://evil.example", False),
+            (["any", "https://a.example"], "https://a.example", True),
+            (["null"], "null", False),
+            (["same"], "nonsense", False),
+        ],
+    )
+    def test_vouches(self, entries, origin, counts):
+        """Only for pages that are named, or relayd's own: not for whoever is let in without a look."""
+        assert OriginPolicy.parse(entries).vouches(origin, "relay.example", secure=True) is counts

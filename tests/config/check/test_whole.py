@@ -17,6 +17,13 @@ class WholeTests:
         """Nothing to say."""
         assert told(relay_yaml()) == []
 
+    def test_auth(self):
+        """Before the upstreams, and beside what routes ask for."""
+        route = "{topic: m/$symbol, upstream: fed, access: {subscribe: {a: $b}}}"
+        assert [problem.split(":")[0] for problem in told(relay_yaml(route=route, top="auth: {tokens: /none}"))] == [
+            "routes[0].upstream", "routes[0].access.subscribe.a", "auth.tokens",
+        ]  # fmt: skip
+
     def test_unknown_upstream(self):
         """The one that was meant, or all."""
         assert problems(relay_yaml(route="- topic: a\n  upstream: fed")) == [
