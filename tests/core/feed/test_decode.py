@@ -81,8 +81,8 @@ class BinaryTests:
         ("binary", "payload"),
         [
             (["gzip", "json"], b"no gzip"),
-            (["gzip", "json"], gzip.compress(b"x" * 100)[:-20]),
-            (["gzip", "json"], gzip.compress(b'"\xff"')),
+            (["gzip", "json"], gzip.compress(b"x" * 100, mtime=0)[:-20]),
+            (["gzip", "json"], gzip.compress(b'"\xff"', mtime=0)),
             (["inflate", "json"], b"\xff\xff"),
             (["json"], b"\xff"),
         ],
