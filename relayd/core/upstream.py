@@ -2,7 +2,8 @@
 
 Rules of this file: the state changes in `_move` alone, by the table of `upstream_states.py`; nothing sleeps, `tick`
 does what is due and `next_deadline` says when. What is wanted stands in `upstream_topics.py`, what an open connection
-says and must hear in `upstream_connection.py`, the pauses between connections in `upstream_redial.py`.
+says and must hear in `upstream_connection.py`, how long a step may take in `upstream_steps.py`, why a connection is
+ended in good order to be opened anew in `upstream_renewal.py`, the pauses between connections in `upstream_redial.py`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from relayd.core.upstream_prepare import Preparation
 from relayd.core.upstream_redial import Redial
 from relayd.core.upstream_renewal import Renewal
 from relayd.core.upstream_states import CONNECTED, Event, OutOfOrder, State, after
+from relayd.core.upstream_steps import Steps
 from relayd.core.upstream_talk import Talk
 from relayd.core.upstream_topics import TopicLedger
 from relayd.core.windows import Windows
@@ -43,16 +45,8 @@ T = TypeVar("T")
 
 NOTHING: tuple[Effect, ...] = ()
 
-#: What was too late when the deadline of a step passes.
-TOO_LATE: Mapping[State, str] = {
-    State.CONNECTING: "connecting took too long",
-    State.HANDSHAKING: "the handshake took too long",
-    State.LOGIN: "the login took too long",
-    State.DRAINING: "our close was not answered",
-}
 NO_ANSWER = 503
 """The status by which a conversation hears of an HTTP request that came to nothing."""
-FIRST_SEND_TOO_LATE = "limits kept everything back for longer than limits.first_send"
 
 
 class UpstreamSession(Generic[T]):
@@ -113,11 +107,10 @@ class UpstreamSession(Generic[T]):
         self._windows = windows if windows is not None else Windows()
         self.redial = Redial(policy, self._windows, random)
         self._renewal = Renewal(policy, random)
+        self._steps = Steps(policy)
         self._stopping = False
         self._asked_away = False
         """The goodbye under way is the upstream's wish."""
-        self._step_by = inf
-        """By when the present step (connect, handshake, login, goodbye) must be over."""
 
     # -- inputs: the daemon and demand
 
@@ -157,7 +150,7 @@ class UpstreamSession(Generic[T]):
         self.redial.socket_open()
         self._move(Event.TCP_UP)
         if self.state is State.HANDSHAKING:
-            self._step_by = now + self.policy.handshake_within_s
+            self._steps.handshaking(now)
         return NOTHING
 
     def ws_open(self, now: float) -> Effects:
@@ -174,7 +167,7 @@ class UpstreamSession(Generic[T]):
             )
         except DialImpossible as impossible:
             return self._give_up(Loss(LossKind.CONFIG, text=str(impossible)), now)
-        self._step_by = now + self.policy.login_within_s
+        self._steps.logging_in(now)
         self._renewal.opened(now)
         self.counters.connected = 1
         self.counters.connects += 1
@@ -255,14 +248,14 @@ class UpstreamSession(Generic[T]):
                 return self.redial.due()
             return -inf if state is State.BACKOFF else inf
         if state is State.DRAINING:
-            return self._step_by
+            return self._steps.by
         if not self._wants_connection:
             return -inf
         if self.connection is None:
-            return self._step_by
+            return self._steps.by
         stale = state in (State.STALE, State.LOGIN)
         return min(
-            self._step_by,
+            self._steps.by,
             self._renewal.next_deadline(self.topics.difference_due),
             self.connection.next_deadline(stale=stale),
         )
@@ -275,8 +268,8 @@ class UpstreamSession(Generic[T]):
             return NOTHING
         if state not in CONNECTED:
             return self._dial_if_due(now)
-        if now >= self._step_by:
-            return self._give_up(Loss(LossKind.DEADLINE, text=TOO_LATE.get(state, FIRST_SEND_TOO_LATE)), now)
+        if (late := self._steps.too_late(state, now)) is not None:
+            return self._give_up(late, now)
         if state is State.DRAINING:
             return NOTHING
         if not self._wants_connection:
@@ -299,7 +292,7 @@ class UpstreamSession(Generic[T]):
             return self._give_up(Loss(LossKind.OVERRUN, text=str(overrun)), now)
         self._count()
         if connection.sent and state is not State.LOGIN:
-            self._step_by = inf
+            self._steps.done()
         return effects
 
     # -- steps
@@ -330,7 +323,7 @@ class UpstreamSession(Generic[T]):
     def _take_step(self, step: Step, now: float) -> Effects:
         if isinstance(step, Loss):
             return self._ended(step, now)
-        self._step_by = now + self._attempt.within_s
+        self._steps.connecting(self._attempt.within_s, now)
         if isinstance(step, DialRequest):
             return [Dial(step)]
         self._windows.requested(now)
@@ -339,9 +332,7 @@ class UpstreamSession(Generic[T]):
     def _ready(self, connection: Connection[T], now: float) -> None:
         self._move(Event.READY)
         connection.begin(now)
-        first_send_s = self.policy.first_send_s
-        silent = first_send_s is not None and not connection.sent
-        self._step_by = connection.open_at + first_send_s if silent and first_send_s is not None else inf
+        self._steps.ready(connection.open_at, sent=connection.sent > 0)
         self.topics.admitted()
 
     def _goodbye(self, event: Event, why: str, now: float) -> Effects:
@@ -351,7 +342,7 @@ class UpstreamSession(Generic[T]):
         self._move(event)
         self.why = why
         if self.connection is not None:
-            self._step_by = now + self.policy.goodbye_within_s
+            self._steps.leaving(now)
             return [Close(why)]
         return self._give_up(Loss(LossKind.DEADLINE, text=why), now)
 
@@ -362,7 +353,7 @@ class UpstreamSession(Generic[T]):
         """Every connection and every attempt ends here, once."""
         connection, self.connection = self.connection, None
         self._attempt.end()
-        self._step_by = inf
+        self._steps.done()
         self._renewal.ended()
         proved = connection is not None and connection.proved(now)
         if proved:
