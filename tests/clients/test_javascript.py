@@ -146,7 +146,8 @@ class ServedTests(TestCase):
         relay.open()
         self.addCleanup(lambda: Deferred.fromCoroutine(relay.close()))
         browser = await relay.dial()
-        browser.transport.write("\r\n".join([f"GET {target} HTTP/1.1", "Host: relay.example", *headers, "", ""]).encode())
+        lines = [f"GET {target} HTTP/1.1", "Host: relay.example", *headers, "", ""]
+        browser.transport.write("\r\n".join(lines).encode())
         await browser.until(lambda: browser.lost)
         first, *lines = browser.head.decode().rstrip().split("\r\n")
         return int(first.split()[1]), dict(line.lower().split(": ", 1) for line in lines), bytes(browser.data)

@@ -1,4 +1,4 @@
-"""relayd.js in Chromium against a real relayd, over a wire that is cut twenty times, held against the exchange's journal."""
+"""relayd.js in Chromium against a real relayd: cut off twenty times, then held against the exchange's journal."""
 
 from __future__ import annotations
 
