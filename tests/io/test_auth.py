@@ -7,9 +7,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.endpoints import clientFromString, connectProtocol
+from twisted.logger import globalLogPublisher
+from twisted.web.client import Agent, readBody
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
+from relayd.app import Relay as Program
+from relayd.app import build
+from relayd.config.load import loads
 from relayd.config.model import Auth
 from relayd.core.auth.access import Access, Anyone, Claim, Literal, OfField
 from relayd.core.auth.credentials import Places
@@ -18,9 +24,12 @@ from relayd.core.auth.tokens import write_line
 from relayd.core.guard import GuardSettings
 from relayd.core.origin import OriginPolicy
 from relayd.io.auth import LOOK_EVERY_S, AuthService
+from relayd.io.guard import SWEEP_EVERY_S
+from relayd.io.listener import ListenerService
 from tests.io.test_http import Answer, HttpTestCase
+from tests.support.browser import Browser, handshake
 from tests.support.hub_rig import route
-from tests.support.relay_rig import Relay, eventually, reactor
+from tests.support.relay_rig import Relay, eventually, reactor, turn
 from tests.support.signing import jwk, jwks, sign
 
 PUBLIC = route("t/$name")
@@ -367,6 +376,18 @@ class WebhookTests(AuthTestCase):
         answer = await self.ask(relay, "/topics/staff/x", "Authorization: Basic eDp5")
         assert answer.json["snapshot"][0]["data"] == 7
 
+    async def test_late_failure(self) -> None:
+        """What goes wrong after the verdict is a 500, and that request's alone."""
+        relay = self.guarded(webhook={"url": f"{self.url}/auth"})
+
+        def fail(*_: object) -> bytes:
+            raise RuntimeError("a fault of ours")
+
+        relay.site.resource.children[b"topics"]._serve = fail
+        assert (await self.ask(relay, "/topics", "Authorization: Basic eDp5")).status == 500
+        assert (await self.ask(relay, "/topics", "Authorization: Basic eDp5")).status == 500
+        assert len(self.flushLoggedErrors(RuntimeError)) == 2
+
 
 class KeysTests(AuthTestCase):
     """Key sets that change."""
@@ -426,3 +447,63 @@ class KeysTests(AuthTestCase):
         self.keep("jwks", b" " * (5 << 20))
         self.judges.tick(self.now)
         assert (await self.ask(relay, "/topics", f"Authorization: Bearer {good}")).status == 200
+
+
+class WholeTests(AuthTestCase):
+    """From the file on: the whole program."""
+
+    def start(self, auth: str) -> Any:
+        """A relay of a file, and a way to reach it."""
+        text = f"""
+listeners: [{{endpoint: "tcp:0:interface=127.0.0.1", origins: ["https://app.example"]}}]
+upstreams: {{feed: {{connect: {{url: "ws://127.0.0.1:1/"}}, topic: {{at: {{name: who}}}}}}}}
+routes:
+  - {{topic: user/$name, upstream: feed, access: {{subscribe: {{sub: $name}}}}}}
+auth: {auth}
+admin: {{endpoint: "tcp:0:interface=127.0.0.1"}}
+"""
+        program = build(loads(text, "relay.yaml", {}), reactor, time.monotonic, environ={})
+        assert isinstance(program, Program)
+        program.privilegedStartService()
+        program.startService()
+        self.addCleanup(turn, 2 * SWEEP_EVERY_S)  # the guard looks once more whether anybody is left
+        self.addCleanup(program.stopService)
+        ports = [one.port.getHost().port for one in program.listeners if isinstance(one, ListenerService) and one.port]
+        return program, ports
+
+    async def test_program(self) -> None:
+        """Cookie, header, message and query; what was counted; and no secret in any line of the log."""
+        events: list[dict[str, Any]] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        tokens = self.tokens("alice", role="personal-data")
+        places = '[header, "cookie:sid", "query:token", message]'
+        program, (port, admin) = self.start(f"{{tokens: {tokens}, from: {places}, within: 1s}}")
+        place = f"tcp:127.0.0.1:{port}"
+        asked = [
+            ("/ws?topics=user/alice", "Authorization: Bearer TOKEN-alice"),
+            ("/ws?topics=user/alice", "Cookie: sid=TOKEN-alice", PAGE),
+            ("/ws?topics=user/alice&token=TOKEN-alice",),
+            ("/raw/user/alice?token=TOKEN-alice",),
+            ("/ws?token=TOKEN-mallory",),
+            ("/ws",),
+        ]
+        browsers = []
+        for target, *headers in asked:
+            browser = await connectProtocol(clientFromString(reactor, place), Browser())
+            self.addCleanup(browser.transport.abortConnection)
+            browser.transport.write(handshake(target, *headers))
+            browsers.append(browser)
+        for browser in browsers[:3]:
+            assert list((await self.op(browser, "subscribed"))["topics"]) == ["user/alice"]
+        program.hub.publish(program.hub.topic("user/alice"), b"5", True)
+        await browsers[3].until(lambda: (1, b"5") in browsers[3].frames)
+        assert await self.closed(browsers[4]) == (4500, "bad-token")
+        assert await self.closed(browsers[5]) == (4502, "no-auth")
+        metrics = await readBody(await Agent(reactor).request(b"GET", b"http://127.0.0.1:%d/metrics" % admin))
+        assert b"relayd_auth_accepted_total 4.0" in metrics
+        assert b'relayd_auth_denied_total{why="unknown"} 1.0' in metrics
+        assert b"relayd_auth_no_auth_total 1.0" in metrics
+        assert any(event.get("log_format") == "client closed" for event in events)
+        told = repr(events)
+        assert "TOKEN" not in told and "personal-data" not in told

@@ -13,7 +13,8 @@ from relayd.config.scalars import Duration, Given, Seq, Text, refuse
 
 _PLACE: Final = re.compile(r"(cookie|query):[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}", re.ASCII)
 _PLACES: Final = 'header, message, "cookie:NAME" or "query:NAME"'
-_URL_CHARACTERS: Final = re.compile(r"[\x21-\x7e]+")
+#: RFC 3986; a brace is no part of a URL, whatever templates it may come from.
+_URL_CHARACTERS: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 
 
 def parse_place(value: Any) -> str:

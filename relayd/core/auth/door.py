@@ -139,7 +139,7 @@ class VisitorState(Enum):
 
 
 class Visitor:
-    """One connection at the door. `close` ends it; `run` calls what goes on after a check, and keeps its exceptions."""
+    """One connection at the door. `close` ends it; `run` calls that and what follows a check, and keeps exceptions."""
 
     def __init__(
         self,
@@ -231,4 +231,4 @@ class Visitor:
 
     def _send_away(self, close: CloseCode, retry_s: int | None = None) -> None:
         self.left()
-        self._close(close, retry_s)
+        self._run(self._close, close, retry_s)

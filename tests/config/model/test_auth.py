@@ -73,6 +73,7 @@ class AuthTests:
             ("https://a b/", "not a URL"),
             ("https://ä/", "not a URL"),
             (5, "not a URL"),
+            ("https://{iss}/", "not a URL"),
             ("https://u:p@a/", "a URL here has no user"),
             ("https://a/#x", "a URL here has no user and no fragment"),
             ("https://${env.HOST}/", "a placeholder stands only inside an upstream"),
