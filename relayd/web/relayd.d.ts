@@ -106,7 +106,7 @@ export interface Subscription<Data = Json> {
 export interface IterableSubscription<Data = Json> extends Subscription<Data>, AsyncIterableIterator<Item<Data>> {}
 
 export interface ConnectOptions {
-  /** Shown first of all on each connection. A function is asked anew each time, so that it can fetch a fresh one. */
+  /** Shown first of all on each connection. A function is asked each time, and again before the token ends. */
   token?: string | (() => string | Promise<string>);
   /** At most so many publications a second and topic while the page is hidden (1 unless told); 0: as when visible. */
   hiddenHz?: number;

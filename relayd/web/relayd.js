@@ -1,11 +1,12 @@
 /* relayd.js: topics of a relayd in a page (docs/browser.md, docs/protocol.md). Apache-2.0 */
 
-const CEILING_MS = 1_000; // first wait at most this long, doubling ...
+const CEILING_MS = 1_000; // of the first wait, doubling ...
 const CEILING_MAX_MS = 60_000; // ... up to here,
-const SETTLED_MS = 30_000; // and anew after a connection that lasted this long
+const SETTLED_MS = 30_000; // and anew after so long a connection
 const OPEN_WITHIN_MS = 15_000; // guess
 const PING_GRACE_MS = 10_000; // after the server's own interval
 const PONG_WITHIN_MS = 10_000;
+const RENEW_MS = 30_000; // before a token ends, or at half its time
 const TOPICS_PER_REQUEST = 100; // far below limits.message
 const BUFFER = 1_000; // messages an iterator holds (guess)
 
@@ -34,7 +35,6 @@ export function connect(url, options = {}) {
 class Events {
   #listeners = {};
 
-  /* Calls `call(event)` on each event of that type; the answer ends it. */
   on(type, call) {
     const calls = (this.#listeners[type] ??= new Set());
     calls.add(call);
@@ -46,7 +46,7 @@ class Events {
   }
 }
 
-/* A listener's error is the page's: reported as such, at no other listener's cost. */
+/* A listener's error is the page's, at no other's cost. */
 function guarded(call, ...values) {
   try {
     call(...values);
@@ -161,9 +161,11 @@ class Connection extends Events {
   #pinged = false;
   #ready = false; // requests may be sent
   #id = 0;
-  #pending = 0; // the request about topics whose answer is due: one step at a time
+  #pending = 0; // request whose answer is due: one step at a time
   #authId = 0;
-  #resumed = 0; // answers up to this id are to what was asked on coming back
+  #ahead = 0; // the server's clock to ours
+  #renewal;
+  #resumed = 0; // answers up to this id are about coming back
   #subs = new Set();
   #topics = new Map(); // name -> {epoch, state, subs, newcomers, rejoined, catching}
   #asked = new Map(); // text -> rate, on this connection
@@ -197,7 +199,6 @@ class Connection extends Events {
     this.#dial();
   }
 
-  /* To `callback(message, subscription)`, or by `for await`. */
   subscribe(text, callback, options = {}) {
     if (callback && typeof callback !== "function") [callback, options] = [undefined, callback];
     const sub = new Subscription(text, callback, options, (gone) => this.#drop(gone));
@@ -211,7 +212,6 @@ class Connection extends Events {
     return sub;
   }
 
-  /* Shows a fresh token on the open connection. */
   authorize(token) {
     this.#send({ op: "auth", id: ++this.#id, token });
   }
@@ -238,16 +238,10 @@ class Connection extends Events {
   }
 
   async #dial() {
-    let { token } = this.#options;
     this.#become("connecting");
-    try {
-      if (typeof token === "function") token = await token();
-    } catch (error) {
-      this.tell("error", { op: "error", code: "token", message: String(error) });
-      if (this.state !== "closed") this.#lost(1006, "no token");
-      return;
-    }
+    const token = await this.#token();
     if (this.state === "closed") return;
+    if (token === undefined) return this.#lost(1006, "no token");
     const { WebSocket, now } = this.#world;
     const socket = (this.#socket = new WebSocket(this.#url));
     const mine = (call) => (event) => socket === this.#socket && call(event);
@@ -256,7 +250,7 @@ class Connection extends Events {
     this.#pinged = false;
     socket.onopen = mine(() => {
       this.#openedAt = now();
-      if (token == null) return this.#open();
+      if (token === null) return this.#open();
       this.authorize(token);
       this.#authId = this.#id;
     });
@@ -298,6 +292,7 @@ class Connection extends Events {
     this.#ready = false;
     this.#asked.clear();
     this.#pending = 0;
+    this.#world.clearTimeout(this.#renewal);
     for (const topic of this.#topics.values()) {
       topic.newcomers.clear();
       topic.catching = 0;
@@ -316,7 +311,7 @@ class Connection extends Events {
     for (const sub of this.#subs) sub.finish(error);
   }
 
-  /* The network is back, or somebody looks: no reason to wait long, or to trust a silent connection. */
+  /* The network is back, or somebody looks. */
   #hurry() {
     const { now, random } = this.#world;
     if (this.state === "waiting") {
@@ -365,8 +360,8 @@ class Connection extends Events {
     this.#change(sub.topic);
   }
 
-  /* One server subscription per text, at the highest rate wanted. A newcomer to a topic that others read needs its
-     beginning, which the server gives to those who come: so it is left and joined. */
+  /* One server subscription per text. A newcomer to a topic that others read needs its beginning, which the server gives
+     to those who come: so it is left and joined. */
   #flush() {
     if (!this.#ready || this.#pending) return;
     const wanted = new Map(); // text -> rate
@@ -411,7 +406,7 @@ class Connection extends Events {
     const since = {};
     const asking = new Set(texts);
     for (const [name, { epoch, subs }] of this.#topics) {
-      // Who still waits for the beginning gets none from a position.
+      // From a position there is no beginning for those who wait for it.
       if (again.has(name) || waits(name, subs) || ![...subs].some((sub) => asking.has(sub.topic))) continue;
       since[name] = `${epoch}:${Math.min(...[...subs].map((sub) => sub.at.get(name)))}`;
     }
@@ -426,14 +421,42 @@ class Connection extends Events {
 
   // What the server says
 
+  /* A token that ends is replaced before. */
+  #renew(expires) {
+    const { now, setTimeout } = this.#world;
+    if (!expires || typeof this.#options.token !== "function") return;
+    const left = expires - this.#ahead - now();
+    const early = Math.max(left / 2, left - RENEW_MS);
+    const socket = this.#socket;
+    this.#renewal = setTimeout(async () => {
+      const fresh = await this.#token();
+      if (fresh && socket === this.#socket) this.authorize(fresh);
+    }, Math.min(early, 2 ** 31 - 1));
+  }
+
+  /* undefined where there is none to have. */
+  async #token() {
+    const { token = null } = this.#options;
+    try {
+      return typeof token === "function" ? await token() : token;
+    } catch (error) {
+      this.tell("error", { op: "error", code: "token", message: String(error) });
+    }
+  }
+
   #read(message) {
     const { op, id } = message;
     if (op === undefined) this.#publication(message);
     else if (op === "lost") this.#notice(message);
     else if (op === "subscribed") for (const name in message.topics) this.#joined(name, message.topics[name], id);
     else if (op === "state") this.#state(message.topic, message);
-    else if (op === "welcome") this.#pingAfter = message.ping_every_s * 1000 + PING_GRACE_MS;
-    else if (op === "authorized" && id === this.#authId) this.#open();
+    else if (op === "welcome") {
+      this.#pingAfter = message.ping_every_s * 1000 + PING_GRACE_MS;
+      this.#ahead = message.time_ms - this.#world.now();
+    } else if (op === "authorized") {
+      this.#renew(message.expires_ms);
+      if (id === this.#authId) this.#open();
+    }
     else if (op === "error") this.#refused(message);
     if (id === this.#pending && !message.more && !(op === "error" && message.topic)) {
       this.#pending = 0;
@@ -443,8 +466,7 @@ class Connection extends Events {
 
   #refused(message) {
     this.tell("error", message);
-    // This relayd asks nobody for tokens.
-    if (message.id === this.#authId && message.code === "unknown_op") return this.#open();
+    if (message.id === this.#authId && message.code === "unknown_op") return this.#open(); // it has no tokens
     this.#asked.delete(message.topic);
     for (const sub of this.#subs) {
       if (sub.topic !== message.topic) continue;
@@ -503,7 +525,7 @@ class Connection extends Events {
       const at = sub.at.get(name) ?? offset - 1;
       if (offset <= at) continue;
       if (offset > at + 1 && (topic.catching || topic.rejoined)) {
-        hole = Math.min(hole, at); // a newcomer's beginning is ahead of this one
+        hole = Math.min(hole, at); // a newcomer's beginning
         continue;
       }
       sub.at.set(name, offset);
@@ -522,7 +544,7 @@ class Connection extends Events {
   #notice(message) {
     const { topic: name, after, next, count, why } = message;
     const topic = this.#topics.get(name);
-    if (why === "epoch") return; // told with the answer: the connection may end between the two
+    if (why === "epoch") return; // told with the answer
     for (const sub of topic?.subs ?? []) {
       const at = sub.at.get(name);
       if (topic.newcomers.has(sub)) continue;

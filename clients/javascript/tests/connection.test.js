@@ -6,9 +6,15 @@ import test from "node:test";
 import { connect } from "../../../relayd/web/relayd.js";
 import { Page, settle } from "./rig.js";
 
-test("http addresses become WebSocket addresses, and nonsense is refused at once", () => {
-  assert.equal(new Page({}, "https://relay.example/feed/ws").sockets[0].url, "wss://relay.example/feed/ws");
-  assert.equal(new Page({}, "http://relay.example/ws?a=1").sockets[0].url, "ws://relay.example/ws?a=1");
+test("http addresses become WebSocket addresses, and nonsense is refused at once", async () => {
+  for (const [given, dialled] of [
+    ["https://relay.example/feed/ws", "wss://relay.example/feed/ws"],
+    ["http://relay.example/ws?a=1", "ws://relay.example/ws?a=1"],
+  ]) {
+    const page = new Page({}, given);
+    await settle();
+    assert.equal(page.socket.url, dialled);
+  }
   assert.throws(() => connect("/ws"), TypeError); // no page here that it could be relative to
 });
 
@@ -185,6 +191,29 @@ test("a token function is asked for each connection, so that an expired token is
     page.socket.drop(4005, "token-expired");
     await page.clock.forward(5_000);
   }
+});
+
+test("a token that ends is replaced in time, by the server's clock", async () => {
+  let made = 0;
+  const page = new Page({ token: () => (++made === 3 ? Promise.reject(new Error("no session")) : `token ${made}`) });
+  await settle();
+  page.socket.open();
+  page.socket.say({ op: "welcome", relayd: "1", session: "s", ping_every_s: 25, time_ms: 1_000_000 });
+  page.socket.say({ op: "authorized", id: page.socket.take()[0].id, expires_ms: 1_000_000 + 34_000 });
+  await page.clock.forward(16_999);
+  assert.deepEqual(page.socket.take(), []);
+  await page.clock.forward(1);
+  const [fresh] = page.socket.take();
+  assert.deepEqual([fresh.op, fresh.token], ["auth", "token 2"]);
+  page.socket.say({ op: "authorized", id: fresh.id, expires_ms: 1_000_000 + 17_000 + 300_000 });
+  assert.equal(page.states.filter(({ state }) => state === "open").length, 1);
+  for (let beat = 0; beat < 10; beat++) {
+    await page.clock.forward(27_000);
+    page.socket.say({ op: "pong" });
+  }
+  assert.equal(page.errors[0].message, "Error: no session");
+  page.relay.close();
+  assert.equal(page.clock.waiting, 0);
 });
 
 test("a token that cannot be had is tried for again, and told", async () => {
