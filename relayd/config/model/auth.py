@@ -14,7 +14,7 @@ from relayd.config.scalars import Duration, Given, Seq, Text, refuse
 _PLACE: Final = re.compile(r"(cookie|query):[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}", re.ASCII)
 _PLACES: Final = 'header, message, "cookie:NAME" or "query:NAME"'
 #: RFC 3986; a brace is no part of a URL, whatever templates it may come from.
-_URL_CHARACTERS: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+_URL_CHARACTERS: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!&'()*+,;=%-]+")
 
 
 def parse_place(value: Any) -> str:
@@ -27,10 +27,10 @@ def parse_place(value: Any) -> str:
 def parse_url(value: Any) -> str:
     """An http or https URL with a host, without a user, a fragment or a placeholder. Raises PydanticCustomError."""
     expected = "a URL such as https://app.example.com/relayd-auth"
+    if isinstance(value, str) and "$" in value:
+        raise refuse("a placeholder stands only inside an upstream", expected)
     if not isinstance(value, str) or _URL_CHARACTERS.fullmatch(value) is None:
         raise refuse("not a URL", expected)
-    if "$" in value:
-        raise refuse("a placeholder stands only inside an upstream", expected)
     try:
         parts = urlsplit(value)
         host, port = parts.hostname, parts.port
