@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from tests.support.daemon import Start, environment
+from tests.support.waiting import eventually
 from tests.support.wheel import Installation
 from tests.test_bad_files import BAD_FILES, GOOD
 
@@ -80,7 +81,8 @@ class BadPlaceTests:
             done = run(relayd.script("twistd"), "relayd", "-c", "relay.yaml", cwd=place)
         assert done.returncode == 1
         assert f"cannot listen on tcp:{port}" in done.stderr
-        assert not (place / "twistd.pid").exists()
+        # The daemon tells the shell first, and tidies up then.
+        eventually(lambda: not (place / "twistd.pid").exists(), "the pidfile is gone")
         assert f"tcp:{port}:interface=127.0.0.1: the port is in use" in (place / "twistd.log").read_text()
 
     def test_unwritable_pidfile(self, relayd: Installation, place: Path):

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from autobahn.websocket.compress import PERMESSAGE_COMPRESSION_EXTENSION
+from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.web.pages import notFound
@@ -39,6 +40,7 @@ HANDSHAKE = (
 )
 DEFLATE = b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
 MIB = 1 << 20
+BROWSER = IPv4Address("TCP", "127.0.0.1", 50000)
 
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0) -> bytes:
@@ -62,7 +64,7 @@ class Relay:
         self.clock = Clock()
         self.factory = EchoGuardFactory(self.clock, self.clock.seconds, meter=MeterLimits())
         self.factory.doStart()
-        self.guard = self.factory.buildProtocol(None)
+        self.guard = self.factory.buildProtocol(BROWSER)
         self.transport = connect(self.guard)
         if extra:
             self.guard.dataReceived(HANDSHAKE[:-2] + extra)
@@ -86,7 +88,7 @@ def ask(request: bytes, site: Resource | None = None, settings: GuardSettings | 
         monotonic=clock.seconds,
         counters=GuardCounters(),
     )
-    guard = factory.buildProtocol(None)
+    guard = factory.buildProtocol(BROWSER)
     transport = connect(guard)
     guard.dataReceived(request)
     return bytes(transport.written)
