@@ -21,7 +21,7 @@ class RelayError(Exception):
 
 
 class ConfigErrors(RelayError):
-    """relay.yaml is refused. `errors` holds every problem; `str()` is one line each, at most 50 and the number of the rest."""
+    """relay.yaml is refused. `errors` holds every problem; `str()` is a line for each, at most 50, and how many more."""
 
     def __init__(self, errors: Sequence[object]) -> None:
         self.errors = tuple(errors)

@@ -374,7 +374,7 @@ class UpstreamSession(Generic[T]):
             self.why = str(loss)
         self.counters.connected = 0
         self.counters.losses += 1
-        self.topics.lost()
+        self.topics.lost("" if draining else loss.kind.shown)
         if refused:
             self.topics.refused(f"the upstream refused: {loss}")
         event = "refused" if refused else "close" if draining or connection is not None else "unreachable"

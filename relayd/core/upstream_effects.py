@@ -118,6 +118,21 @@ class LossKind(Enum):
     OVERRUN = "overrun"
     """More answers were due than `limits.send` lets out."""
 
+    @property
+    def shown(self) -> str:
+        """What browsers are told of an upstream that cannot be reached, and nothing that it said; else empty."""
+        return _SHOWN.get(self, "")
+
+
+_SHOWN: Mapping[LossKind, str] = {
+    LossKind.CONFIG: "the upstream cannot be dialled as it is configured",
+    LossKind.DNS: "the upstream's name is not found",
+    LossKind.CONNECT: "the upstream cannot be reached",
+    LossKind.TLS: "the upstream's certificate is not accepted",
+    LossKind.HTTP: "the upstream refused the connection",
+    LossKind.HANDSHAKE: "the upstream speaks no WebSocket",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Loss:

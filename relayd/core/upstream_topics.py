@@ -39,7 +39,7 @@ UNANSWERED = "the upstream did not answer within subscribe.within"
 class _Entry(Generic[T]):
     """One topic. Slots and no dataclass of values: it lives as long as the demand and is looked up for each message."""
 
-    __slots__ = ("asked", "fields", "gap_due", "leaving", "phase", "topic", "why")
+    __slots__ = ("asked", "fields", "gap_due", "leaving", "phase", "told_away", "topic", "why")
 
     def __init__(self, topic: T, fields: Mapping[str, str] | None) -> None:
         self.topic = topic
@@ -54,6 +54,8 @@ class _Entry(Generic[T]):
         """It had data before the connection was lost: nobody knows what was missed since."""
         self.why = ""
         """Why it failed."""
+        self.told_away = False
+        """Its readers wait for their first data, and were told that the upstream cannot be reached."""
 
 
 class TopicLedger(Generic[T]):
@@ -162,6 +164,9 @@ class TopicLedger(Generic[T]):
                 self._crowd_out(entry)
                 continue
             entry.phase, entry.asked = Phase.SENT, True
+            if entry.told_away:
+                entry.told_away = False
+                self._sink.state(entry.topic, TopicState.PENDING)
             if entry.why:
                 entry.why = ""
                 self._tell_waiting(entry)
@@ -249,14 +254,15 @@ class TopicLedger(Generic[T]):
 
     # -- the connection
 
-    def lost(self) -> None:
-        """The connection is gone, and with it all that was sent on it."""
+    def lost(self, why: str = "") -> None:
+        """The connection is gone, and with it all that was sent on it. `why` is told to those who still wait for
+        their first data; empty = nothing to tell."""
         self._places.clear()
         for entry in list(self._to_drop.values()):
             self._forget(entry)
         self._to_retry.clear()
         for entry in self._entries.values():
-            self._away(entry)
+            self._away(entry, why)
             entry.asked = False
             if entry.fields is not None:
                 self._to_want[entry.topic] = entry
@@ -321,7 +327,7 @@ class TopicLedger(Generic[T]):
         self._failed.discard(entry.topic)
         self._to_retry.pop(entry.topic, None)
 
-    def _away(self, entry: _Entry[T]) -> None:
+    def _away(self, entry: _Entry[T], away: str = "") -> None:
         """What was sent for it counts no more. Why it failed is kept, so that it is told when it is asked for again."""
         was_live, why = entry.phase is Phase.LIVE, entry.why
         self._settle(entry, Phase.WANTED)
@@ -329,6 +335,9 @@ class TopicLedger(Generic[T]):
         if was_live:
             entry.gap_due = True
             self._sink.state(entry.topic, TopicState.RECONNECTING)
+        elif away and entry.fields is not None and not entry.gap_due and not why:
+            entry.told_away = True
+            self._sink.state(entry.topic, TopicState.PENDING, away)
 
     def _forget(self, entry: _Entry[T]) -> None:
         self._settle(entry, Phase.WANTED)

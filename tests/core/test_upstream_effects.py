@@ -24,6 +24,12 @@ class LossTests:
         assert str(loss) == text
 
 
+    def test_shown(self) -> None:
+        """Browsers hear where the fault lies, and nothing that the upstream said."""
+        assert LossKind.CONNECT.shown == "the upstream cannot be reached"
+        assert LossKind.CLOSED.shown == ""
+
+
 class PrintableTests:
     """What strangers write into log lines."""
 

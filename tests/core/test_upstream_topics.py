@@ -69,6 +69,16 @@ class WantedTests(LedgerCase):
         self.want("b")
         assert (self.wants(), self.ledger.take_drops()) == ([], [])
 
+    def test_an_upstream_that_cannot_be_reached(self) -> None:
+        """Who waits for the first data is told why, and told again when the topic is asked for."""
+        self.want("a")
+        self.hub.read()
+        self.ledger.lost("the upstream cannot be reached")
+        self.ledger.lost("the upstream cannot be reached")
+        assert self.hub.read()[-1] == "a pending: the upstream cannot be reached"
+        assert self.wants() == ["a"]
+        assert self.hub.read() == ["a pending"]
+
     def test_dropped(self) -> None:
         """It is forgotten when the upstream is told, and may come anew."""
         self.sent("a")
