@@ -21,7 +21,7 @@ class RelayError(Exception):
 
 
 class ConfigErrors(RelayError):
-    """relay.yaml is refused. `errors` holds every problem; `str()` is a line for each, at most 50, and how many more."""
+    """relay.yaml is refused. `errors` holds every problem; `str()` is a line each, at most 50, and how many follow."""
 
     def __init__(self, errors: Sequence[object]) -> None:
         self.errors = tuple(errors)
