@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-LEAST_S = 1.0  # first ceiling; research/feeds: reports of storms begin where clients retry with no delay
+LEAST_S = 1.0  # first ceiling; reported storms begin where clients retry with no delay
 MOST_S = 60.0  # last ceiling: an upstream that is back is noticed within a minute
 
 MOST_DOUBLINGS = 32  # past any useful ceiling; keeps 2**n a small number in a session that fails for a year

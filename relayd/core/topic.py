@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# A topic is sent with every publication and may stand in a URL: research/reliability.md section 5 C allows 200 bytes,
+# A topic is sent with every publication and may stand in a URL: most servers allow 200 to 255 bytes,
 # escaped non-ASCII names need three times their length, so the bound here is the 512 that a URL path carries with ease.
 MAX_TOPIC_BYTES = 512
 # Deep enough for any naming scheme met in 45 feeds (the deepest has 5); bounds the work of a pattern match.

@@ -17,7 +17,7 @@ from relayd.core.upstream_places import ClaimsOf, claims_of, no_claims
 Verdict: TypeAlias = Reaction | Literal["refused"]
 
 REFUSED_S = 300.0
-"""The first pause after a refused login: a bad key retried in a loop gets accounts locked (research/feeds, fault 9)."""
+"""The first pause after a refused login: a bad key retried in a loop gets accounts locked."""
 REFUSED_MOST_S = 6 * 3600.0
 """guess: a key renewed over night works in the morning without a restart."""
 WAIT_S = 60.0
@@ -58,9 +58,9 @@ class UpstreamPolicy:
     refresh_s: float = inf
     """How often what was saved before the connection is fetched anew beside it."""
     connect_within_s: float = 15.0
-    """Name, then TCP. DNS alone gets 5 s (research/reliability, table U), a SYN is sent three times within 10 s."""
+    """Name, then TCP. DNS alone gets 5 s (two servers, one retry), a SYN is sent three times within 10 s."""
     handshake_within_s: float = 10.0
-    """TLS and WebSocket handshake together; research/feeds section 3, last row."""
+    """TLS and WebSocket handshake together."""
     login_within_s: float = 10.0
     """The whole login; graphql-transport-ws closes with 4408 after 3 to 10 s."""
     goodbye_within_s: float = 2.0
@@ -75,7 +75,7 @@ class UpstreamPolicy:
     silence: SilenceSpec = field(default_factory=SilenceSpec)
     reconnect: ReconnectSpec = field(default_factory=ReconnectSpec)
     settle_s: float = 30.0
-    """The backoff is reset after this much data (research/feeds, fault 2) ..."""
+    """The backoff is reset after this much data ..."""
     settle_quiet_s: float = 600.0
     """... or after this long logged in, for feeds that have nothing to say: guess."""
     retry_least_s: float = backoff.LEAST_S

@@ -24,7 +24,7 @@ from relayd.core.upstream_policy import (
 from relayd.core.windows import Windows
 
 CLOSING_MOST_S = 5.0
-"""How long a dial waits for the end of the old socket (research/feeds section 3, fault 10)."""
+"""How long a dial waits for the end of the old socket: two owners of one slot kick each other for ever."""
 
 
 class Redial:

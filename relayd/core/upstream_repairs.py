@@ -10,7 +10,7 @@ from relayd.core.windows import SlidingWindow
 S = TypeVar("S", bound=Hashable)
 
 REPAIRS_MOST, REPAIRS_SPAN_S = 3, 300.0
-"""research/feeds section 3, fault 7: three times in five minutes; beyond this a gap is only marked."""
+"""guess: three times in five minutes; beyond this a gap is only marked."""
 
 
 class RepairBudget:

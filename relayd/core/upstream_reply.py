@@ -15,7 +15,7 @@ from relayd.core.upstream_effects import Loss, LossKind, printable
 HEAD_MOST_BYTES = 16 << 10
 """Twice what browsers' servers are allowed: content networks add long policies and cookies."""
 BODY_MOST_BYTES = 200
-"""Of the body of a refusal; research/feeds section 3, last row."""
+"""Of the body of a refusal."""
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*")

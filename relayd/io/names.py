@@ -23,7 +23,7 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 WITHIN_S = 5.0
-"""research/reliability, table U: a resolver that has not answered by then has two servers that do not answer."""
+"""A resolver that has not answered by then has two servers that do not answer."""
 
 Found = tuple[type[IPv4Address] | type[IPv6Address], str]
 """A kind of address, and the address."""

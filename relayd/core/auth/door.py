@@ -36,7 +36,7 @@ from relayd.core.closecode import (
 
 #: How long an identity outlives its `exp`: the way of a new token through a slow phone (guess).
 GRACE_S: Final = 10.0
-#: Closes at expiry are spread over so long (research/reliability, table C).
+#: Closes at expiry are spread over so long (guess: as long as a wave of reconnects takes).
 JITTER_S: Final = 30.0
 #: How exact all of this is.
 LOOK_EVERY_S: Final = 1.0
