@@ -84,6 +84,8 @@ class TrustedProxies:
         """Whether `peer` is a trusted proxy; the empty text is the other end of a unix socket."""
         if not peer:
             return self.unix
+        if not self.networks:
+            return False
         address = parse_address(peer)
         return address is not None and any(address in network for network in self.networks)
 

@@ -27,7 +27,8 @@ def host_of(address: IAddress | None) -> str:
     """The address as text; empty for a unix socket. IPv4 through a socket for both families is IPv4."""
     if not isinstance(address, IPv4Address | IPv6Address):
         return ""
-    return str(parse_address(address.host) or address.host)
+    host = str(address.host)
+    return host if ":" not in host else str(parse_address(host) or host)
 
 
 def address_of(client: str, peer: IAddress | None) -> IAddress | None:

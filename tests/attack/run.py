@@ -26,7 +26,7 @@ from typing import Final
 from bench import build, machine
 from bench.peers.relayd import Relayd
 from bench.process import ProgramFailed
-from bench.rig import Rig, Window, standing
+from bench.rig import LIFE_S, Rig, Window, standing
 from bench.workload import Workload
 from tests.attack.attacks import ATTACKS, Attack, Siege, carry_out
 from tests.attack.slowloris import besiege
@@ -35,6 +35,8 @@ from tests.support.require import in_ci
 ARTIFACT: Final = Path(__file__).resolve().parent.parent.parent / "artifacts" / "attack.json"
 RATE: Final = 100
 WINDOW_S: Final = 3.0
+#: Until rings, caches and allocator are as they stay.
+WARM_S: Final = 15.0
 #: The goals.
 P99_RATIO_MAX: Final = 2.0
 LOG_LINES_MAX: Final = 10
@@ -132,6 +134,21 @@ def beside(attack: Attack, rig: Rig, row: Row, rounds: int) -> None:
     )
 
 
+def attacked(attacks: list[Attack], rig: Rig, rounds: int) -> list[Row]:
+    """One after another on one relayd."""
+    rows = []
+    for attack in attacks:
+        row = Row(attack.name)
+        try:
+            alone(attack, rig, row)
+            beside(attack, rig, row, rounds)
+        except ProgramFailed as end:
+            row.missed.append(str(end))
+        row.print()
+        rows.append(row)
+    return rows
+
+
 def slowloris(rig: Rig) -> Row:
     """Half handshakes beside whole ones."""
     row = Row(f"{HALVES} half handshakes")
@@ -139,6 +156,7 @@ def slowloris(rig: Rig) -> Row:
     lived, took = sorted(loris.lived_s), sorted(loris.honest_s)
     p99_s = took[int(len(took) * 0.99)] if took else float("inf")
     row.figures |= {
+        "opening_s": round(loris.opening_s, 2),
         "longest_half_s": round(lived[-1], 2),
         "honest_p99_ms": round(p99_s * 1000, 1),
         "honest_refused": loris.honest_refused,
@@ -167,27 +185,22 @@ def main() -> int:
         print(f"SKIPPED attack: {reason}")
         return 1 if in_ci() else 0
     chosen = [attack for attack in ATTACKS if not options.only or options.only in attack.name]
-    rows = []
-    seconds = 60.0 + sum(attack.within_s + 6.0 + options.rounds * 2 * (WINDOW_S + 1.0) for attack in chosen)
-    workload = Workload(connections=options.clients, rate=RATE)
-    with standing(Relayd(), workload) as rig:
-        rig.go(RATE, seconds)
-        time.sleep(3.0)
-        for attack in chosen:
-            row = Row(attack.name)
-            try:
-                alone(attack, rig, row)
-                beside(attack, rig, row, options.rounds)
-            except ProgramFailed as end:
-                row.missed.append(str(end))
-            row.print()
-            rows.append(row)
-            if not rig.server.alive():
-                break
-        else:
-            if not options.only or options.only in "slowloris":
-                rows.append(slowloris(rig))
-                rows[-1].print()
+    rows: list[Row] = []
+    workload = Workload(connections=options.clients, rate=RATE, history="100/5m/1MiB")
+    while chosen:
+        each_s = 6.0 + options.rounds * 2 * (WINDOW_S + 1.0)
+        count = max(1, int((LIFE_S - WARM_S - 60.0) / each_s))
+        some, chosen = chosen[:count], chosen[count:]
+        with standing(Relayd(), workload) as rig:
+            rig.go(RATE, WARM_S + sum(attack.within_s + each_s for attack in some) + 10.0)
+            time.sleep(WARM_S)
+            rows += attacked(some, rig, options.rounds)
+    if not options.only or options.only in "slowloris":
+        with standing(Relayd(), workload) as rig:
+            rig.go(RATE, 60.0)
+            time.sleep(WARM_S)
+            rows.append(slowloris(rig))
+            rows[-1].print()
     ARTIFACT.parent.mkdir(exist_ok=True)
     ARTIFACT.write_text(json.dumps({"machine": machine.facts(), "rows": [asdict(row) for row in rows]}, indent=1))
     missed = [row.name for row in rows if row.missed]

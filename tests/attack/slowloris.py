@@ -20,9 +20,12 @@ WAIT_S: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Loris:
-    """What came of it: how long half connections lived, how long honest handshakes took (seconds), what one cost."""
+    """What came of it: how long opening all took, how long half connections lived, how long honest handshakes took
+    (seconds), what one cost.
+    """
 
     halves: int
+    opening_s: float
     lived_s: list[float]
     honest_s: list[float]
     honest_refused: int
@@ -52,6 +55,7 @@ def besiege(port: int, halves: int, honest: int, memory_bytes: Callable[[], int]
                 selector.unregister(half)
                 half.close()
 
+        began = time.monotonic()
         for number in range(halves):
             half = socket.socket()
             half.bind((f"127.0.{1 + number // PER_SOURCE // 200}.{1 + number // PER_SOURCE % 200}", 0))
@@ -62,6 +66,7 @@ def besiege(port: int, halves: int, honest: int, memory_bytes: Callable[[], int]
             selector.register(half, selectors.EVENT_READ)
             if number % 100 == 0:
                 look(0)
+        opening_s = time.monotonic() - began
         cost_bytes = (memory_bytes() - before_bytes) / max(1, len(opened))
         for number in range(honest):
             started = time.monotonic()
@@ -79,4 +84,4 @@ def besiege(port: int, halves: int, honest: int, memory_bytes: Callable[[], int]
         lived += [float("inf")] * len(opened)
         for half in opened:
             half.close()
-    return Loris(halves, lived, took, refused, cost_bytes)
+    return Loris(halves, opening_s, lived, took, refused, cost_bytes)
