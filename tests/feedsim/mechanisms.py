@@ -54,10 +54,10 @@ def without(change: Change) -> Callable[[], None]:
     """Every dialect that the program compiles is changed."""
 
     def act() -> None:
-        import relayd.app as app
+        import relayd.app.feeds as feeds
 
-        compile_upstream = app.compile_upstream
-        app.compile_upstream = lambda block: replace(change(compile_upstream(block)), extractor=None)
+        compile_upstream = feeds.compile_upstream
+        feeds.compile_upstream = lambda block: replace(change(compile_upstream(block)), extractor=None)
 
     return act
 

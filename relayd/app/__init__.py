@@ -1,4 +1,4 @@
-"""The composition root: from a configuration to a service that runs. The one module that sees all the others.
+"""The composition root: from a configuration to a service that runs. The one room that sees all the others.
 
 `build` opens nothing and dials nothing; that is done when the service starts. Its parts start in order: the hub and its
 upstreams first, then the listeners, so that a browser never meets a relay that has no idea of its feeds.
@@ -13,7 +13,6 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from uuid import uuid4
 
 from twisted.application.service import MultiService
 from twisted.internet.interfaces import IProtocolFactory
@@ -21,29 +20,21 @@ from twisted.logger import Logger
 from twisted.web.resource import IResource
 
 from relayd import __version__
+from relayd.app.feeds import Feeds
 from relayd.config import model
 from relayd.config.compile import compile_routes
-from relayd.config.compile_policy import compile_policy, compile_windows
-from relayd.config.compile_upstream import compile_upstream
 from relayd.core.admission import Admission
 from relayd.core.auth.access import Anyone
 from relayd.core.auth.credentials import Places
 from relayd.core.auth.door import Door, Visitor
-from relayd.core.counters import HubCounters, ListenerCounters, UpstreamCounters
+from relayd.core.counters import HubCounters, ListenerCounters
 from relayd.core.downstream import DownstreamSession
-from relayd.core.feed.conversation import Conversation
-from relayd.core.feed.resume import Resume
-from relayd.core.feed.voice import Voice
 from relayd.core.guard import GuardCounters
 from relayd.core.head import RequestHead
 from relayd.core.hub import Hub, HubLimits
 from relayd.core.routes import RouteTable
 from relayd.core.shown import shown_address
 from relayd.core.subscriber import Sink
-from relayd.core.topics import Topic
-from relayd.core.upstream import UpstreamSession
-from relayd.core.upstream_prepare import Preparation
-from relayd.core.windows import HostWindows
 from relayd.io.admin import AdminSources, build_admin
 from relayd.io.auth import AuthService
 from relayd.io.clients import Clients
@@ -52,7 +43,6 @@ from relayd.io.guard import GuardFactory
 from relayd.io.http import build_site
 from relayd.io.limits import raise_descriptor_limit
 from relayd.io.listener import ClientsService, ListenerService, admission_limits, guard_settings
-from relayd.io.secrets import read_secrets, secret_names
 from relayd.io.ticker import Ticker
 from relayd.io.upstream import UpstreamService
 
@@ -111,8 +101,7 @@ class Relay(MultiService):
         self.ticker = Ticker(reactor, monotonic)
         self.ticker.setServiceParent(self)
         self.hub = self._build_hub()
-        self._hosts = HostWindows()
-        self.upstreams = {name: self._build_upstream(name, block) for name, block in config.upstreams.items()}
+        self.upstreams = self._build_upstreams()
         self._pin()
         self.door = None if config.auth is None else self._build_door(config.auth)
         self.listeners = MultiService()
@@ -134,52 +123,16 @@ class Relay(MultiService):
             counters=HubCounters(),
         )
 
-    def _build_upstream(self, name: str, block: model.Upstream) -> UpstreamService:
-        dialect = compile_upstream(block)
-        resume = Resume()
-        names = secret_names(block)
-
-        def read() -> dict[str, str]:
-            return read_secrets(names, self._environ)
-
-        def speak(saved: Mapping[str, object]) -> Voice:
-            return Voice(wall=time.time, uuid=_uuid, secrets=read(), saved=saved, resume=resume)
-
-        def converse(saved: Mapping[str, object]) -> Conversation[Topic]:
-            return Conversation(
-                dialect,
-                wall=time.time,
-                uuid=_uuid,
-                secrets=read(),
-                saved=saved,
-                resolve=(lambda fields: self.hub.resolve(name, fields)) if dialect.unasked else None,
-                resume=resume,
-            )
-
-        session: UpstreamSession[Topic] = UpstreamSession(
-            name,
-            compile_policy(dialect, block),
-            self.hub,
-            converse=converse,
-            random=random.random,
-            wall=time.time,
-            preparation=Preparation(dialect.connect.before, speak) if dialect.connect.before else None,
-            forget_cursor=resume.forget,
-            windows=compile_windows(dialect, block, self._hosts),
-            counters=UpstreamCounters(),
-        )
-        service = UpstreamService(
-            session,
-            self._reactor,
-            self._monotonic,
-            self.ticker,
-            payload_most_bytes=self.config.limits.payload_bytes,
-            ca=block.connect.tls.ca,
-            user_agent=f"relayd/{__version__}",
-        )
-        service.setServiceParent(self)
-        self.hub.demands[name] = service.demand
-        return service
+    def _build_upstreams(self) -> dict[str, UpstreamService]:
+        feeds = Feeds(self.hub, self.ticker, self._reactor, self._monotonic, self._environ)
+        payload_bytes = self.config.limits.payload_bytes
+        built = {
+            name: feeds.build(name, block, payload_most_bytes=payload_bytes)
+            for name, block in self.config.upstreams.items()
+        }
+        for service in built.values():
+            service.setServiceParent(self)
+        return built
 
     def _pin(self) -> None:
         for route in self.hub.routes.routes:
@@ -285,10 +238,6 @@ class _HubClock:
     def tick(self, now: float) -> None:
         self._due = now + HUB_TICK_S
         self._hub.tick(now)
-
-
-def _uuid() -> str:
-    return str(uuid4())
 
 
 def _random_text(length: int) -> str:

@@ -1,0 +1,91 @@
+"""The upstreams of a relay: from each block of the file to a service that dials."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import uuid4
+
+from relayd import __version__
+from relayd.config import model
+from relayd.config.compile_policy import compile_policy, compile_windows
+from relayd.config.compile_upstream import compile_upstream
+from relayd.core.counters import UpstreamCounters
+from relayd.core.feed.conversation import Conversation
+from relayd.core.feed.resume import Resume
+from relayd.core.feed.voice import Voice
+from relayd.core.hub import Hub
+from relayd.core.topics import Topic
+from relayd.core.upstream import UpstreamSession
+from relayd.core.upstream_prepare import Preparation
+from relayd.core.windows import HostWindows
+from relayd.io.secrets import read_secrets, secret_names
+from relayd.io.ticker import Ticker
+from relayd.io.upstream import UpstreamService
+
+
+class Feeds:
+    """Builds upstreams that publish into one hub; those of one host share their limits."""
+
+    def __init__(
+        self, hub: Hub, ticker: Ticker, reactor: Any, monotonic: Callable[[], float], environ: Mapping[str, str]
+    ) -> None:
+        self._hub = hub
+        self._ticker = ticker
+        self._reactor = reactor
+        self._monotonic = monotonic
+        self._environ = environ
+        self._hosts = HostWindows()
+
+    def build(self, name: str, block: model.Upstream, *, payload_most_bytes: int) -> UpstreamService:
+        """One upstream, not started; the hub asks its demand for topics from here on."""
+        dialect = compile_upstream(block)
+        resume = Resume()
+        names = secret_names(block)
+
+        def read() -> dict[str, str]:
+            return read_secrets(names, self._environ)
+
+        def speak(saved: Mapping[str, object]) -> Voice:
+            return Voice(wall=time.time, uuid=_uuid, secrets=read(), saved=saved, resume=resume)
+
+        def converse(saved: Mapping[str, object]) -> Conversation[Topic]:
+            return Conversation(
+                dialect,
+                wall=time.time,
+                uuid=_uuid,
+                secrets=read(),
+                saved=saved,
+                resolve=(lambda fields: self._hub.resolve(name, fields)) if dialect.unasked else None,
+                resume=resume,
+            )
+
+        session: UpstreamSession[Topic] = UpstreamSession(
+            name,
+            compile_policy(dialect, block),
+            self._hub,
+            converse=converse,
+            random=random.random,
+            wall=time.time,
+            preparation=Preparation(dialect.connect.before, speak) if dialect.connect.before else None,
+            forget_cursor=resume.forget,
+            windows=compile_windows(dialect, block, self._hosts),
+            counters=UpstreamCounters(),
+        )
+        service = UpstreamService(
+            session,
+            self._reactor,
+            self._monotonic,
+            self._ticker,
+            payload_most_bytes=payload_most_bytes,
+            ca=block.connect.tls.ca,
+            user_agent=f"relayd/{__version__}",
+        )
+        self._hub.demands[name] = service.demand
+        return service
+
+
+def _uuid() -> str:
+    return str(uuid4())
