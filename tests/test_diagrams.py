@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree
 
-from relayd.core.upstream_states import Event, State
+from relayd.core.upstream.states import Event, State
 
 ROOT = Path(__file__).resolve().parent.parent
 

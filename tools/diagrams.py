@@ -19,8 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from relayd.core import upstream_states  # noqa: E402
-from relayd.core.upstream_states import TABLE, Event, Rule, State  # noqa: E402
+from relayd.core.upstream import states  # noqa: E402
+from relayd.core.upstream.states import TABLE, Event, Rule, State  # noqa: E402
 
 PAGE = ROOT / "docs" / "design" / "upstream-states.md"
 PICTURE = PAGE.with_suffix(".svg")
@@ -53,7 +53,7 @@ INTRODUCTION = """\
 # The states of an upstream
 
 An upstream's life is a table: every state meets every event, and what follows is written down, also where nothing does.
-The table stands in `relayd/core/upstream_states.py`, `relayd/core/upstream.py` lives by it, and this page is drawn from
+The table stands in `relayd/core/upstream/states.py`, `session.py` beside it lives by it, and this page is drawn from
 it by `python tools/diagrams.py`. A test fails when the page is not current.
 
 ![The states of an upstream](upstream-states.svg)
@@ -191,7 +191,7 @@ def page() -> str:
 
 def meanings(title: str, members: type[State] | type[Event]) -> list[str]:
     """What each member means: the string under it in the source."""
-    source = inspect.getsource(upstream_states)
+    source = inspect.getsource(states)
     body = source[source.index(f"class {members.__name__}(") :]
     lines = [f"## {title}", "| | |", "|-|-|"]
     for member in members:

@@ -18,8 +18,8 @@ from relayd.core.feed.resume import Resume
 from relayd.core.feed.voice import Voice
 from relayd.core.hub import Hub
 from relayd.core.topics import Topic
-from relayd.core.upstream import UpstreamSession
-from relayd.core.upstream_prepare import Preparation
+from relayd.core.upstream.prepare import Preparation
+from relayd.core.upstream.session import UpstreamSession
 from relayd.core.windows import HostWindows
 from relayd.io.secrets import read_secrets, secret_names
 from relayd.io.ticker import Ticker

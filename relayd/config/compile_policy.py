@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from relayd.config import model
 from relayd.core.feed.dialect import Dialect
 from relayd.core.feed.spec import RateSpec
-from relayd.core.upstream_policy import UpstreamPolicy
+from relayd.core.upstream.policy import UpstreamPolicy
 from relayd.core.windows import HostWindows, SlidingWindow, Windows
 
 

@@ -23,7 +23,7 @@ from relayd.core.auth.door import AuthCounters
 from relayd.core.counters import Histogram, HubCounters, ListenerCounters, Sample, UpstreamCounters, samples
 from relayd.core.guard import GuardCounters
 from relayd.core.hub import Hub
-from relayd.core.upstream import UpstreamSession
+from relayd.core.upstream.session import UpstreamSession
 from relayd.io.clients import Clients
 from relayd.io.web import JsonResource, StrictSite, answer_json
 

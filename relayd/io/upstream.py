@@ -1,4 +1,4 @@
-"""An upstream's sockets: turns the effects of `core/upstream.py` into connections, and their events into its inputs."""
+"""The sockets of an upstream: effects of its session in `core/upstream` become connections, their events its inputs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from twisted.python.failure import Failure
 
 from relayd.core.demand import Demand
 from relayd.core.feed.outcome import Frame, HttpRequest
-from relayd.core.upstream import UpstreamSession
-from relayd.core.upstream_effects import (
+from relayd.core.upstream.effects import (
     Close,
     Dial,
     DialRequest,
@@ -33,7 +32,8 @@ from relayd.core.upstream_effects import (
     Send,
     printable,
 )
-from relayd.core.upstream_states import State
+from relayd.core.upstream.session import UpstreamSession
+from relayd.core.upstream.states import State
 from relayd.io.names import WITHIN_S, NamedReactor, Names
 from relayd.io.ticker import Ticker
 from relayd.io.tls import TrustUnreadable, UpstreamTls, trust_root

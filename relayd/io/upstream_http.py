@@ -19,8 +19,8 @@ from twisted.web.iweb import IBodyProducer, IPolicyForHTTPS
 from zope.interface import implementer
 
 from relayd.core.feed.outcome import HttpRequest
-from relayd.core.upstream_effects import Loss, LossKind, printable
-from relayd.core.upstream_reply import retry_after_s
+from relayd.core.upstream.effects import Loss, LossKind, printable
+from relayd.core.upstream.reply import retry_after_s
 from relayd.io.tls import UpstreamTls
 
 REPLY_MOST_BYTES = 4 << 20

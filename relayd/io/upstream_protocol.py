@@ -1,6 +1,6 @@
 """The WebSocket client of one upstream connection: Autobahn's, with every timer and every decision taken out of it.
 
-Autobahn's timers run on a clock of their own, so all of them are off; the session in `core/upstream.py` keeps the time.
+Autobahn's timers run on a clock of their own, so all of them are off; the session in `core/upstream` keeps the time.
 Its logger writes requests and answers, and with them secrets, so it is mute; what matters comes out as a Loss.
 """
 
@@ -18,8 +18,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from relayd.core.feed.outcome import Frame
-from relayd.core.upstream_effects import Loss, LossKind, printable
-from relayd.core.upstream_reply import HandshakeReply
+from relayd.core.upstream.effects import Loss, LossKind, printable
+from relayd.core.upstream.reply import HandshakeReply
 
 if TYPE_CHECKING:
     from relayd.io.upstream import DialPlan, UpstreamService

@@ -45,7 +45,7 @@ from relayd.core.guard import GuardCounters
 from relayd.core.hub import Hub, HubLimits
 from relayd.core.meter import MeterLimits
 from relayd.core.routes import RouteTable
-from relayd.core.upstream_effects import DialRequest, Loss
+from relayd.core.upstream.effects import DialRequest, Loss
 from relayd.io.certificates import ServerTls
 from relayd.io.clients import Clients
 from relayd.io.downstream import DownstreamFactory

@@ -12,10 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from relayd.core.demand import Demand
 from relayd.core.feed.outcome import Frame
-from relayd.core.upstream import UpstreamSession
-from relayd.core.upstream_effects import Close, Dial, Drop, Effects, Loss, LossKind, Send
-from relayd.core.upstream_policy import UpstreamPolicy
-from relayd.core.upstream_states import State
+from relayd.core.upstream.effects import Close, Dial, Drop, Effects, Loss, LossKind, Send
+from relayd.core.upstream.policy import UpstreamPolicy
+from relayd.core.upstream.session import UpstreamSession
+from relayd.core.upstream.states import State
 from relayd.core.windows import SlidingWindow, Windows
 from tests.support.upstream import TinyTalk, WritingHub
 

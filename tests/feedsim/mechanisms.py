@@ -121,7 +121,7 @@ def _no_http_snapshot(dialect: Dialect) -> Dialect:
     return replace(dialect, snapshots=tuple(replace(one, http=None) for one in dialect.snapshots))
 
 
-LONE = partial(patch, "relayd.core.upstream_connection:Connection._repair")
+LONE = partial(patch, "relayd.core.upstream.connection:Connection._repair")
 
 MECHANISMS = (
     Mechanism("connect.before", "HTTP steps at each dial", FEEDS + "ExchangeTests::test_kucoin", _connect(before=())),
@@ -222,7 +222,7 @@ MECHANISMS = (
     Mechanism(
         "control.fail.id", "halving until the culprit is alone",
         FAULTS + "PartialFailureTests::test_a_batch_fails_and_nobody_says_which",
-        patch("relayd.core.upstream_suspects:Suspects.refused", nothing),
+        patch("relayd.core.upstream.suspects:Suspects.refused", nothing),
     ),
     Mechanism(
         "control.send", "answers", FEEDS + "OtherFeedTests::test_graphql", rules(lambda rule: not rule.sends)
@@ -279,7 +279,7 @@ MECHANISMS = (
     Mechanism("sequence.gap=resubscribe", "asked for anew", FAULTS + "GapTests::test_asked_for_anew", LONE(nothing)),
     Mechanism(
         "sequence.gap=resubscribe", "at most three repairs", FAULTS + "GapTests::test_asked_for_anew",
-        patch("relayd.core.upstream_connection:Connection._allowed", lambda self, subjects, *_: list(subjects)),
+        patch("relayd.core.upstream.connection:Connection._allowed", lambda self, subjects, *_: list(subjects)),
     ),
     Mechanism(
         "sequence.gap=resync", "a new snapshot", BOOKS + "FetchedSnapshotTests::test_a_missing_delta", LONE(nothing)

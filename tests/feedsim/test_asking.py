@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from relayd.core.upstream_topics import Phase
+from relayd.core.upstream.topics import Phase
 from tests.feedsim.profile import Profile
 from tests.feedsim.profiles.binance import Binance
 from tests.feedsim.profiles.bitstamp import Bitstamp

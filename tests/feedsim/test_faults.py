@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from relayd.core.upstream_states import State
+from relayd.core.upstream.states import State
 from tests.feedsim.journal import LOST
 from tests.feedsim.peer import BINARY, TEXT, Peer, frame
 from tests.feedsim.profiles.binance import Binance

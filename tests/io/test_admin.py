@@ -11,7 +11,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, readBody
 
 from relayd.core.counters import UpstreamCounters
-from relayd.core.upstream_states import State
+from relayd.core.upstream.states import State
 from relayd.io.admin import AdminSources, build_admin
 from relayd.io.listener import ListenerService
 from tests.support.relay_rig import Relay, eventually, reactor

@@ -24,12 +24,12 @@ from relayd.core.feed.spec import HeartbeatSpec, SilenceSpec
 from relayd.core.feed.url import parse_http
 from relayd.core.feed.voice import Voice
 from relayd.core.hours import parse_hours
-from relayd.core.upstream import UpstreamSession
-from relayd.core.upstream_effects import DialRequest, Send
-from relayd.core.upstream_places import Claim
-from relayd.core.upstream_policy import UpstreamPolicy
-from relayd.core.upstream_prepare import Preparation
-from relayd.core.upstream_states import State
+from relayd.core.upstream.effects import DialRequest, Send
+from relayd.core.upstream.places import Claim
+from relayd.core.upstream.policy import UpstreamPolicy
+from relayd.core.upstream.prepare import Preparation
+from relayd.core.upstream.session import UpstreamSession
+from relayd.core.upstream.states import State
 from relayd.io import upstream as io_upstream
 from relayd.io import upstream_protocol
 from relayd.io.names import Names

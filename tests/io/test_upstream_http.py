@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from relayd.core.feed.outcome import HttpRequest
-from relayd.core.upstream_effects import Loss, LossKind
+from relayd.core.upstream.effects import Loss, LossKind
 from relayd.io import upstream_http
 from relayd.io.tls import trust_root
 from relayd.io.upstream_http import NoReply, Reply, call

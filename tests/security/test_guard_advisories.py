@@ -26,7 +26,7 @@ from twisted.web.server import Site
 from relayd.core.guard import GuardCounters, GuardSettings
 from relayd.core.meter import MeterLimits
 from relayd.core.origin import OriginPolicy
-from relayd.core.upstream_effects import DialRequest, LossKind
+from relayd.core.upstream.effects import DialRequest, LossKind
 from relayd.io.guard import GuardFactory
 from relayd.io.upstream import plan
 from relayd.io.upstream_protocol import UpstreamFactory

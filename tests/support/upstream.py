@@ -29,7 +29,7 @@ from relayd.core.feed.outcome import (
     Unrouted,
 )
 from relayd.core.publication import TopicState
-from relayd.core.upstream_effects import DialImpossible, DialRequest
+from relayd.core.upstream.effects import DialImpossible, DialRequest
 
 NO_FIELDS: Mapping[str, str] = {}
 

@@ -11,7 +11,7 @@ from relayd.core.feed.match import glob
 from relayd.core.feed.path import Paths
 from relayd.core.feed.template import Node, Values, names_of
 from relayd.core.feed.url import Http, Url, render_headers
-from relayd.core.upstream_effects import DialImpossible, DialRequest
+from relayd.core.upstream.effects import DialImpossible, DialRequest
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 

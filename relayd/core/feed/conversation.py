@@ -44,7 +44,7 @@ from relayd.core.feed.subscription import ROW, SUBSCRIBE
 from relayd.core.feed.template import render
 from relayd.core.feed.units import parse_duration
 from relayd.core.feed.voice import Voice
-from relayd.core.upstream_effects import DialImpossible, DialRequest
+from relayd.core.upstream.effects import DialImpossible, DialRequest
 
 T = TypeVar("T")
 

@@ -33,7 +33,7 @@ from relayd.core.feed.sign import Sets, Signature
 from relayd.core.feed.template import Text, render_frame
 from relayd.core.feed.usage import saved_names
 from relayd.core.feed.voice import Voice
-from relayd.core.upstream_effects import DialImpossible
+from relayd.core.upstream.effects import DialImpossible
 
 # Enough to recognise a message by, short enough for a line of a terminal (guess).
 MAX_SHOWN_CHARS = 160

@@ -1,6 +1,6 @@
 """What a dialect asks of whoever holds the connection: timers, watchdogs, limits, reactions. Seconds throughout.
 
-A conversation knows no clock; `core/upstream.py` reads these and keeps the time.
+A conversation knows no clock; `core/upstream/session.py` reads these and keeps the time.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from relayd.core.feed.build_asking import read_connect
 from relayd.core.feed.build_parts import Reader
 from relayd.core.feed.connect import Connect, placeholder
 from relayd.core.feed.errors import Problems
-from relayd.core.upstream_effects import DialImpossible
+from relayd.core.upstream.effects import DialImpossible
 
 STEP = {"http": {"url": "https://api.kucoin.com/token"}, "save": {"host": "h"}}
 

@@ -26,7 +26,7 @@ from relayd.core.feed.outcome import (
     Unrouted,
 )
 from relayd.core.feed.resume import Resume
-from relayd.core.upstream_effects import DialImpossible
+from relayd.core.upstream.effects import DialImpossible
 from tests.support.feeds import NAMES, Replay
 from tests.support.talk import LEARNT, dialect, named, read, say, talk, wanted
 

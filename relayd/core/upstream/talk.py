@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from relayd.core.feed.conversation import Wanted
 from relayd.core.feed.outcome import Fail, Outcome, Sending
-from relayd.core.upstream_effects import DialRequest
+from relayd.core.upstream.effects import DialRequest
 
 T = TypeVar("T")
 

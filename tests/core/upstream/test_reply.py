@@ -1,4 +1,4 @@
-"""Tests of relayd.core.upstream_reply."""
+"""Tests of relayd.core.upstream.reply."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.core.upstream_effects import Loss, LossKind
-from relayd.core.upstream_reply import HEAD_MOST_BYTES, HandshakeReply
+from relayd.core.upstream.effects import Loss, LossKind
+from relayd.core.upstream.reply import HEAD_MOST_BYTES, HandshakeReply
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 

@@ -1,4 +1,4 @@
-"""Tests of relayd.core.upstream_redial."""
+"""Tests of relayd.core.upstream.redial."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from math import inf
 import pytest
 
 from relayd.core.feed.spec import CodeRule, Reaction, ReconnectSpec
-from relayd.core.upstream_effects import Loss, LossKind
-from relayd.core.upstream_policy import REFUSED_MOST_S, UpstreamPolicy
-from relayd.core.upstream_redial import Redial
+from relayd.core.upstream.effects import Loss, LossKind
+from relayd.core.upstream.policy import REFUSED_MOST_S, UpstreamPolicy
+from relayd.core.upstream.redial import Redial
 from relayd.core.windows import MARGIN_S, SlidingWindow, Windows
 
 BROKEN = Loss(LossKind.BROKEN)

@@ -1,9 +1,9 @@
 """The life of one upstream over its connections: when to dial, when to give up, what silence means.
 
-Rules of this file: the state changes in `_move` alone, by the table of `upstream_states.py`; nothing sleeps, `tick`
-does what is due and `next_deadline` says when. What is wanted stands in `upstream_topics.py`, what an open connection
-says and must hear in `upstream_connection.py`, how long a step may take in `upstream_steps.py`, why a connection is
-ended in good order to be opened anew in `upstream_renewal.py`, the pauses between connections in `upstream_redial.py`.
+Rules of this file: the state changes in `_move` alone, by the table of `states.py`; nothing sleeps, `tick` does what is
+due and `next_deadline` says when. What is wanted stands in `topics.py`, what an open connection says and must hear in
+`connection.py`, how long a step may take in `steps.py`, why a connection is ended in good order to be opened anew in
+`renewal.py`, the pauses between connections in `redial.py`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from math import inf
 from typing import Generic, TypeVar
 
 from relayd.core.counters import UpstreamCounters
-from relayd.core.upstream_attempt import Attempt, Step
-from relayd.core.upstream_connection import Connection
-from relayd.core.upstream_effects import (
+from relayd.core.upstream.attempt import Attempt, Step
+from relayd.core.upstream.connection import Connection
+from relayd.core.upstream.effects import (
     Close,
     Dial,
     DialImpossible,
@@ -29,16 +29,16 @@ from relayd.core.upstream_effects import (
     Note,
     Send,
 )
-from relayd.core.upstream_lanes import Overrun
-from relayd.core.upstream_places import Places
-from relayd.core.upstream_policy import UpstreamPolicy
-from relayd.core.upstream_prepare import Preparation
-from relayd.core.upstream_redial import Redial
-from relayd.core.upstream_renewal import Renewal
-from relayd.core.upstream_states import CONNECTED, Event, OutOfOrder, State, after
-from relayd.core.upstream_steps import Steps
-from relayd.core.upstream_talk import Talk
-from relayd.core.upstream_topics import TopicLedger
+from relayd.core.upstream.lanes import Overrun
+from relayd.core.upstream.places import Places
+from relayd.core.upstream.policy import UpstreamPolicy
+from relayd.core.upstream.prepare import Preparation
+from relayd.core.upstream.redial import Redial
+from relayd.core.upstream.renewal import Renewal
+from relayd.core.upstream.states import CONNECTED, Event, OutOfOrder, State, after
+from relayd.core.upstream.steps import Steps
+from relayd.core.upstream.talk import Talk
+from relayd.core.upstream.topics import TopicLedger
 from relayd.core.windows import Windows
 
 T = TypeVar("T")

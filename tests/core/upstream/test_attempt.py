@@ -1,4 +1,4 @@
-"""Tests of relayd.core.upstream_attempt."""
+"""Tests of relayd.core.upstream.attempt."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from relayd.core.feed.path import parse_paths
 from relayd.core.feed.resume import Resume
 from relayd.core.feed.url import parse_http
 from relayd.core.feed.voice import Voice
-from relayd.core.upstream_attempt import Attempt
-from relayd.core.upstream_effects import DialImpossible, DialRequest, Loss, LossKind
-from relayd.core.upstream_policy import UpstreamPolicy
-from relayd.core.upstream_prepare import Preparation
-from relayd.core.upstream_topics import TopicLedger
+from relayd.core.upstream.attempt import Attempt
+from relayd.core.upstream.effects import DialImpossible, DialRequest, Loss, LossKind
+from relayd.core.upstream.policy import UpstreamPolicy
+from relayd.core.upstream.prepare import Preparation
+from relayd.core.upstream.topics import TopicLedger
 from tests.support.upstream import NO_FIELDS, TinyTalk, WritingHub
 
 TOKEN = HttpStep(parse_http({"url": "https://a.example/${env.KEY}"}), {"token": parse_paths("t")}, True, 4.0)

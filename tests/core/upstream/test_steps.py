@@ -1,4 +1,4 @@
-"""Tests of relayd.core.upstream_steps."""
+"""Tests of relayd.core.upstream.steps."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from math import inf
 
 import pytest
 
-from relayd.core.upstream_policy import UpstreamPolicy
-from relayd.core.upstream_states import State
-from relayd.core.upstream_steps import Steps
+from relayd.core.upstream.policy import UpstreamPolicy
+from relayd.core.upstream.states import State
+from relayd.core.upstream.steps import Steps
 
 
 class StepsTests:

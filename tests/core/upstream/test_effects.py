@@ -1,10 +1,10 @@
-"""Tests of relayd.core.upstream_effects."""
+"""Tests of relayd.core.upstream.effects."""
 
 from __future__ import annotations
 
 import pytest
 
-from relayd.core.upstream_effects import DialRequest, Loss, LossKind, printable
+from relayd.core.upstream.effects import DialRequest, Loss, LossKind, printable
 
 
 class LossTests:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from relayd.core.upstream_effects import Loss, LossKind, printable
+from relayd.core.upstream.effects import Loss, LossKind, printable
 
 HEAD_MOST_BYTES = 16 << 10
 """Twice what browsers' servers are allowed: content networks add long policies and cookies."""

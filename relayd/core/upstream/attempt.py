@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 from relayd.core.feed.outcome import HttpRequest
-from relayd.core.upstream_effects import DialImpossible, DialRequest, Loss, LossKind
-from relayd.core.upstream_policy import UpstreamPolicy
-from relayd.core.upstream_prepare import Preparation
-from relayd.core.upstream_talk import Talk
-from relayd.core.upstream_topics import TopicLedger
+from relayd.core.upstream.effects import DialImpossible, DialRequest, Loss, LossKind
+from relayd.core.upstream.policy import UpstreamPolicy
+from relayd.core.upstream.prepare import Preparation
+from relayd.core.upstream.talk import Talk
+from relayd.core.upstream.topics import TopicLedger
 
 T = TypeVar("T")
 

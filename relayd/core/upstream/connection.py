@@ -23,16 +23,16 @@ from relayd.core.feed.outcome import (
     Sending,
     Unrouted,
 )
-from relayd.core.upstream_effects import Effect, FeedSink, Loss, LossKind, Note, Ping, Send, printable
-from relayd.core.upstream_lanes import Lanes, Overrun
-from relayd.core.upstream_policy import UpstreamPolicy
-from relayd.core.upstream_repairs import RepairBudget
-from relayd.core.upstream_snapshots import Snapshots
-from relayd.core.upstream_states import Event
-from relayd.core.upstream_suspects import Suspects
-from relayd.core.upstream_talk import Talk
-from relayd.core.upstream_topics import UPSTREAM, TopicLedger
-from relayd.core.upstream_watch import Watch
+from relayd.core.upstream.effects import Effect, FeedSink, Loss, LossKind, Note, Ping, Send, printable
+from relayd.core.upstream.lanes import Lanes, Overrun
+from relayd.core.upstream.policy import UpstreamPolicy
+from relayd.core.upstream.repairs import RepairBudget
+from relayd.core.upstream.snapshots import Snapshots
+from relayd.core.upstream.states import Event
+from relayd.core.upstream.suspects import Suspects
+from relayd.core.upstream.talk import Talk
+from relayd.core.upstream.topics import UPSTREAM, TopicLedger
+from relayd.core.upstream.watch import Watch
 from relayd.core.windows import Windows
 
 T = TypeVar("T")

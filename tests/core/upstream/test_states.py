@@ -1,4 +1,4 @@
-"""Tests of relayd.core.upstream_states."""
+"""Tests of relayd.core.upstream.states."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.core.upstream_states import CONNECTED, OPEN, TABLE, Event, OutOfOrder, Rule, State, after
+from relayd.core.upstream.states import CONNECTED, OPEN, TABLE, Event, OutOfOrder, Rule, State, after
 
 
 class TableTests:

@@ -1,4 +1,4 @@
-"""Tests of relayd.core.upstream_connection."""
+"""Tests of relayd.core.upstream.connection."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from relayd.core.feed.outcome import Frame, HttpRequest
 from relayd.core.feed.path import parse_path
 from relayd.core.feed.sequence import Sequence
 from relayd.core.feed.spec import HeartbeatSpec, SilenceSpec
-from relayd.core.upstream_connection import Connection
-from relayd.core.upstream_effects import DialImpossible, Effect, Loss, LossKind, Note, Ping, Send
-from relayd.core.upstream_lanes import Overrun
-from relayd.core.upstream_places import Claim, Places
-from relayd.core.upstream_policy import UpstreamPolicy
-from relayd.core.upstream_states import Event
-from relayd.core.upstream_topics import TopicLedger
+from relayd.core.upstream.connection import Connection
+from relayd.core.upstream.effects import DialImpossible, Effect, Loss, LossKind, Note, Ping, Send
+from relayd.core.upstream.lanes import Overrun
+from relayd.core.upstream.places import Claim, Places
+from relayd.core.upstream.policy import UpstreamPolicy
+from relayd.core.upstream.states import Event
+from relayd.core.upstream.topics import TopicLedger
 from relayd.core.windows import SlidingWindow, Windows
 from tests.support.upstream import NO_FIELDS, TinyTalk, WritingHub
 

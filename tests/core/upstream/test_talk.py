@@ -1,4 +1,4 @@
-"""Tests of relayd.core.upstream_talk."""
+"""Tests of relayd.core.upstream.talk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from relayd.core.feed.conversation import Conversation
-from relayd.core.upstream_talk import Talk
+from relayd.core.upstream.talk import Talk
 from tests.support.upstream import TinyTalk
 
 ASKED = {name: value for name, value in vars(Talk).items() if inspect.isfunction(value) and name[0] != "_"}

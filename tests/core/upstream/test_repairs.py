@@ -1,8 +1,8 @@
-"""Tests of relayd.core.upstream_repairs."""
+"""Tests of relayd.core.upstream.repairs."""
 
 from __future__ import annotations
 
-from relayd.core.upstream_repairs import RepairBudget
+from relayd.core.upstream.repairs import RepairBudget
 
 
 class RepairBudgetTests:

@@ -1,11 +1,11 @@
-"""Tests of relayd.core.upstream_snapshots."""
+"""Tests of relayd.core.upstream.snapshots."""
 
 from __future__ import annotations
 
 from relayd.core.feed.outcome import Data, Frame
 from relayd.core.feed.path import parse_path
 from relayd.core.feed.sequence import Sequence
-from relayd.core.upstream_snapshots import Snapshots
+from relayd.core.upstream.snapshots import Snapshots
 
 SEQUENCE = Sequence(at=parse_path("n"), step=1)
 

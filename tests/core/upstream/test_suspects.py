@@ -1,4 +1,4 @@
-"""Tests of relayd.core.upstream_suspects."""
+"""Tests of relayd.core.upstream.suspects."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import ceil, inf, log2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.core.upstream_suspects import ANSWER_S, Suspects
+from relayd.core.upstream.suspects import ANSWER_S, Suspects
 
 
 class SuspectsTests:

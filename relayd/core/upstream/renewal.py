@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
-from relayd.core.upstream_policy import UpstreamPolicy
+from relayd.core.upstream.policy import UpstreamPolicy
 
 AGE_JITTER = 0.1
 """The share of `max_age` that a connection may end early, so that many do not end together."""

@@ -1,4 +1,4 @@
-"""Tests of relayd.core.upstream_lanes."""
+"""Tests of relayd.core.upstream.lanes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from relayd.core.feed.outcome import Frame, HttpRequest
-from relayd.core.upstream_lanes import ANSWERS_MOST, Lanes, Overrun
+from relayd.core.upstream.lanes import ANSWERS_MOST, Lanes, Overrun
 from relayd.core.windows import MARGIN_S, SlidingWindow, Windows
 
 

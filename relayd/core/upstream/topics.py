@@ -14,8 +14,8 @@ from typing import Generic, TypeVar
 from relayd.core.deadlines import Deadlines
 from relayd.core.feed.conversation import Wanted
 from relayd.core.publication import TopicState
-from relayd.core.upstream_effects import FeedSink
-from relayd.core.upstream_places import Places
+from relayd.core.upstream.effects import FeedSink
+from relayd.core.upstream.places import Places
 
 T = TypeVar("T")
 

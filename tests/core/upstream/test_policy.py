@@ -1,4 +1,4 @@
-"""Tests of relayd.core.upstream_policy."""
+"""Tests of relayd.core.upstream.policy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 
 from relayd.core.feed.build import build_dialect
 from relayd.core.feed.spec import CodeRule, ReconnectSpec
-from relayd.core.upstream_effects import Loss, LossKind
-from relayd.core.upstream_policy import REFUSED, UpstreamPolicy, Verdict, never
+from relayd.core.upstream.effects import Loss, LossKind
+from relayd.core.upstream.policy import REFUSED, UpstreamPolicy, Verdict, never
 
 
 class VerdictTests:

@@ -1,11 +1,11 @@
-"""Tests of relayd.core.upstream_renewal."""
+"""Tests of relayd.core.upstream.renewal."""
 
 from __future__ import annotations
 
 from math import inf
 
-from relayd.core.upstream_policy import UpstreamPolicy
-from relayd.core.upstream_renewal import Renewal
+from relayd.core.upstream.policy import UpstreamPolicy
+from relayd.core.upstream.renewal import Renewal
 
 
 class RenewalTests:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import inf
 
-from relayd.core.upstream_effects import Loss, LossKind
-from relayd.core.upstream_policy import UpstreamPolicy
-from relayd.core.upstream_states import State
+from relayd.core.upstream.effects import Loss, LossKind
+from relayd.core.upstream.policy import UpstreamPolicy
+from relayd.core.upstream.states import State
 
 #: What was too late when the deadline of a step passes.
 TOO_LATE: Mapping[State, str] = {

@@ -1,4 +1,4 @@
-"""Tests of relayd.core.upstream_prepare."""
+"""Tests of relayd.core.upstream.prepare."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from relayd.core.feed.path import parse_paths
 from relayd.core.feed.resume import Resume
 from relayd.core.feed.url import parse_http
 from relayd.core.feed.voice import Voice
-from relayd.core.upstream_effects import DialImpossible, Loss, LossKind
-from relayd.core.upstream_prepare import Preparation
+from relayd.core.upstream.effects import DialImpossible, Loss, LossKind
+from relayd.core.upstream.prepare import Preparation
 
 
 def step(url: str, save: dict[str, str] | None = None, *, keep: bool = False, within_s: float = 10.0) -> HttpStep:

@@ -1,11 +1,11 @@
-"""Tests of relayd.core.upstream_topics."""
+"""Tests of relayd.core.upstream.topics."""
 
 from __future__ import annotations
 
 from math import inf
 
-from relayd.core.upstream_places import Claim, Places
-from relayd.core.upstream_topics import Phase, TopicLedger
+from relayd.core.upstream.places import Claim, Places
+from relayd.core.upstream.topics import Phase, TopicLedger
 from tests.support.upstream import WritingHub
 
 Fields = dict[str, str]

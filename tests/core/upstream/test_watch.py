@@ -1,4 +1,4 @@
-"""Tests of relayd.core.upstream_watch."""
+"""Tests of relayd.core.upstream.watch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from math import inf
 
 from relayd.core.feed.spec import HeartbeatSpec, SilenceSpec
 from relayd.core.hours import parse_hours
-from relayd.core.upstream_watch import Watch
+from relayd.core.upstream.watch import Watch
 
 
 def no_wall() -> float:

@@ -1,4 +1,4 @@
-"""Tests of relayd.core.upstream_places."""
+"""Tests of relayd.core.upstream.places."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.core.upstream_places import Claim, Claims, Places, claims_of, no_claims
+from relayd.core.upstream.places import Claim, Claims, Places, claims_of, no_claims
 from tests.support.talk import dialect
 
 ONE_EACH = {"a": (Claim(("a",)),), "b": (Claim(("b",)),), "c": (Claim(("c",)),), "d": (Claim(("d",)),)}

@@ -11,8 +11,8 @@ from relayd.core import backoff
 from relayd.core.feed.dialect import Dialect
 from relayd.core.feed.sequence import Sequence
 from relayd.core.feed.spec import HeartbeatSpec, Reaction, ReconnectSpec, SilenceSpec
-from relayd.core.upstream_effects import Loss, LossKind
-from relayd.core.upstream_places import ClaimsOf, claims_of, no_claims
+from relayd.core.upstream.effects import Loss, LossKind
+from relayd.core.upstream.places import ClaimsOf, claims_of, no_claims
 
 Verdict: TypeAlias = Reaction | Literal["refused"]
 

@@ -15,7 +15,7 @@ from relayd.core.feed.errors import Refused, Unset
 from relayd.core.feed.login import saved
 from relayd.core.feed.outcome import HttpRequest
 from relayd.core.feed.path import Scope
-from relayd.core.upstream_effects import DialImpossible, Loss, LossKind, printable
+from relayd.core.upstream.effects import DialImpossible, Loss, LossKind, printable
 
 
 class Values(Protocol):

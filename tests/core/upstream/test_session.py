@@ -1,4 +1,4 @@
-"""Tests of relayd.core.upstream: an upstream's life, told as a dialogue."""
+"""Tests of relayd.core.upstream.session: an upstream's life, told as a dialogue."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from relayd.core.feed.spec import CodeRule, HeartbeatSpec, ReconnectSpec, Silenc
 from relayd.core.feed.url import parse_http
 from relayd.core.feed.voice import Voice
 from relayd.core.hours import parse_hours
-from relayd.core.upstream import UpstreamSession
-from relayd.core.upstream_effects import (
+from relayd.core.upstream.effects import (
     Close,
     Dial,
     DialImpossible,
@@ -34,10 +33,11 @@ from relayd.core.upstream_effects import (
     Ping,
     Send,
 )
-from relayd.core.upstream_places import Claim
-from relayd.core.upstream_policy import UpstreamPolicy
-from relayd.core.upstream_prepare import Preparation
-from relayd.core.upstream_states import OutOfOrder, State
+from relayd.core.upstream.places import Claim
+from relayd.core.upstream.policy import UpstreamPolicy
+from relayd.core.upstream.prepare import Preparation
+from relayd.core.upstream.session import UpstreamSession
+from relayd.core.upstream.states import OutOfOrder, State
 from relayd.core.windows import SlidingWindow, Windows
 from tests.support.upstream import NO_FIELDS, TinyTalk, WritingHub
 
@@ -930,7 +930,7 @@ class RealDialectTests:
     """The session with a real conversation: Coinbase Exchange, as tests/feeds/coinbase.yaml writes it."""
 
     def setup_method(self) -> None:
-        path = Path(__file__).parent.parent / "feeds" / "coinbase.yaml"
+        path = Path(__file__).parents[2] / "feeds" / "coinbase.yaml"
         environ = {"CB_SECRET": "aw==", "CB_KEY": "key", "CB_PASS": "pass"}
         dialect = compile_upstream(load(str(path), environ).upstreams["coinbase"])
         self.now = 0.0

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from math import inf
 
 from relayd.core.backoff import Backoff
-from relayd.core.upstream_effects import Loss
-from relayd.core.upstream_policy import (
+from relayd.core.upstream.effects import Loss
+from relayd.core.upstream.policy import (
     MOST_DOUBLINGS,
     REFUSED,
     REFUSED_MOST_S,
