@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 SIM = "tests/feedsim/test_faults.py::"
 ASK = "tests/feedsim/test_asking.py::"
-CORE = "tests/core/test_upstream.py::"
+CORE = "tests/core/upstream/test_session.py::"
 IO = "tests/io/test_upstream.py::"
 
 
