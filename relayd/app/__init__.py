@@ -43,6 +43,7 @@ from relayd.io.guard import GuardFactory
 from relayd.io.http import build_site
 from relayd.io.limits import raise_descriptor_limit
 from relayd.io.listener import ClientsService, ListenerService, admission_limits, guard_settings
+from relayd.io.names import Names
 from relayd.io.ticker import Ticker
 from relayd.io.upstream import UpstreamService
 
@@ -98,6 +99,7 @@ class Relay(MultiService):
         self._reactor = reactor
         self._monotonic = monotonic
         self._environ = environ
+        self._names = Names(reactor)
         self.ticker = Ticker(reactor, monotonic)
         self.ticker.setServiceParent(self)
         self.hub = self._build_hub()
@@ -124,7 +126,7 @@ class Relay(MultiService):
         )
 
     def _build_upstreams(self) -> dict[str, UpstreamService]:
-        feeds = Feeds(self.hub, self.ticker, self._reactor, self._monotonic, self._environ)
+        feeds = Feeds(self.hub, self.ticker, self._reactor, self._monotonic, self._environ, self._names)
         payload_bytes = self.config.limits.payload_bytes
         built = {
             name: feeds.build(name, block, payload_most_bytes=payload_bytes)
@@ -140,7 +142,9 @@ class Relay(MultiService):
                 self.upstreams[route.upstream].demand.pin(self.hub.topic(name))
 
     def _build_door(self, auth: model.Auth) -> Door:
-        judges = AuthService(auth, self._reactor, self._monotonic, time.time, user_agent=f"relayd/{__version__}")
+        judges = AuthService(
+            auth, self._reactor, self._monotonic, time.time, user_agent=f"relayd/{__version__}", names=self._names
+        )
         judges.setServiceParent(self)
         door = Door(
             judges.verifiers,

@@ -13,6 +13,7 @@ from relayd.config import model
 from relayd.config.compile_policy import compile_policy, compile_windows
 from relayd.config.compile_upstream import compile_upstream
 from relayd.core.counters import UpstreamCounters
+from relayd.core.dial_rules import DialRules
 from relayd.core.feed.conversation import Conversation
 from relayd.core.feed.resume import Resume
 from relayd.core.feed.voice import Voice
@@ -21,6 +22,7 @@ from relayd.core.topics import Topic
 from relayd.core.upstream.prepare import Preparation
 from relayd.core.upstream.session import UpstreamSession
 from relayd.core.windows import HostWindows
+from relayd.io.names import Names
 from relayd.io.secrets import read_secrets, secret_names
 from relayd.io.ticker import Ticker
 from relayd.io.upstream import UpstreamService
@@ -30,7 +32,13 @@ class Feeds:
     """Builds upstreams that publish into one hub; those of one host share their limits."""
 
     def __init__(
-        self, hub: Hub, ticker: Ticker, reactor: Any, monotonic: Callable[[], float], environ: Mapping[str, str]
+        self,
+        hub: Hub,
+        ticker: Ticker,
+        reactor: Any,
+        monotonic: Callable[[], float],
+        environ: Mapping[str, str],
+        names: Names,
     ) -> None:
         self._hub = hub
         self._ticker = ticker
@@ -38,6 +46,7 @@ class Feeds:
         self._monotonic = monotonic
         self._environ = environ
         self._hosts = HostWindows()
+        self._names = names
 
     def build(self, name: str, block: model.Upstream, *, payload_most_bytes: int) -> UpstreamService:
         """One upstream, not started; the hub asks its demand for topics from here on."""
@@ -82,6 +91,8 @@ class Feeds:
             payload_most_bytes=payload_most_bytes,
             ca=block.connect.tls.ca,
             user_agent=f"relayd/{__version__}",
+            names=self._names,
+            rules=DialRules.parse(block.connect.allow_addresses, "connect.allow_addresses"),
         )
         self._hub.demands[name] = service.demand
         return service

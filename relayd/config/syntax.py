@@ -24,6 +24,7 @@ _SAID: Final[tuple[tuple[str, str, str, bool], ...]] = (
     ("<block end>", "", "a line that does not belong here: check indentation and quotes", False),
     ("could not find expected ':'", "", "a line that is no `key: value`: check indentation and quotes", True),
     ("incompatible YAML document", "", "only %YAML 1.1 and 1.2 are known", False),
+    ("nesting depth", "", "deeper than 20 levels", False),  # libyaml's own bound, 1000, where it has one
     ("node content", "", "a value is missing here", False),
     ("found unexpected ':'", "", "a colon without a value: write a space and the value after it", False),
     ("scanning an anchor", "", "a text that starts with `&` is an anchor: put it in quotes", False),

@@ -21,8 +21,10 @@ from relayd.core.auth.keyring import KeyRing
 from relayd.core.auth.keys import KeysError, parse_keys
 from relayd.core.auth.tokens import Tokens, parse_tokens
 from relayd.core.auth.webhook import OnFailure, Question, Webhook
+from relayd.core.dial_rules import DialRules
 from relayd.core.feed.outcome import HttpRequest
-from relayd.io.names import NamedReactor, Names
+from relayd.io.dialling import DiallingReactor
+from relayd.io.names import Names
 from relayd.io.tls import trust_root
 from relayd.io.upstream_http import NoReply, call
 
@@ -76,10 +78,12 @@ class AuthService(Service):
         wall: Callable[[], float],
         *,
         user_agent: str,
+        names: Names | None = None,
     ) -> None:
         self._auth = auth
         self._monotonic = monotonic
-        self._reactor: Any = NamedReactor(reactor, Names(reactor))
+        rules = DialRules.parse(auth.allow_addresses, "auth.allow_addresses")
+        self._reactor: Any = DiallingReactor(reactor, names or Names(reactor), rules)
         self._user_agent = user_agent
         self._files: list[WatchedFile] = []
         self._calls: set[Deferred[None]] = set()

@@ -13,17 +13,15 @@ from typing import Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import (
-    IAddress,
-    IHostnameResolver,
-    IHostResolution,
-    IReactorPluggableNameResolver,
-    IResolutionReceiver,
-)
+from twisted.internet.interfaces import IAddress, IHostnameResolver, IHostResolution, IResolutionReceiver
 from zope.interface import implementer
 
 WITHIN_S = 5.0
 """A resolver that has not answered by then has two servers that do not answer."""
+
+LOOKUPS_MOST = 1_000
+"""Names in question at once, each with its thread; beyond, a name is as one that nobody knows (guess: ten times the
+upstreams of a large relay; a thread that waits for an answer holds 100 KB)."""
 
 Found = tuple[type[IPv4Address] | type[IPv6Address], str]
 """A kind of address, and the address."""
@@ -83,6 +81,8 @@ class Names:
             waiter.answer([(IPv4Address, hostName)])
         elif isIPv6Address(hostName):
             waiter.answer([(IPv6Address, hostName)])
+        elif hostName not in self._waiting and len(self._waiting) >= LOOKUPS_MOST:
+            waiter.answer(())
         else:
             waiter.deadline = self._reactor.callLater(self._within_s, waiter.answer, ())
             waiting = self._waiting.get(hostName)
@@ -107,19 +107,3 @@ class Names:
     def _found(self, name: str, found: Sequence[Found]) -> None:
         for waiter in self._waiting.pop(name):
             waiter.answer(found)
-
-
-@implementer(IReactorPluggableNameResolver)
-class NamedReactor:
-    """A reactor with these names in place of its own; for endpoints, which find their resolver there."""
-
-    def __init__(self, reactor: Any, names: IHostnameResolver) -> None:
-        self._reactor = reactor
-        self.nameResolver = names
-
-    def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
-        previous, self.nameResolver = self.nameResolver, resolver
-        return previous
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reactor, name)

@@ -17,6 +17,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from relayd.core.demand import Demand
+from relayd.core.dial_rules import DEFAULT, DialRules
 from relayd.core.feed.outcome import Frame, HttpRequest
 from relayd.core.upstream.effects import (
     Close,
@@ -34,7 +35,8 @@ from relayd.core.upstream.effects import (
 )
 from relayd.core.upstream.session import UpstreamSession
 from relayd.core.upstream.states import State
-from relayd.io.names import WITHIN_S, NamedReactor, Names
+from relayd.io.dialling import DiallingReactor
+from relayd.io.names import WITHIN_S, Names
 from relayd.io.ticker import Ticker
 from relayd.io.tls import TrustUnreadable, UpstreamTls, trust_root
 from relayd.io.upstream_http import NoReply, Reply, call
@@ -126,18 +128,22 @@ class UpstreamService(Service):
         ca: str | None = None,
         user_agent: str = "relayd",
         connect_from: Callable[[str, int], IStreamClientEndpoint] | None = None,
+        names: Names | None = None,
+        rules: DialRules = DEFAULT,
     ) -> None:
         """
         Args:
             payload_most_bytes: the largest message taken (`limits.payload`).
             ca: a PEM file of authorities (`connect.tls.ca`); None = those of the system.
             connect_from: makes the TCP endpoint for a host and port; HostnameEndpoint by default.
+            names: shared by all upstreams, so that a name is never looked up twice at once.
+            rules: which addresses are dialled, also for HTTP.
         """
         self.setName(f"upstream {session.name}")
         self.session = session
         self.demand: Demand[Any] = Demand(session, monotonic=monotonic, wake=ticker.wake)
-        self._names = Names(reactor)
-        self._reactor: Any = NamedReactor(reactor, self._names)
+        self._names = names or Names(reactor)
+        self._reactor: Any = DiallingReactor(reactor, self._names, rules)
         self._monotonic = monotonic
         self._ticker = ticker
         self._payload_most_bytes = payload_most_bytes

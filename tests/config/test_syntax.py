@@ -13,6 +13,7 @@ class ExplainTests:
     @pytest.mark.parametrize(
         ("problem", "context", "at", "told"),
         [
+            ("exceeded maximum nesting depth", "", "[", ("deeper than 20 levels", False)),
             (
                 "found character that cannot start any token",
                 "",

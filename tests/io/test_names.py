@@ -11,13 +11,16 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import DNSLookupError
-from twisted.internet.interfaces import IHostnameResolver, IReactorPluggableNameResolver, IResolutionReceiver
+from twisted.internet.interfaces import IHostnameResolver, IResolutionReceiver
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from relayd.io.names import NamedReactor, Names
+from relayd.core.dial_rules import DialRules
+from relayd.io import names as io_names
+from relayd.io.dialling import DiallingReactor
+from relayd.io.names import Names
 
 reactor: Any = real_reactor
 
@@ -115,15 +118,25 @@ class NamesTests(TestCase):
 
     async def test_in_an_endpoint(self) -> None:
         """HostnameEndpoint uses it, and a deadline that passed is a failed look-up."""
-        endpoint = HostnameEndpoint(NamedReactor(reactor, self.names(within_s=0.01)), "slow.example", 443)
+        endpoint = HostnameEndpoint(
+            DiallingReactor(reactor, self.names(within_s=0.01), DialRules()), "slow.example", 443
+        )
         with self.assertRaises(DNSLookupError):
             await endpoint.connect(Factory())
 
+    async def test_too_many_at_once(self) -> None:
+        """Beyond the bound a name is unknown at once; who asks for one that is in question waits with the others."""
+        self.patch(io_names, "LOOKUPS_MOST", 2)
+        names = self.names()
+        first, second = self.ask(names, "slow1.example"), self.ask(names, "slow2.example")
+        self.assertEqual(await self.ask(names, "feed.example").complete, [])
+        again = self.ask(names, "slow1.example")
+        self.hold.set()
+        for waiting in (first, second, again):
+            self.assertEqual(len(await waiting.complete), 2)
+        self.assertNotIn("feed.example", self.asked)
+        self.assertEqual(len(await self.ask(names, "feed.example").complete), 2)
+
     def test_interfaces(self) -> None:
         """What Twisted asks for is there."""
-        names = self.names()
-        verifyObject(IHostnameResolver, names)
-        named = NamedReactor(reactor, names)
-        verifyObject(IReactorPluggableNameResolver, named)
-        self.assertIs(named.installNameResolver(names), names)
-        self.assertEqual(named.callLater, reactor.callLater)
+        verifyObject(IHostnameResolver, self.names())

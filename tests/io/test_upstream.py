@@ -92,6 +92,7 @@ class UpstreamCase(TestCase):
         preparation: Preparation | None = None,
         ca_file: str | None = None,
         wall: Callable[[], float] = time.time,
+        names: Names | None = None,
         **policy: Any,
     ) -> UpstreamService:
         """A running service that wants the topic `a`."""
@@ -117,6 +118,7 @@ class UpstreamCase(TestCase):
             self.ticker,
             ca=ca_file if ca else None,
             payload_most_bytes=payload_most_bytes,
+            names=names,
         )
         session.want("a", NO_FIELDS, 0.0)
         service.startService()

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic_core import PydanticCustomError
 
+from relayd.config.check.addresses import check_address
 from relayd.config.model import Auth, Jwt, Listener, Route
 from relayd.config.model.auth import parse_url
 from relayd.config.problem import KeyPath, Problem, Source, alternatives, closest
@@ -28,6 +29,9 @@ def check_auth(auth: Auth, listeners: Mapping[int, Listener], source: Source) ->
         yield source.problem(("auth",), "nobody judges what browsers show", expected="jwt, tokens or webhook")
     if auth.jwt is not None:
         yield from _check_jwt(auth.jwt, source)
+        yield from _check_place(auth, ("auth", "jwt", "jwks"), auth.jwt.jwks, source)
+    if auth.webhook is not None:
+        yield from _check_place(auth, ("auth", "webhook", "url"), auth.webhook.url, source)
     if auth.tokens is not None:
         yield from _check_tokens(auth.tokens, source)
     for at, place in enumerate(auth.from_):
@@ -73,6 +77,15 @@ def _check_jwt(jwt: Jwt, source: Source) -> Iterator[Problem]:
         parse_keys(data, frozenset(jwt.algorithms), secrets_allowed=True)
     except KeysError as error:
         yield source.problem(path, f"{jwt.jwks}: {error}", expected="a JWKS (RFC 7517) with a key for each algorithm")
+
+
+def _check_place(auth: Auth, path: KeyPath, url: str, source: Source) -> Iterator[Problem]:
+    try:
+        host = urlsplit(url).hostname or "" if "://" in url else ""
+    except ValueError:
+        return  # told as a URL that is none
+    if what := check_address(host, auth.allow_addresses, "auth.allow_addresses"):
+        yield source.problem(path, what, expected="another host, or its network there")
 
 
 def _check_jwks_url(jwt: Jwt, path: KeyPath, source: Source) -> Iterator[Problem]:

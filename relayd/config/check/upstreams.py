@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from relayd.config.check.addresses import check_address
 from relayd.config.check.listeners import check_file
 from relayd.config.expressions import For
 from relayd.config.model import Ack, Control, Upstream
 from relayd.config.problem import KeyPath, Problem, Source
 
 _SCHEME: Final = re.compile(r"([a-z]+)://(\[[0-9A-Fa-f:.]+\]|[^/:?#@]*)")
-#: Cloud metadata services live there: a typo must not hand their tokens to browsers.
-_LINK_LOCAL: Final = (ipaddress.ip_network("169.254.0.0/16"), ipaddress.ip_network("fe80::/10"))
 
 
 def check_upstream(name: str, upstream: Upstream, source: Source) -> Iterator[Problem]:
@@ -46,9 +44,8 @@ class _Check:
             yield self._problem("connect", "url", what="not the URL of a WebSocket", expected="ws://... or wss://...")
         elif not hit[2]:
             yield self._problem("connect", "url", what="the URL names no host", expected="wss://host/path")
-        elif _is_link_local(hit[2].strip("[]")) and hit[2].strip("[]") not in connect.hosts:
-            what = "a link-local address: cloud metadata services answer there"
-            yield self._problem("connect", "url", what=what, expected="another host, or this one in connect.hosts")
+        elif what := check_address(hit[2].strip("[]"), connect.allow_addresses, "connect.allow_addresses"):
+            yield self._problem("connect", "url", what=what, expected="another host, or its network there")
 
     def login(self) -> Iterator[Problem]:
         """Steps that say nothing, and answers that nobody waits for."""
@@ -182,11 +179,3 @@ class _Check:
 
     def _problem(self, *place: str | int, what: str, expected: str = "") -> Problem:
         return self.source.problem(self.source.written(self.path, place), what, expected=expected)
-
-
-def _is_link_local(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return any(address in network for network in _LINK_LOCAL)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 
+from relayd.config.endpoints import Network
 from relayd.config.model.block import Block
 from relayd.config.scalars import Duration, Given, Seq, Text, refuse
 
@@ -113,3 +114,5 @@ class Auth(Block):
     (`{"op":"auth","token":...}`), `cookie:NAME`, `query:NAME` (ends in the logs of proxies, so it must be named)."""
     within_s: Duration = Field(default=10.0, alias="within")
     """How long a browser has to show a token where no route is public; longer than a slow phone's round trip."""
+    allow_addresses: Seq[Network] = ()
+    """As `connect.allow_addresses`, for the servers of `jwt` and `webhook`; none."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from relayd.config.endpoints import Network
 from relayd.config.expressions import AfterClose, Codes, MarketHours, Match, Paths, Template
 from relayd.config.model.block import Block
 from relayd.config.scalars import Count, Duration, Given, OrOff, RateText, Seq, Text
@@ -104,6 +105,9 @@ class Connect(Block):
     """A new connection takes over at this age (up to 10 % earlier); off."""
     hosts: Seq[Text] = ()
     """Hosts that a URL taken from a reply may name; left out: those under the same parent domain."""
+    allow_addresses: Seq[Network] = ()
+    """Networks that may be dialled although no feed is expected there: link-local and multicast addresses, those of
+    cloud metadata services; none, whatever a name leads to."""
     tls: ConnectTls = Field(default_factory=ConnectTls)
     """Whom to trust."""
     within_s: Duration = Field(default=10.0, alias="within")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -9,11 +10,13 @@ from urllib.parse import urlsplit
 from relayd.core.feed.errors import Refused, Unset
 from relayd.core.feed.match import glob
 from relayd.core.feed.path import Paths
-from relayd.core.feed.template import Node, Values, names_of
+from relayd.core.feed.template import Node, Ref, Values, as_text, names_of
 from relayd.core.feed.url import Http, Url, render_headers
 from relayd.core.upstream.effects import DialImpossible, DialRequest
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+#: The beginning of a URL with its whole host: what follows belongs to the path.
+_AUTHORITY = re.compile(r"[a-z]+://[^/?#]+[/?#]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,7 @@ class Connect:
         try:
             if url is None:
                 url = self.url.render(values, join)
-                only = self.url.base.only
-                foreign = only is not None and "." not in only.name
+                foreign = _is_foreign(self.url)
             else:
                 foreign = True
             headers = dict(render_headers(self.headers, values))
@@ -72,34 +74,47 @@ class Connect:
         except Refused as error:
             raise DialImpossible(f"connect: {error}") from None
         if foreign:
-            self.check_host(url)
+            self.check_host(url, values)
         return DialRequest(url, headers, self.protocols)
 
-    def check_host(self, url: str) -> None:
+    def check_host(self, url: str, values: Values) -> None:
         """A URL that a reply gave must be encrypted and of a host that is expected. Raises DialImpossible."""
         try:
             parts = urlsplit(url)
             host = parts.hostname or ""
         except ValueError:
             raise DialImpossible("the URL that the upstream gave cannot be read") from None
-        known = [known for step in self.before if (known := _host(step.http.url))]
-        if own := _host(self.url):
-            known.append(own)
         if parts.scheme not in ("wss", "https") and not (parts.scheme in ("ws", "http") and host in _LOOPBACK):
             raise DialImpossible("the URL that the upstream gave is not encrypted (wss:)")
         if self.hosts:
             fits = any(glob(pattern).fullmatch(host) for pattern in self.hosts)
         else:
-            fits = not known or any(_related(host, one) for one in known)
+            asked = [self.url, *(step.http.url for step in self.before)]
+            fits = any(_related(host, known) for one in asked if (known := _host(one, values)))
         if not fits:
             raise DialImpossible(f"the upstream gave a URL of the host {host[:100]!r}; connect.hosts does not name it")
 
 
-def _host(url: Url) -> str:
-    """The host of a URL whose beginning is a literal, else nothing."""
-    first = url.base.parts[0] if url.base.parts else ""
+def _is_foreign(url: Url) -> bool:
+    """Whether a URL is one placeholder, and that is what a reply said (`${env.X}` is what the file says)."""
+    only = url.base.only
+    return only is not None and "." not in only.name
+
+
+def _host(url: Url, values: Values) -> str:
+    """The host of a URL of the file; nothing where a reply may have a say in it."""
+    text = ""
+    for part in url.base.parts:
+        if _AUTHORITY.match(text):
+            break
+        if isinstance(part, Ref) and "." not in part.name:
+            return ""
+        try:
+            text += part if isinstance(part, str) else as_text(part.value(values))
+        except Unset:
+            return ""
     try:
-        return (urlsplit(first).hostname or "") if isinstance(first, str) else ""
+        return urlsplit(text).hostname or ""
     except ValueError:
         return ""
 

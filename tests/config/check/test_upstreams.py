@@ -43,12 +43,12 @@ class ConnectTests:
         assert url(text) == ["connect.url: the URL names no host (expected wss://host/path)"]
 
     @pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]"])
-    def test_link_local(self, host):
-        """Cloud metadata services answer there."""
-        assert url(f"ws://{host}/") == [
-            "connect.url: a link-local address: cloud metadata services answer there (expected another host, or this one in connect.hosts)"
-        ]
-        assert url(f"ws://{host}/", f", hosts: ['{host.strip('[]')}']") == []
+    def test_addresses_that_are_not_dialled(self, host):
+        """Cloud metadata services answer there; who knows better names the network."""
+        [problem] = url(f"ws://{host}/")
+        assert problem.startswith(f"connect.url: {host.strip('[]')} is a link-local address, where clouds keep their metadata;")
+        assert problem.endswith("connect.allow_addresses does not name it (expected another host, or its network there)")
+        assert url(f"ws://{host}/", ", allow_addresses: [169.254.0.0/16, 'fe80::/10']") == []
 
     def test_authorities(self, tmp_path):
         """A file that is there."""

@@ -125,8 +125,20 @@ class ForeignUrlTests:
         """From the environment."""
         assert connect(url="${env.URL}").request({"env.URL": "ws://anything"}).url == "ws://anything"
 
-    def test_nothing_is_known(self) -> None:
-        """No literal host anywhere: any encrypted one will do."""
-        made = connect(url="$host", before=[{"http": {"url": "${env.A}/t"}}, {"http": {"url": "https://[bad"}}])
-        assert made.request({"host": "wss://x.org"}).url == "wss://x.org"
+    def test_hosts_from_the_environment(self) -> None:
+        """What the environment puts into a URL of the file is known too."""
+        made = connect(url="$host", before=[{"http": {"url": "https://${env.A}/t?k=$key"}}])
+        values = {"env.A": "api.x.org", "key": "k", "host": "wss://ws.x.org"}
+        assert made.request(values).url == "wss://ws.x.org"
+        with pytest.raises(DialImpossible, match=r"connect\.hosts"):
+            made.request(values | {"host": "wss://evil.org"})
+
+    @pytest.mark.parametrize("step", ["${env.A}/t", "https://[bad", "https://$host/t", "https://api.$host/t", "https://api.x.org$host"])
+    def test_nothing_is_known(self, step: str) -> None:
+        """Where the file names no host, or a reply may have a say in it, `connect.hosts` must."""
+        before = [{"http": {"url": step}}]
+        with pytest.raises(DialImpossible, match=r"connect\.hosts does not name it"):
+            connect(url="$url", before=before).request({"url": "wss://x.org", "host": ".x.org"})
+        made = connect(url="$url", before=before, hosts=["x.org"])
+        assert made.request({"url": "wss://x.org"}).url == "wss://x.org"
         assert connect(url="").request({}).url == ""

@@ -1,0 +1,52 @@
+"""The reactor as upstreams see it: with names that have a deadline, and with no way to an address that is not dialled.
+
+`connectTCP` judges what a socket is about to be opened to. Endpoints and HTTP agents come by here with each address
+that a look-up gave, whatever the name was and whatever it was a moment ago, so there is nothing between the judgement
+and the connect. Relative to a check of names this costs nothing and cannot be rebound.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IHostnameResolver, IReactorPluggableNameResolver
+from zope.interface import implementer
+
+from relayd.core.dial_rules import DialRules
+
+
+class AddressRefused(ConnectError):
+    """An address that is not dialled; `str()` says why and which setting decides."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(string=why)
+        self._why = why
+
+    def __str__(self) -> str:
+        return self._why
+
+
+@implementer(IReactorPluggableNameResolver)
+class DiallingReactor:
+    """A reactor with these names in place of its own, and these rules before every connection."""
+
+    def __init__(self, reactor: Any, names: IHostnameResolver, rules: DialRules) -> None:
+        self._reactor = reactor
+        self._rules = rules
+        self.nameResolver = names
+
+    def connectTCP(self, host: str, port: int, *arguments: Any, **settings: Any) -> Any:
+        """As Twisted's, with an address. Raises AddressRefused."""
+        if why := self._rules.refusal(host):
+            raise AddressRefused(why)
+        return self._reactor.connectTCP(host, port, *arguments, **settings)
+
+    def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
+        previous, self.nameResolver = self.nameResolver, resolver
+        return previous
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("connect"):
+            raise AttributeError(f"{name}: relayd dials by TCP alone, where the address is judged")
+        return getattr(self._reactor, name)
