@@ -117,7 +117,14 @@ class Relay(MultiService):
         limits = self.config.limits
         return Hub(
             RouteTable(compile_routes(self.config)),
-            HubLimits(limits.topics, limits.topics_per_client, limits.ring_bytes),
+            HubLimits(
+                topics=limits.topics,
+                topics_per_client=limits.topics_per_client,
+                ring_bytes=limits.ring_bytes,
+                message_bytes=limits.message_bytes,
+                publications=limits.publish.count,
+                publications_per_s=limits.publish.period_s,
+            ),
             monotonic=self._monotonic,
             wall=time.time,
             call_later=self._reactor.callLater,
@@ -138,8 +145,9 @@ class Relay(MultiService):
 
     def _pin(self) -> None:
         for route in self.hub.routes.routes:
-            for name in route.pin:
-                self.upstreams[route.upstream].demand.pin(self.hub.topic(name))
+            if route.upstream is not None:
+                for name in route.pin:
+                    self.upstreams[route.upstream].demand.pin(self.hub.topic(name))
 
     def _build_door(self, auth: model.Auth) -> Door:
         judges = AuthService(
@@ -150,7 +158,9 @@ class Relay(MultiService):
             judges.verifiers,
             Places.parse(auth.from_),
             within_s=auth.within_s,
-            strangers_welcome=any(route.access.subscribe is Anyone.PUBLIC for route in self.hub.routes.routes),
+            strangers_welcome=any(
+                Anyone.PUBLIC in (route.access.subscribe, route.access.publish) for route in self.hub.routes.routes
+            ),
             monotonic=self._monotonic,
             wall=time.time,
             random=random.random,

@@ -33,7 +33,9 @@ def show(config: Config, upstream: str | None, topics: Sequence[str], replay: st
         click.ClickException: the topics, the upstream or the file cannot be meant.
     """
     wanted = _wanted(config, upstream, topics)
-    name = upstream if upstream is not None else wanted[0][0] if wanted else next(iter(config.upstreams))
+    name = upstream if upstream is not None else wanted[0][0] if wanted else next(iter(config.upstreams), "")
+    if not config.upstreams:
+        raise click.ClickException("there is no upstream in this file")
     if name not in config.upstreams:
         raise click.ClickException(f"there is no upstream {name}; there are: {', '.join(config.upstreams)}")
     if others := [topic.topic for of, topic in wanted if of != name]:
@@ -54,6 +56,8 @@ def _wanted(config: Config, upstream: str | None, topics: Sequence[str]) -> list
             match = routes.find(topic)
         except TopicRefused as refused:
             raise click.ClickException(f"{topic}: {refused.message}") from None
+        if match.route.upstream is None:
+            raise click.ClickException(f"{topic}: no upstream is asked for it, clients publish all there is")
         found.append((match.route.upstream, Wanted(topic, match.fields)))
     return found
 

@@ -17,13 +17,16 @@ from relayd.core.topic import TopicTemplate
 
 def compile_routes(config: model.Config) -> list[Route]:
     """The routes of a file that has been checked, in its order."""
-    return [compile_route(route, config.upstreams[route.upstream]) for route in config.routes]
+    return [
+        compile_route(route, None if route.upstream is None else config.upstreams[route.upstream])
+        for route in config.routes
+    ]
 
 
-def compile_route(route: model.Route, upstream: model.Upstream) -> Route:
+def compile_route(route: model.Route, upstream: model.Upstream | None) -> Route:
     """One route, its delivery resolved: `mode` follows from whether the upstream declares snapshots for its topics."""
     deliver = route.deliver
-    deltas = deltas_of(route, upstream) is Fit.ALL
+    deltas = upstream is not None and deltas_of(route, upstream) is Fit.ALL
     mode = Mode(deliver.mode) if deliver.mode is not None else Mode.LOSSLESS if deltas else Mode.QUEUE
     compiled = Route(
         template=TopicTemplate.parse(route.topic),

@@ -42,7 +42,10 @@ def effective(config: Config) -> dict[str, Any]:
         data["upstreams"][name] = _upstream(upstream)
     if "auth" in data:
         data["auth"] = _masked("auth", data["auth"], False)
-    data["routes"] = [_route(route, config.upstreams[route.upstream]) for route in config.routes]
+    data["routes"] = [
+        _local(route) if route.upstream is None else _route(route, config.upstreams[route.upstream])
+        for route in config.routes
+    ]
     return data
 
 
@@ -57,6 +60,12 @@ def _route(route: Route, upstream: Upstream) -> dict[str, Any]:
     if route.deliver.mode is None:
         data["deliver"] = {"mode": "lossless" if deltas_of(route, upstream) is Fit.ALL else "queue", **data["deliver"]}
     return data
+
+
+def _local(route: Route) -> dict[str, Any]:
+    """Without what has a meaning only with an upstream."""
+    data = {key: value for key, value in _block(route).items() if key not in ("linger", "pin")}
+    return data | {"deliver": {"mode": route.deliver.mode or "queue", **data["deliver"]}}
 
 
 def _block(block: Block) -> dict[str, Any]:

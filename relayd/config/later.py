@@ -20,10 +20,6 @@ def _other_transport(value: Any) -> bool:
     return isinstance(value, str) and value in ("sse", "tcp", "process", "stomp", "mqtt", "wamp")
 
 
-def _not_nobody(value: Any) -> bool:
-    return isinstance(value, Mapping) or value == "public"
-
-
 def _switched_on(value: Any) -> bool:
     return value is True
 
@@ -45,8 +41,7 @@ LATER: Final = (
     Later(("upstreams", "*", "preset"), "write the upstream's blocks out"),
     Later(("upstreams", "*", "transport"), "only `websocket` is spoken", _other_transport),
     Later(("routes", "*", "exclusive"), "all browsers of a route share its upstream"),
-    Later(("routes", "*", "publish"), "browsers only listen"),
-    Later(("routes", "*", "access", "publish"), "browsers only listen: say `nobody`", _not_nobody),
+    Later(("routes", "*", "publish"), "browsers publish on routes without an upstream"),
     Later(("routes", "*", "deliver", "deflate"), "publications are sent as they are", _switched_on),
     Later(("routes", "*", "deliver", "bandwidth"), "`max_hz` bounds what a browser receives"),
 )

@@ -77,7 +77,7 @@ def _new(findings: Sequence[Finding], problems: Sequence[Problem]) -> Iterator[P
 
 def _blocks(data: Any, problems: Sequence[Problem]) -> Blocks:
     wrong = {problem.path[:2] for problem in problems if problem.path}
-    named = _part(data, "upstreams", dict)
+    named = {} if isinstance(data, Mapping) and "upstreams" not in data else _part(data, "upstreams", dict)
     upstreams: dict[str, Upstream | None] | None = None
     if named is not None:
         upstreams = {str(path[1]): None for path in wrong if path[0] == "upstreams" and len(path) == 2}

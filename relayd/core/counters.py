@@ -75,6 +75,18 @@ class ListenerCounters:
     )
 
 
+#: How a publication of a client can be refused: error codes of the protocol.
+POST_REFUSALS: Final = (
+    "bad_request",
+    "unknown_topic",
+    "unauthorized",
+    "forbidden",
+    "too_large",
+    "rate_limited",
+    "unavailable",
+)
+
+
 @dataclass(slots=True)
 class HubCounters:
     """Topics, publications and their delivery."""
@@ -92,6 +104,12 @@ class HubCounters:
     closed_slow: int = _number("counter", "clients closed because their socket made no progress")
     topics_refused: int = _number("counter", "topics refused because limits.topics was reached")
     topics_dropped: int = _number("counter", "topics without readers that gave way to new ones")
+    posts: int = _number("counter", "publications of clients on topics of routes without an upstream")
+    posts_up: int = _number("counter", "publications of clients handed to upstreams")
+    posts_refused: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(POST_REFUSALS, 0),
+        metadata={"kind": "counter", "meaning": "publications of clients that were refused, by error", "label": "code"},
+    )
     rings_shrunk: int = _number("counter", "times a ring was halved because limits.ring_bytes was reached")
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
+
 from relayd.core import wire
 from relayd.core.auth.door import Visitor
 from relayd.core.auth.verdict import Identity
@@ -20,6 +22,7 @@ from relayd.core.closecode import (
     CLOSE_OVERLOADED,
 )
 from relayd.core.hub import Hub
+from relayd.core.posting import Posting
 from relayd.core.publication import Encoding
 from relayd.core.readers import Joined
 from relayd.core.reading import Asked, Reading, Refused
@@ -76,6 +79,7 @@ class DownstreamSession:
         self.subscriber = Subscriber(sink, Encoding.V1 if raw_topic is None else Encoding.RAW)
         self.counters = DownstreamCounters()
         self._reading = Reading(hub, self.subscriber, self._met)
+        self._posting = Posting(hub)
         self._strikes = 0
         self._lost = False
         self._going_on = False
@@ -83,6 +87,7 @@ class DownstreamSession:
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
             "pace": self._pace,
+            "publish": self._publish,
             "ping": self._ping,
         }
         if visitor is not None and visitor.door.places.by_message:
@@ -225,6 +230,21 @@ class DownstreamSession:
         self._tell(wire.reply("paced", command.id))
         self._reading.settle()
 
+    def _publish(self, command: wire.Command) -> None:
+        """One publication. Its answer waits for nobody: what it says happened in this turn."""
+        name, data = command.topic, command.data
+        if name is None or isinstance(data, msgspec.UnsetType):
+            missing = "topic: a text" if name is None else "data: a JSON value"
+            self._error("bad_request", missing, command.id)
+            return
+        try:
+            posted = self._posting.post(name, bytes(data), True, self._reading.identity)
+        except TopicRefused as refused:
+            self._error(refused.code, refused.message, command.id, name, refused.retry_s)
+            return
+        where = {} if posted.position is None else {"position": posted.position}
+        self._tell(wire.reply("published", command.id, topic=name, **where))
+
     def _auth(self, visitor: Visitor, command: wire.Command) -> None:
         """A token, the first or a new one: while it is checked, what is said waits."""
         if not command.token:
@@ -286,9 +306,16 @@ class DownstreamSession:
     def _tell(self, data: bytes) -> None:
         self.subscriber.tell(data)
 
-    def _error(self, code: str, text: str, request: int | str | None = None, topic: str | None = None) -> None:
+    def _error(
+        self,
+        code: str,
+        text: str,
+        request: int | str | None = None,
+        topic: str | None = None,
+        retry_s: float | None = None,
+    ) -> None:
         self.counters.errors += 1
-        self._tell(wire.error(code, text, request=request, topic=topic))
+        self._tell(wire.error(code, text, request=request, topic=topic, retry_s=retry_s))
 
 
 def _described(joined: Joined) -> dict[str, object]:

@@ -30,6 +30,10 @@ LIVE = TopicState.LIVE
 # converge).
 SHRINKS_PER_PUBLICATION = 2
 
+# How long a local topic that never held anything outlives its last reader: a client comes back within 60 s
+# (docs/protocol.md), and its position must then still mean something.
+EMPTY_LOCAL_S = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class HubLimits:
@@ -38,6 +42,11 @@ class HubLimits:
     topics: int
     topics_per_client: int
     ring_bytes: int
+    message_bytes: int = 64 << 10
+    """The largest payload a client may publish."""
+    publications: int = 100
+    publications_per_s: float = 1.0
+    """So many publications of one connection in any window of so many seconds."""
 
 
 class Hub:
@@ -95,20 +104,24 @@ class Hub:
             self.counters.topics_refused += 1
             raise TopicRefused("unavailable", "limits.topics is reached")
         self._made += 1
-        topic = self.topics[match.name] = Topic(
-            self, match, f"{self.epoch}{self._made:x}", self.demands.get(match.route.upstream), self.now()
-        )
+        upstream = match.route.upstream
+        demand = None if upstream is None else self.demands.get(upstream)
+        topic = self.topics[match.name] = Topic(self, match, f"{self.epoch}{self._made:x}", demand, self.now())
         for meet in list(self._pattern_readers.values()):
             meet(topic)
         return topic
 
     def _make_room(self) -> bool:
-        """Forget the topic that has had no reader for the longest time. Only an upstream that pushes unasked has
-        such."""
-        idle = [topic for topic in self.topics.values() if not topic.readers and topic.last_at is not None]
+        """Forget the topic that has had no reader for the longest time, those that hold nothing first. Only local
+        routes and upstreams that push unasked have such."""
+        idle = [
+            topic
+            for topic in self.topics.values()
+            if not topic.readers and (topic.last_at is not None or topic.is_local)
+        ]
         if not idle:
             return False
-        self.forget(min(idle, key=lambda topic: topic.idle_since))
+        self.forget(min(idle, key=lambda topic: (topic.last_at is not None, topic.idle_since)))
         self.counters.topics_dropped += 1
         return True
 
@@ -202,7 +215,11 @@ class Hub:
 
     def tick(self, now: float) -> None:
         """About once a second: ages, stale topics, and clients that make no progress."""
-        for topic in self.topics.values():
+        for topic in list(self.topics.values()):
+            is_empty = topic.is_local and topic.last_at is None and not topic.readers
+            if is_empty and now - topic.idle_since > EMPTY_LOCAL_S:
+                self.forget(topic)
+                continue
             before = topic.ring.bytes
             topic.ring.expire(now)
             self.ring_bytes += topic.ring.bytes - before

@@ -63,13 +63,16 @@ class _How:
     claims: bool = True
 
 
-def check_access(found: Topic | Match, identity: Identity | None) -> None:
-    """Raises TopicRefused (`unauthorized` or `forbidden`) where the topic's route does not let `identity` subscribe."""
-    answer = ask(found.route.access.subscribe, identity, found.fields)
+def check_access(found: Topic | Match, identity: Identity | None, *, to_publish: bool = False) -> None:
+    """Raises TopicRefused (`unauthorized` or `forbidden`) where the topic's route does not let `identity` subscribe, or
+    publish."""
+    access = found.route.access
+    answer = ask(access.publish if to_publish else access.subscribe, identity, found.fields)
     if answer is Answer.YES:
         return
     what = "asks for a token" if answer is Answer.UNAUTHORIZED else "does not let you in"
-    raise TopicRefused(answer.value, f"route {found.route.template.text}: access.subscribe {what}")
+    key = "publish" if to_publish else "subscribe"
+    raise TopicRefused(answer.value, f"route {found.route.template.text}: access.{key} {what}")
 
 
 def may_read(topic: Topic, identity: Identity | None) -> bool:

@@ -26,12 +26,13 @@ MAX_REGEX_VALUE_CHARS = 64
 
 class TopicRefused(Exception):
     """A topic that is not to be had. `code` is one of the protocol's error codes, the text names the setting that
-    decides."""
+    decides. `retry_s`: in so many seconds the same may be had; None where waiting alone does not help."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, retry_s: float | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.retry_s = retry_s
 
 
 class Allow(Protocol):
@@ -138,10 +139,11 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One rule that ties a topic template to an upstream."""
+    """One rule that ties a topic template to an upstream, or to what clients publish."""
 
     template: TopicTemplate
-    upstream: str
+    upstream: str | None
+    """None: a local route, whose publications come from clients alone."""
     allow: Mapping[str, Allow]
     """Per field; a field without an entry takes any value."""
     delivery: Delivery
@@ -205,7 +207,8 @@ class RouteTable:
                 self._headless.append(route)
             else:
                 self._by_head.setdefault(head, []).append(route)
-            self._by_upstream.setdefault(route.upstream, []).append(route)
+            if route.upstream is not None:
+                self._by_upstream.setdefault(route.upstream, []).append(route)
 
     def find(self, name: str) -> Match:
         """The route of a browser's topic.

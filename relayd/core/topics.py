@@ -54,7 +54,8 @@ class Topic:
             max_age_s=delivery.history_age_s,
             deltas=delivery.deltas,
         )
-        self.state = TopicState.PENDING
+        # Nobody has to be asked for a local topic: it waits for no first data.
+        self.state = TopicState.LIVE if match.route.upstream is None else TopicState.PENDING
         self.why = ""
         self.last_at: float | None = None
         """Monotonic time of the newest publication."""
@@ -66,6 +67,11 @@ class Topic:
         self.idle_since = now
         self.waiters: list[Callable[[], None]] = []
         """Whom to call at the next publication, once."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its publications come from clients alone."""
+        return self.route.upstream is None
 
     @property
     def position(self) -> str:

@@ -8,6 +8,7 @@ it is.
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -97,14 +98,24 @@ def state(topic: str, new: TopicState, why: str) -> bytes:
     return message(op="state", topic=topic, state=new.value)
 
 
-def error(code: str, text: str, *, request: int | str | None = None, topic: str | None = None) -> bytes:
-    """A refusal, in answer to a request (`id`) and for one topic where it is about one."""
+def error(
+    code: str,
+    text: str,
+    *,
+    request: int | str | None = None,
+    topic: str | None = None,
+    retry_s: float | None = None,
+) -> bytes:
+    """A refusal, in answer to a request (`id`), for one topic where it is about one, with when to try again where that
+    helps."""
     members: dict[str, Any] = {"op": "error"}
     if request is not None:
         members["id"] = request
     members |= {"code": code, "message": text}
     if topic is not None:
         members["topic"] = topic
+    if retry_s is not None:
+        members["retry_ms"] = math.ceil(retry_s * 1000)
     return message(**members)
 
 
@@ -125,6 +136,9 @@ class Command(msgspec.Struct):
     since: Mapping[str, str] | None = None
     max_hz: float | None = None
     token: str | None = None
+    topic: str | None = None
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """Its bytes as they came: what is published is never read."""
 
 
 class BadCommand(ValueError):

@@ -23,6 +23,7 @@ upstreams:
 routes:
   - {topic: m/$kind/$symbol, upstream: feed, allow: {kind: [price], symbol: "*-USD"}}
   - {topic: o/$symbol, upstream: other, allow: {symbol: any}}
+  - {topic: chat/$room, allow: {room: any}, access: {publish: public}}
 """
 MESSAGES = """\
 {"type":"price","id":"A-USD","n":1}
@@ -80,6 +81,7 @@ class ExplainTests:
             (["-t", "nowhere"], "nowhere: no route has this topic"),
             (["-t", "m/price/A-EUR"], "allow.symbol"),
             (["-u", "fed"], "there is no upstream fed; there are: feed, other"),
+            (["-t", "chat/a"], "chat/a: no upstream is asked for it, clients publish all there is"),
             (["-u", "feed", "-t", "o/x"], "not a topic of the upstream feed: o/x"),
             (["-r", "sample.jsonl"], "which upstream? --upstream is one of: feed, other"),
             (["-u", "feed", "-r", "no.jsonl"], "no.jsonl cannot be read: No such file or directory"),
@@ -105,3 +107,10 @@ class ExplainTests:
         done = check("-u", "feed", "-r", "sample.jsonl")
         assert done.exit_code == 1
         assert "sample.jsonl is larger than" in done.stderr
+
+    def test_no_upstream(self, check):
+        """A file of local routes has no conversation to show."""
+        Path("relay.yaml").write_text("routes: [{topic: chat, access: {publish: public}}]\n")
+        done = check("-r", "sample.jsonl")
+        assert done.exit_code == 1
+        assert "there is no upstream in this file" in done.stderr

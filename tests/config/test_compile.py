@@ -72,6 +72,15 @@ routes:
 """)
         assert [route.pin for route in compiled] == [("t/A", "t/B"), ("u/X",), ()]
 
+    def test_local(self) -> None:
+        """A route without an upstream."""
+        [route] = routes("""
+routes:
+  - {topic: chat/$room, allow: {room: any}, access: {publish: public}}
+""")
+        assert (route.upstream, route.delivery.mode, route.delivery.deltas) == (None, Mode.QUEUE, False)
+        assert route.access.publish is Anyone.PUBLIC
+
     def test_access(self) -> None:
         """Words and claims; `$name` is a field."""
         [first, second] = routes("""

@@ -165,3 +165,10 @@ class RoundTripTests:
             assert all("not available yet" in str(error) for error in errors.errors), errors
         else:
             assert written(dump(data), "effective") == data
+
+    def test_local(self):
+        """A route without an upstream says nothing of what only an upstream has, so that it can be read again."""
+        text = "routes: [{topic: chat/$room, allow: {room: any}, access: {publish: public}}]\n"
+        (route,) = written(text)["routes"]
+        assert list(route) == ["topic", "allow", "access", "deliver", "stale_after"]
+        assert route["deliver"]["mode"] == "queue"

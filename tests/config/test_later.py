@@ -24,8 +24,6 @@ class LaterTests:
             ("publish: {send: x}", "publish"),
             ("deliver: {bandwidth: 1MiB}", "deliver.bandwidth"),
             ("deliver: {deflate: true}", "deliver.deflate"),
-            ("access: {publish: public}", "access.publish"),
-            ("access: {publish: {role: operator}}", "access.publish"),
         ],
     )
     def test_route(self, route, path):

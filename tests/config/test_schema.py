@@ -40,7 +40,7 @@ class SchemaTests:
             relay_yaml(UPSTREAM + "silence: {any: 5}"),
             relay_yaml(UPSTREAM + "reconnect: {codes: {99: stop}}"),
             relay_yaml(UPSTREAM + "limits: {topics: 0}"),
-            relay_yaml(route="{topic: x}"),
+            relay_yaml(route="{upstream: feed}"),
             relay_yaml(route="{topic: x, upstream: feed, allow: {a: []}}"),
             relay_yaml(route="{topic: x, upstream: feed, deliver: {max_hz: 0}}"),
             relay_yaml(top="limits: {message: 5XB}"),

@@ -41,7 +41,7 @@ class ValidateTests:
         }
         config, blocks, problems = validate(source(data), [])
         assert config is None
-        assert len(problems) == 4
+        assert len(problems) == 3
         assert list(blocks.listeners) == [1]
         assert blocks.admin is not None
         assert blocks.upstreams is not None and blocks.upstreams["bad"] is None and blocks.upstreams["feed"] is not None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.core.auth.access import Access, Claim, OfField
+from relayd.core.auth.access import Access, Anyone, Claim, OfField
 from relayd.core.auth.credentials import Places
 from relayd.core.auth.verdict import Identity
 from relayd.core.closecode import (
@@ -20,7 +20,7 @@ from relayd.core.closecode import (
     CLOSE_OVERLOADED,
 )
 from relayd.core.downstream import MAX_STRIKES, TOPICS_PER_ANSWER, DownstreamSession
-from relayd.core.publication import TopicState
+from relayd.core.publication import Publication, TopicState
 from relayd.core.reading import MAX_PATTERNS
 from relayd.core.routes import AllowValues
 from tests.support.door import DoorRig
@@ -187,6 +187,78 @@ class PaceTests:
         """It holds for those to come."""
         session, client = opened(Rig(route("t/$n")))
         assert ask(session, client, op="pace", max_hz=2) == [{"op": "paced"}]
+
+
+class PublishTests:
+    """The way up."""
+
+    def rig(self) -> Rig:
+        """A room that everybody may write to, and a feed."""
+        everybody = Access(publish=Anyone.PUBLIC)
+        return Rig(route("chat/$room", upstream=None, access=everybody), route("feed/$n", access=everybody))
+
+    def test_position(self) -> None:
+        """Answered with where it stands; the bytes between are the publisher's own."""
+        rig = self.rig()
+        session, client = opened(rig)
+        session.text(b'{"op":"publish","id":7,"topic":"chat/a","data": {"n" : 1.0} }')
+        assert client.read() == [{"op": "published", "id": 7, "topic": "chat/a", "position": "e1:1"}]
+        [entry] = rig.hub.topic("chat/a").ring.after(0)
+        assert isinstance(entry, Publication) and entry.payload == b'{"n" : 1.0}' and entry.is_text
+
+    @pytest.mark.parametrize("data", ["null", "false", "0", '""', "[]"])
+    def test_any_value(self, data: str) -> None:
+        """Nothing at all is the only thing that is nothing."""
+        session, client = opened(self.rig())
+        session.text(f'{{"op":"publish","topic":"chat/a","data":{data}}}'.encode())
+        assert client.read() == [{"op": "published", "topic": "chat/a", "position": "e1:1"}]
+
+    def test_to_oneself(self) -> None:
+        """Who reads the topic gets it like everybody else."""
+        rig = self.rig()
+        session, client = opened(rig)
+        ask(session, client, op="subscribe", topics=["chat/a"])
+        ask(session, client, op="publish", topic="chat/a", data="hi")
+        rig.clock.turn()
+        assert client.read() == [{"topic": "chat/a", "offset": 1, "data": "hi"}]
+
+    def test_incomplete(self) -> None:
+        """What is missing is named."""
+        session, client = opened(self.rig())
+        assert ask(session, client, op="publish", id=1, data=1) == [
+            {"op": "error", "id": 1, "code": "bad_request", "message": "topic: a text"}
+        ]
+        assert ask(session, client, op="publish", id=2, topic="chat/a") == [
+            {"op": "error", "id": 2, "code": "bad_request", "message": "data: a JSON value"}
+        ]
+
+    def test_refused(self) -> None:
+        """With its topic, and when to try again where that helps."""
+        rig = self.rig()
+        session, client = opened(rig)
+        assert ask(session, client, op="publish", id=1, topic="feed/a", data=1) == [
+            {"op": "error", "id": 1, "code": "forbidden", "topic": "feed/a",
+             "message": "route feed/$n: it has no `publish`, so nothing goes up"},
+        ]  # fmt: skip
+        for _ in range(99):
+            ask(session, client, op="publish", topic="chat/a", data=1)
+        [refused] = ask(session, client, op="publish", topic="chat/a", data=1)
+        assert (refused["code"], refused["retry_ms"]) == ("rate_limited", 1050)
+        assert rig.hub.topic("chat/a").ring.end == 100
+
+    def test_by_claims(self) -> None:
+        """Whose token it is decides."""
+        rig = Rig(route("user/$name", upstream=None, access=Access(publish=(Claim("sub", (OfField("name"),)),))))
+        door = DoorRig()
+        sink = FakeSink()
+        session = DownstreamSession(
+            rig.hub, sink, raw_topic=None, session_id="s", visitor=door.visitor("alice", sink.close)
+        )
+        session.opened()
+        client = Client(sink)
+        client.read()
+        assert ask(session, client, op="publish", topic="user/alice", data=1)[0]["op"] == "published"
+        assert ask(session, client, op="publish", topic="user/bob", data=1)[0]["code"] == "forbidden"
 
 
 class PatternTests:

@@ -8,6 +8,7 @@ import pytest
 
 from relayd.core.conflation import key_reader
 from relayd.core.feed.path import parse_path
+from relayd.core.hub import EMPTY_LOCAL_S
 from relayd.core.publication import Publication, TopicState
 from relayd.core.routes import AllowValues, Mode, TopicRefused
 from relayd.core.topic import TopicPattern
@@ -112,6 +113,39 @@ class TopicsTests:
         assert rig.hub.topic("t/c").name == "t/c"
         assert rig.counters.topics_dropped == 1
         assert sorted(topic.name for topic in rig.hub.names()) == ["t/b", "t/c"]
+
+    def test_local_topics_give_way(self) -> None:
+        """Those that never held anything first, whoever read them last."""
+        rig = Rig(route("t/$n", upstream=None), topics=2)
+        rig.publish("t/a")
+        rig.clock.advance(5)
+        rig.hub.hold("t/b").release()
+        rig.hub.topic("t/c")
+        assert sorted(rig.hub.topics) == ["t/a", "t/c"]
+
+    def test_empty_local_topics_go(self) -> None:
+        """A minute after their last reader; what holds something stays, for whoever comes next."""
+        rig = Rig(route("t/$n", upstream=None), route("u/$n"))
+        held = rig.hub.hold("t/a")
+        rig.hub.topic("t/b")
+        rig.hub.topic("u/a")
+        rig.publish("t/c")
+        rig.clock.advance(EMPTY_LOCAL_S + 1)
+        rig.hub.tick(rig.clock())
+        assert sorted(rig.hub.topics) == ["t/a", "t/c", "u/a"]
+        held.release()
+        rig.clock.advance(EMPTY_LOCAL_S)
+        rig.hub.tick(rig.clock())
+        assert "t/a" in rig.hub.topics
+        rig.clock.advance(1)
+        rig.hub.tick(rig.clock())
+        assert sorted(rig.hub.topics) == ["t/c", "u/a"]
+
+    def test_local_topics_are_live(self) -> None:
+        """From the start: nobody has to be asked."""
+        rig = Rig(route("t/$n", upstream=None))
+        assert rig.hub.topic("t/a").state is TopicState.LIVE
+        assert rig.hub.topic("t/a").demand is None
 
     def test_resolve(self) -> None:
         """Of an upstream that pushes unasked: made as it comes, within the bound."""

@@ -127,6 +127,7 @@ class ControlTests:
         assert json.loads(body(wire.error("forbidden", "no", request=1, topic="t"))) == {
             "op": "error", "id": 1, "code": "forbidden", "message": "no", "topic": "t",
         }  # fmt: skip
+        assert json.loads(body(wire.error("rate_limited", "no", retry_s=0.0501)))["retry_ms"] == 51
 
     def test_reply(self) -> None:
         """The id only where there was one."""

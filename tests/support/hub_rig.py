@@ -251,21 +251,27 @@ def route(template: str, how: Delivery | None = None, **changes: Any) -> Route:
     settings: dict[str, Any] = {
         "allow": {name: AllowAny() for name in parsed.fields}, "stale_after_s": None, "linger_s": 5.0, "pin": (),
     }  # fmt: skip
-    return Route(template=parsed, upstream="up", delivery=how or delivery(), **(settings | changes))
+    settings["upstream"] = "up"
+    return Route(template=parsed, delivery=how or delivery(), **(settings | changes))
 
 
 class Rig:
     """A hub with routes, a clock, and as many clients as the test opens."""
 
     def __init__(
-        self, *routes: Route, topics: int = 1000, topics_per_client: int = 128, ring_bytes: int = 1 << 30
+        self,
+        *routes: Route,
+        topics: int = 1000,
+        topics_per_client: int = 128,
+        ring_bytes: int = 1 << 30,
+        message_bytes: int = 64 << 10,
     ) -> None:
         self.clock = Clock()
         self.counters = HubCounters()
         self.demand = FakeDemand()
         self.hub = Hub(
             RouteTable(routes),
-            HubLimits(topics, topics_per_client, ring_bytes),
+            HubLimits(topics, topics_per_client, ring_bytes, message_bytes),
             monotonic=self.clock,
             wall=lambda: 1_700_000_000.0,
             call_later=self.clock.call_later,

@@ -31,6 +31,7 @@ def check_route(at: int, route: Route, template: TopicTemplate, feed: Feed, sour
         yield from check.asked()
         yield from check.identity()
         yield from check.feed_names()
+        yield from check.way_up()
         yield from check.delivery()
         yield from check.pinned()
 
@@ -41,6 +42,14 @@ def parse_topic(at: int, route: Route, source: Source) -> TopicTemplate | Proble
         return TopicTemplate.parse(route.topic)
     except TopicError as error:
         return source.problem(("routes", at, "topic"), str(error), expected="a template such as market/ticker/$symbol")
+
+
+def check_key(path: KeyPath, route: Route, source: Source) -> Iterator[Problem]:
+    """A key by which nothing is conflated."""
+    deliver = route.deliver
+    if deliver.key is not None and deliver.mode != "conflate" and deliver.max_hz is None:
+        what = "a key has a meaning only with conflation"
+        yield source.problem((*path, "deliver", "key"), what, expected="mode: conflate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +122,13 @@ class _Check:
             key = "mode" if deliver.mode == "conflate" else "max_hz"
             what = "a topic of deltas cannot be conflated: a delta left out makes all that follow wrong"
             yield self._problem(("deliver", key), what, expected="mode: lossless or queue, and no max_hz")
-        if deliver.key is not None and not conflates:
-            yield self._problem(
-                ("deliver", "key"), "a key has a meaning only with conflation", expected="mode: conflate"
-            )
+        yield from check_key(self.path, self.route, self.source)
+
+    def way_up(self) -> Iterator[Problem]:
+        """Publishing to an upstream."""
+        if self.route.access.publish != "nobody":
+            what = f"nothing says what is sent to the upstream {self.route.upstream}"
+            yield self._problem(("access", "publish"), what, expected="a route without `upstream`, or nobody")
 
     def pinned(self) -> Iterator[Problem]:
         """Topics that are kept without a browser."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from relayd.config.check.auth import check_access, check_auth
 from relayd.config.check.listeners import check_listeners
+from relayd.config.check.local import check_local
 from relayd.config.check.overlap import check_overlaps
 from relayd.config.check.routes import Feed, check_route, parse_topic
 from relayd.config.check.secrets import check_environment
@@ -61,11 +62,14 @@ def _check_routes(blocks: Blocks, feeds: Mapping[str, Feed], source: Source) -> 
             continue
         parsed[at] = route, template
         yield from check_access(at, route, template, blocks.has_auth, source)
-        if route.upstream in feeds:
+        if route.upstream is None:
+            yield from check_local(at, route, template, source)
+        elif route.upstream in feeds:
             yield from check_route(at, route, template, feeds[route.upstream], source)
         elif blocks.upstreams is not None and route.upstream not in blocks.upstreams:
             meant = closest(route.upstream, blocks.upstreams)
-            expected = "" if meant else alternatives(blocks.upstreams)
+            there_is = alternatives(blocks.upstreams) if blocks.upstreams else f"{route.upstream} in `upstreams`"
+            expected = "" if meant else there_is
             what = f"there is no upstream {route.upstream}"
             yield source.problem(("routes", at, "upstream"), what, expected=expected, meant=meant)
     yield from check_overlaps(parsed, source)

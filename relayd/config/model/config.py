@@ -19,12 +19,12 @@ DEFAULT_LISTENER = Listener(endpoint="tcp:8080")
 
 
 class Config(Block):
-    """relay.yaml, typed. The smallest file names one upstream and one route."""
+    """relay.yaml, typed. The smallest file names one route, and where that comes from an upstream, the upstream."""
 
     listeners: Seq[Listener] = Field(default=(DEFAULT_LISTENER,), min_length=1)
     """Where browsers come in; `tcp:8080` for pages of the same origin."""
-    upstreams: Mapping[Text, Upstream] = Field(min_length=1)
-    """The feeds, by name."""
+    upstreams: Mapping[Text, Upstream] = Field(default_factory=dict, min_length=1)
+    """The feeds, by name; none where clients publish all there is."""
     routes: Seq[Route] = Field(min_length=1)
     """The topics browsers may have."""
     auth: Given[Auth] = None

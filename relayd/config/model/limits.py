@@ -25,7 +25,9 @@ class Limits(Block):
     payload_bytes: Size = Field(default=16 << 20, alias="payload")
     """Largest message of an upstream; order book snapshots reach several MiB."""
     message_bytes: Size = Field(default=64 << 10, alias="message")
-    """Largest message of a browser; 500 topics of 100 bytes fit."""
+    """Largest message of a browser, and what one may publish; 500 topics of 100 bytes fit."""
+    publish: RateText = Rate(100, 1.0)
+    """Publications of one connection in any window; a pointer that moves at 60 Hz fits, what is faster is a program."""
     head_bytes: Size = Field(default=8 << 10, alias="head")
     """Largest request head; what nginx and Apache allow, cookies included."""
     handshakes: RateText = Rate(500, 1.0)

@@ -50,19 +50,20 @@ class Access(Block):
     subscribe: Who = "public"
     """Who may subscribe; anyone whose origin is allowed."""
     publish: Who = "nobody"
-    """Who may publish; nobody unless it is said."""
+    """Who may publish; nobody unless it is said: a browser is heard by all others."""
 
 
 class Route(Block):
-    """Ties a topic template to an upstream."""
+    """Ties a topic template to an upstream, or to what clients publish."""
 
     topic: Text
     """Template such as `market/ticker/$symbol`; each `$field` is one whole segment."""
-    upstream: Text
-    """The name of the upstream whose fields fill the template."""
+    upstream: Given[Text] = None
+    """The name of the upstream whose fields fill the template; left out: what clients publish (`access.publish`) is all
+    there is on these topics."""
     allow: Mapping[Field_, Allow] = Field(default_factory=dict)
     """Per field: a list (exact values), a text (glob), `{regex: ...}` (full match), or `any`; required for every field
-    that an upstream subscription depends on."""
+    that an upstream subscription depends on, and without an upstream for all."""
     access: Access = Field(default_factory=Access)
     """Who may subscribe and publish."""
     deliver: Deliver = Field(default_factory=Deliver)

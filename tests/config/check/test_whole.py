@@ -32,6 +32,13 @@ class WholeTests:
         assert told(relay_yaml(route="{topic: a, upstream: zzz}")) == [
             "routes[0].upstream: there is no upstream zzz (expected feed)"
         ]
+        assert told("routes: [{topic: a, upstream: zzz}]\n") == [
+            "routes[0].upstream: there is no upstream zzz (expected zzz in `upstreams`)"
+        ]
+        assert told("routes: [{topic: a, upstream: zzz, linge: 5s}, {topic: b, upstream: zzz}]\n") == [
+            "routes[0].linge: unknown key; did you mean linger?",
+            "routes[1].upstream: there is no upstream zzz (expected zzz in `upstreams`)",
+        ]
 
     def test_route_of_a_wrong_upstream(self):
         """Who knows what it will yield: only what does not depend on it is told."""
