@@ -60,7 +60,7 @@ def content_hash() -> str:
 
 def wheel() -> Path:
     """relayd's wheel, built from a copy of the sources alone, so that nothing left in the tree can slip in."""
-    with _alone("wheel"):
+    with alone("wheel"):
         place = STORE / "wheels" / content_hash()
         if not (found := list(place.glob("relayd-*.whl"))):
             shutil.rmtree(place.parent, ignore_errors=True)
@@ -69,7 +69,7 @@ def wheel() -> Path:
                 target = copy / path.relative_to(ROOT)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
-            _run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", place, copy)
+            run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", place, copy)
             shutil.rmtree(copy)
             found = list(place.glob("relayd-*.whl"))
         return found[0]
@@ -87,13 +87,13 @@ def installation(python: str | Path = sys.executable) -> Installation:
         [python, "-c", "import sys; print('python%d.%d' % sys.version_info[:2])"],
         check=True, capture_output=True, text=True,
     ).stdout.strip()  # fmt: skip
-    with _alone(version):
+    with alone(version):
         place = Installation(STORE / f"{version}-{depends}")
         holds = place.root / "wheel"  # names the wheel inside
         if not place.python.exists() or not holds.exists():
             for old in STORE.glob(f"{version}-*"):
                 shutil.rmtree(old)
-            _run(python, "-m", "venv", "--without-pip", place.root)
+            run(python, "-m", "venv", "--without-pip", place.root)
             # Compiling what another Python needs only once would double the time.
             once = () if python == sys.executable else ("--no-compile",)
             _pip(place, "install", "--quiet", *once, built)
@@ -104,10 +104,10 @@ def installation(python: str | Path = sys.executable) -> Installation:
 
 
 def _pip(place: Installation, *args: str | Path) -> None:
-    _run(sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", place.python, *args)
+    run(sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", place.python, *args)
 
 
-def _run(*args: str | Path) -> None:
+def run(*args: str | Path) -> None:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV_"))}
     done = subprocess.run(
         [str(arg) for arg in args],
@@ -117,7 +117,7 @@ def _run(*args: str | Path) -> None:
 
 
 @contextmanager
-def _alone(what: str) -> Iterator[None]:
+def alone(what: str) -> Iterator[None]:
     """One process of a parallel test run at a time."""
     STORE.mkdir(exist_ok=True)
     with open(STORE / f"{what}.lock", "w") as lock:
