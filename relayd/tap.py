@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -76,17 +77,19 @@ def makeService(options: Options) -> MultiService:
 
     # Twisted's timers follow the wall clock: set forward by an hour, it would fire every timeout at once.
     reactor.seconds = time.monotonic  # type: ignore[method-assign]
-    daemon = _Daemon(options)
-    build(options.config, reactor, time.monotonic).setServiceParent(daemon)
+    relay: Any = build(options.config, reactor, time.monotonic)
+    daemon = _Daemon(options, lambda: relay.draining.hurry())
+    relay.setServiceParent(daemon)
     return daemon
 
 
 class _Daemon(MultiService):
     """Everything relayd runs, and the log that twistd writes while it does."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, hurry: Callable[[], object]) -> None:
         super().__init__()
         self._options = options
+        self._hurry = hurry
         self._observer: logs.Floodgate | None = None
 
     def setServiceParent(self, parent: Any) -> None:
@@ -123,7 +126,7 @@ class _Daemon(MultiService):
         from twisted.internet import reactor
 
         # After the reactor has put its own handlers in place, which would end the process as if it had been killed.
-        reactor.callLater(0, _end_on_signals, reactor)
+        reactor.callLater(0, _end_on_signals, reactor, self._hurry)
 
     def stopService(self) -> Any:
         """Stops everything; what the log held back is written last."""
@@ -138,13 +141,19 @@ class _Daemon(MultiService):
         return result
 
 
-def _end_on_signals(reactor: Any) -> None:
-    """SIGTERM and SIGINT stop relayd in good order, with exit status 0; the second one kills it."""
+def _end_on_signals(reactor: Any, hurry: Callable[[], object]) -> None:
+    """SIGTERM and SIGINT drain and stop relayd, exit status 0; the second cuts the drain short, the third kills."""
+    signals = 0
 
     def end(_number: int, _frame: object) -> None:
+        nonlocal signals
+        signals += 1
+        if signals == 1:
+            reactor.callFromThread(reactor.stop)
+            return
         for number in ENDS:
             signal.signal(number, signal.SIG_DFL)
-        reactor.callFromThread(reactor.stop)
+        reactor.callFromThread(hurry)
 
     for number in ENDS:
         signal.signal(number, end)

@@ -164,9 +164,21 @@ class EndTests:
     """SIGTERM and Ctrl-C."""
 
     @pytest.mark.parametrize("number", tap.ENDS)
-    def test_first_stops_second_kills(self, monkeypatch: pytest.MonkeyPatch, number: signal.Signals):
-        """The first is for the reactor, on its own turn; from then on the system's own handlers are in place."""
-        monkeypatch.setattr("relayd.app.build", lambda *_: MultiService())
+    def test_first_drains_second_hurries_third_kills(self, monkeypatch: pytest.MonkeyPatch, number: signal.Signals):
+        """Each on the reactor's own turn; from the second on the system's own handlers are in place."""
+        hurried: list[str] = []
+
+        class Relay(MultiService):
+            """What is drained."""
+
+            class draining:
+                """Says what it was told."""
+
+                @staticmethod
+                def hurry() -> None:
+                    hurried.append("more")
+
+        monkeypatch.setattr("relayd.app.build", lambda *_: Relay())
         reactor = MemoryReactorClock()
         monkeypatch.setattr("twisted.internet.reactor", reactor)
         stopped: list[object] = []
@@ -175,6 +187,10 @@ class EndTests:
         reactor.advance(0)
         signal.raise_signal(number)
         assert stopped == [reactor.stop]
+        signal.raise_signal(number)
+        assert (len(stopped), hurried) == (2, [])
+        stopped[1]()  # type: ignore[operator]
+        assert hurried == ["more"]
         assert {signal.getsignal(one) for one in tap.ENDS} == {signal.SIG_DFL}
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 from twisted.web.resource import IResource
@@ -29,9 +30,11 @@ from relayd.core.auth.credentials import Places
 from relayd.core.auth.door import Door, Visitor
 from relayd.core.counters import HubCounters, ListenerCounters
 from relayd.core.downstream import DownstreamSession
+from relayd.core.drain import Drain, DrainSettings, Stage
 from relayd.core.guard import GuardCounters
 from relayd.core.head import RequestHead
 from relayd.core.hub import Hub, HubLimits
+from relayd.core.loop_lag import WorstLag
 from relayd.core.routes import RouteTable
 from relayd.core.shown import shown_address
 from relayd.core.subscriber import Sink
@@ -39,11 +42,13 @@ from relayd.io.admin import AdminSources, build_admin
 from relayd.io.auth import AuthService
 from relayd.io.clients import Clients
 from relayd.io.downstream import DownstreamFactory
+from relayd.io.drain import Draining
 from relayd.io.guard import GuardFactory
 from relayd.io.http import build_site
 from relayd.io.limits import raise_descriptor_limit
 from relayd.io.listener import ClientsService, ListenerService, admission_limits, guard_settings
 from relayd.io.names import Names
+from relayd.io.notify import NotifyService
 from relayd.io.ticker import Ticker
 from relayd.io.upstream import UpstreamService
 
@@ -107,9 +112,28 @@ class Relay(MultiService):
         self._pin()
         self.door = None if config.auth is None else self._build_door(config.auth)
         self.listeners = MultiService()
+        self.draining = self._build_draining()
         self._build_listeners(extra)
         self.listeners.setServiceParent(self)
+        self.notify = self._build_notify()
+        self.notify.setServiceParent(self)
         self.ticker.add(_HubClock(self.hub, monotonic))
+
+    def startService(self) -> None:
+        """Starts every part, and says so once all listeners are open."""
+        super().startService()
+        self.notify.ready()
+
+    def stopService(self) -> Deferred[None]:
+        """Sends the clients away as the `drain` block says, and then stops every part; feeds flow until then."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        self.notify.stopping()
+        gone = self.draining.run()
+        self.ticker.wake()
+        await gone
+        await maybeDeferred(super().stopService)
 
     # -- the hub and its upstreams ------------------------------------------------------------------------------------
 
@@ -169,21 +193,71 @@ class Relay(MultiService):
         self.ticker.add(door)
         return door
 
+    # -- the end, and what systemd hears -------------------------------------------------------------------------------
+
+    def _build_draining(self) -> Draining:
+        self.counters = ListenerCounters()
+        self.clients = Clients(self.counters, self._monotonic)
+        self.admission = Admission(
+            admission_limits(self.config.limits), started=self._monotonic(), random=random.random
+        )
+        self._doors: list[ListenerService] = []
+        self._factories: list[GuardFactory] = []
+        block = self.config.drain
+        draining = Draining(
+            Drain(DrainSettings(block.notice_s, block.over_s, block.retry_s)),
+            self.clients,
+            self._monotonic,
+            close_doors=self._close_doors,
+            others=lambda: sum(factory.answers for factory in self._factories),
+        )
+        self.ticker.add(draining)
+        return draining
+
+    def _close_doors(self) -> Deferred[Any]:
+        self.admission.draining = True
+        return gatherResults([maybeDeferred(door.stopService) for door in self._doors])
+
+    def _build_notify(self) -> NotifyService:
+        lag = WorstLag()
+        self.ticker.on_lag.append(lag.hear)
+        notify = NotifyService(
+            self._environ,
+            self._monotonic,
+            lag_s=lag.take,
+            trouble=self._trouble,
+            status=self._status,
+            stop_within_s=self.draining.drain.settings.longest_s,
+        )
+        self.ticker.add(notify)
+        return notify
+
+    def _trouble(self) -> str | None:
+        """Why this process would be better started anew."""
+        if self.draining.drain.stage is not Stage.SERVING:
+            return None  # its listeners are closed on purpose
+        return next((why for door in self._doors if (why := door.trouble()) is not None), None)
+
+    def _status(self) -> str:
+        """One line for `systemctl status`."""
+        live = sum(service.session.counters.connected for service in self.upstreams.values())
+        return (
+            f"{len(self.clients.open)} browsers, {len(self.hub.topics)} topics, "
+            f"{live} of {len(self.upstreams)} upstreams connected"
+        )
+
     # -- the listeners ------------------------------------------------------------------------------------------------
 
     def _build_listeners(self, extra: Mapping[bytes, IResource]) -> None:
         config = self.config
-        self.counters = ListenerCounters()
         self.guards = GuardCounters()
-        self.clients = Clients(self.counters, self._monotonic)
         ClientsService(self.clients, self._reactor, self._monotonic).setServiceParent(self.listeners)
-        not_ready: list[Callable[[], str | None]] = []
-        admission = Admission(admission_limits(config.limits), started=self._monotonic(), random=random.random)
         for listener in config.listeners:
-            factory = self._guard_factory(listener, admission, extra)
+            factory = self._guard_factory(listener, extra)
+            self._factories.append(factory)
             service = ListenerService(listener.endpoint, factory, self._reactor, listener.tls)
             service.setServiceParent(self.listeners)
-            not_ready.append(service.not_ready)
+            self._doors.append(service)
         if config.admin is not None:
             sources = AdminSources(
                 hub=self.hub,
@@ -191,15 +265,13 @@ class Relay(MultiService):
                 guards=self.guards,
                 upstreams={name: service.session for name, service in self.upstreams.items()},
                 monotonic=self._monotonic,
-                not_ready=not_ready,
+                not_ready=[self.draining.drain.not_ready, *(door.not_ready for door in self._doors)],
                 auth=None if self.door is None else self.door.counters,
             )
             site = build_admin(sources, self._reactor)
             ListenerService(config.admin.endpoint, site, self._reactor).setServiceParent(self.listeners)
 
-    def _guard_factory(
-        self, listener: model.Listener, admission: Admission, extra: Mapping[bytes, IResource]
-    ) -> GuardFactory:
+    def _guard_factory(self, listener: model.Listener, extra: Mapping[bytes, IResource]) -> GuardFactory:
         settings = guard_settings(listener, self.config.limits)
         websocket = DownstreamFactory(
             self.clients,
@@ -230,7 +302,7 @@ class Relay(MultiService):
             reactor=self._reactor,
             monotonic=self._monotonic,
             counters=self.guards,
-            admission=admission,
+            admission=self.admission,
         )
 
     def _make_session(

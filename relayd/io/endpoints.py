@@ -1,7 +1,10 @@
 """Opens what relay.yaml calls an endpoint, or says in one sentence why that cannot be.
 
     tcp:8080   tcp:8080:interface=127.0.0.1   tcp6:8080 (IPv6 and IPv4 on one port)
-    unix:/run/relayd/relayd.sock:mode=660     systemd:NAME (FileDescriptorName= of the socket unit)
+    unix:/run/relayd/relayd.sock:mode=660     systemd:NAME   systemd:0
+
+NAME is FileDescriptorName= of a socket unit, or the name of the unit itself. One with several ListenStream= lines
+passes them all under one name, and all are served. A number is a position among all that was passed.
 
 Connections get the transport that sends directly. A listener that cannot listen is fatal: a relay that silently serves
 one port of two is worse than one that does not start.
@@ -39,27 +42,28 @@ class ListenError(Exception):
         self.endpoint = endpoint
 
 
-def listen(reactor: Any, endpoint: str, factory: IProtocolFactory) -> IListeningPort:
-    """Open `endpoint` now. Raises ListenError."""
+def listen(reactor: Any, endpoint: str, factory: IProtocolFactory) -> list[IListeningPort]:
+    """Open `endpoint` now: one port, or as many as systemd passed under its name. Raises ListenError."""
     kind, *parts = _UNESCAPED_COLON.split(endpoint)
     arguments = dict(part.split("=", 1) for part in parts[1:])
     arguments.setdefault("backlog", str(BACKLOG))
     try:
         if kind == "tcp6":
-            port = _listen_on_both_families(reactor, int(parts[0]), arguments, factory)
+            ports = [_listen_on_both_families(reactor, int(parts[0]), arguments, factory)]
         elif kind == "systemd":
-            port = _adopt(reactor, endpoint, parts[0], factory)
+            ports = _adopt(reactor, endpoint, parts[0], factory)
         else:
             if kind == "unix":
                 arguments.setdefault("mode", UNIX_MODE)
             text = ":".join([kind, parts[0], *(f"{name}={value}" for name, value in arguments.items())])
-            port = _result(serverFromString(reactor, text).listen(factory))
+            ports = [_result(serverFromString(reactor, text).listen(factory))]
     except CannotListenError as error:
         raise ListenError(endpoint, *_explain(kind, parts[0], error.socketError)) from None
     except OSError as error:
         raise ListenError(endpoint, *_explain(kind, parts[0], error)) from None
-    port.transport = transport_for(port)
-    return port
+    for port in ports:
+        port.transport = transport_for(port)
+    return ports
 
 
 def _listen_on_both_families(reactor: Any, number: int, arguments: dict[str, str], factory: IProtocolFactory) -> Any:
@@ -75,18 +79,45 @@ def _listen_on_both_families(reactor: Any, number: int, arguments: dict[str, str
         listening.close()
 
 
-def _adopt(reactor: Any, endpoint: str, name: str, factory: IProtocolFactory) -> Any:
-    # Twisted has read the descriptors from the environment, and removed them there, when its endpoints were imported.
-    # The family that its grammar wants is not known yet.
-    try:
-        adopted = serverFromString(reactor, f"systemd:domain=INET:name={name}")
-    except KeyError:
+def _adopt(reactor: Any, endpoint: str, name: str, factory: IProtocolFactory) -> list[Any]:
+    descriptors = _passed(reactor, name)
+    if not descriptors:
+        names = os.environ.get("LISTEN_FDNAMES", "")
         raise ListenError(
             endpoint,
-            "systemd passed no socket of that name",
+            f"systemd passed no socket of that name{f', but of these: {names}' if names else ''}",
             f"write FileDescriptorName={name} into the socket unit and start that unit",
-        ) from None
-    return _adopt_descriptor(reactor, adopted.fileno, factory)
+        )
+    for descriptor in descriptors:
+        with socket.socket(fileno=os.dup(descriptor)) as passed:
+            is_stream = passed.type == socket.SOCK_STREAM
+            if not (is_stream and passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)):
+                raise ListenError(
+                    endpoint,
+                    "what systemd passed is no socket that listens for connections",
+                    "the socket unit needs ListenStream= and Accept=no",
+                )
+    return [_adopt_descriptor(reactor, descriptor, factory) for descriptor in descriptors]
+
+
+def _passed(reactor: Any, name: str) -> list[int]:
+    """The descriptors that systemd passed under a name, or at an index.
+
+    Twisted has read the environment when its endpoints were imported, and took out everything but the names
+    (sd_listen_fds(3)): one a descriptor, in order. By the name alone it finds one of several.
+    """
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    if name in names:
+        indices = [index for index, one in enumerate(names) if one == name]
+    elif name.isascii() and name.isdigit():
+        indices = [int(name)]
+    else:
+        return []
+    try:
+        # The family that its grammar wants is not known yet.
+        return [serverFromString(reactor, f"systemd:domain=INET:index={index}").fileno for index in indices]
+    except IndexError:  # nothing was passed, or to another process
+        return []
 
 
 def _adopt_descriptor(reactor: Any, descriptor: int, factory: IProtocolFactory) -> Any:

@@ -93,6 +93,11 @@ class GuardFactory(ServerFactory):
         """Connections whose request is not whole."""
         return len(self._pending)
 
+    @property
+    def answers(self) -> int:
+        """HTTP requests that are being answered."""
+        return len(self._answering)
+
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A guard for a new connection. Over TLS the PROXY header stands before TLS: relayd/io/proxied.py."""
         if self.settings.proxy_protocol and not self.settings.secure:

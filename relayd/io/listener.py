@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -77,10 +77,15 @@ class ListenerService(Service):
     ) -> None:
         self.endpoint = endpoint
         self.tls: ServerTls | None = None
-        self.port: IListeningPort | None = None
+        self.ports: list[IListeningPort] = []
         self._factory = factory
         self._reactor = reactor
         self._files = files
+
+    @property
+    def port(self) -> IListeningPort | None:
+        """The first port, None while none is open; there are several where systemd passed several."""
+        return self.ports[0] if self.ports else None
 
     def privilegedStartService(self) -> None:
         """Opens the port while the process may still open any."""
@@ -92,26 +97,33 @@ class ListenerService(Service):
         self._open()
 
     def _open(self) -> None:
-        if self.port is not None:
+        if self.ports:
             return
         factory = self._factory
         if (files := self._files) is not None:
             self.tls = ServerTls(files.cert, files.key, files.client_ca)
             factory = TLSMemoryBIOFactory(self.tls, False, factory, self._reactor)
-        self.port = listen(self._reactor, self.endpoint, factory)
-        log.info("listening", endpoint=self.endpoint, at=place_of(self.port), tls=self.tls is not None)
+        self.ports = listen(self._reactor, self.endpoint, factory)
+        for port in self.ports:
+            log.info("listening", endpoint=self.endpoint, at=place_of(port), tls=self.tls is not None)
         if transport.TCP_NOTSENT_LOWAT is None:
             log.warn("no TCP_NOTSENT_LOWAT on this system: a client that never reads can hold megabytes in the kernel")
 
     def not_ready(self) -> str | None:
         """Why nobody can come in here, or None."""
-        return f"the listener {self.endpoint} is not open" if self.port is None else None
+        return None if self.ports else f"the listener {self.endpoint} is not open"
 
-    def stopService(self) -> Deferred[None] | None:
+    def trouble(self) -> str | None:
+        """Whether a port that should be open takes nobody in any more, and which; None where all is well."""
+        reading = set(self._reactor.getReaders()) if self.ports else set()
+        dead = [port for port in self.ports if port not in reading]
+        return f"the listener {self.endpoint} takes nobody in" if dead else None
+
+    def stopService(self) -> Deferred[Any] | None:
         """Accepts nobody any more; connections that are open stay."""
         super().stopService()
-        port, self.port = self.port, None
-        return None if port is None else port.stopListening()
+        ports, self.ports = self.ports, []
+        return gatherResults([maybeDeferred(port.stopListening) for port in ports]) if ports else None
 
 
 def place_of(port: IListeningPort) -> str:

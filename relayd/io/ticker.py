@@ -38,6 +38,9 @@ class Ticker(Service):
         self._things: list[Ticking] = []
         self._call: IDelayedCall | None = None
         self._soon = False
+        self._due = inf  # when the timer should fire
+        self.on_lag: list[Callable[[float], None]] = []
+        """Each is told how late the timer was, in seconds: what everything else on the reactor waits too."""
 
     def add(self, thing: Ticking) -> None:
         """Wake it from now on."""
@@ -68,19 +71,29 @@ class Ticker(Service):
     def _sleep(self, seconds: float) -> None:
         if self._call is not None:
             self._call.cancel()
+        self._due = self._monotonic() + seconds
         self._call = self._reactor.callLater(seconds, self._look)
 
     def _look(self) -> None:
         self._call = None
         self._soon = False
         now = self._monotonic()
-        for thing in tuple(self._things):
-            try:
-                if thing.next_deadline() <= now:
-                    thing.tick(now)
-            except Exception:
-                log.failure("a deadline of {thing} failed", thing=type(thing).__name__)
+        for hear in self.on_lag:
+            hear(max(0.0, now - self._due))
+        faulty = [thing for thing in tuple(self._things) if not self._tick(thing, now)]
         if not self.running or self._soon:
             return
-        nearest = min((thing.next_deadline() for thing in self._things), default=inf)
+        # Who failed has its next look when the others have theirs: a fault that stays must not hold the reactor.
+        nearest = min((thing.next_deadline() for thing in self._things if thing not in faulty), default=inf)
         self._sleep(min(max(nearest - self._monotonic(), SHORTEST_S), LONGEST_S))
+
+    def _tick(self, thing: Ticking, now: float) -> bool:
+        """Whether that went well."""
+        try:
+            if thing.next_deadline() <= now:
+                thing.tick(now)
+            thing.next_deadline()  # which is asked for once more, without a net
+        except Exception:
+            log.failure("a deadline of {thing} failed", thing=type(thing).__name__)
+            return False
+        return True

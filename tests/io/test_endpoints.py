@@ -58,7 +58,7 @@ class EndpointTestCase(TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
 
     def open(self, endpoint: str) -> Any:
-        port = listen(reactor, endpoint, Factory.forProtocol(Greeter))
+        (port,) = listen(reactor, endpoint, Factory.forProtocol(Greeter))
         self.addCleanup(port.stopListening)
         return port
 

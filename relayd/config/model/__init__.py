@@ -34,6 +34,7 @@ from relayd.config.model.dialect import (
     Subscribe,
     Topic,
 )
+from relayd.config.model.drain import Drain
 from relayd.config.model.limits import Limits
 from relayd.config.model.listener import Admin, Listener, ListenerTls
 from relayd.config.model.log import Log
@@ -56,6 +57,7 @@ __all__ = [
     "Cursor",
     "Decode",
     "Deliver",
+    "Drain",
     "Fail",
     "FeedName",
     "Heartbeat",

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from relayd.config.model.auth import Auth
 from relayd.config.model.block import Block
+from relayd.config.model.drain import Drain
 from relayd.config.model.limits import Limits
 from relayd.config.model.listener import Admin, Listener
 from relayd.config.model.log import Log
@@ -33,5 +34,7 @@ class Config(Block):
     """Bounds of the process."""
     admin: Given[Admin] = None
     """The listener for operators; left out: there is none."""
+    drain: Drain = Field(default_factory=Drain)
+    """How relayd goes down."""
     log: Log = Field(default_factory=Log)
     """What is logged."""
