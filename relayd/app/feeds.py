@@ -25,7 +25,7 @@ from relayd.core.windows import HostWindows
 from relayd.io.names import Names
 from relayd.io.secrets import read_secrets, secret_names
 from relayd.io.ticker import Ticker
-from relayd.io.upstream import UpstreamService
+from relayd.io.upstream import Transport, UpstreamService
 
 
 class Feeds:
@@ -93,6 +93,7 @@ class Feeds:
             user_agent=f"relayd/{__version__}",
             names=self._names,
             rules=DialRules.parse(block.connect.allow_addresses, "connect.allow_addresses"),
+            transport=Transport(block.transport),
         )
         self._hub.demands[name] = service.demand
         return service

@@ -16,7 +16,8 @@ from relayd.core.feed.spec import RateSpec
 
 def compile_upstream(upstream: Upstream) -> Dialect:
     """The dialect of an upstream. Raises DialectError, with every place in it that cannot be meant."""
-    return build_dialect(_block(upstream) | {"heartbeat": _off_or(upstream.heartbeat)})
+    beats = upstream.heartbeat if upstream.transport == "websocket" else None
+    return build_dialect(_block(upstream) | {"heartbeat": _off_or(beats)})
 
 
 def _off_or(block: Block | None) -> Any:

@@ -17,7 +17,7 @@ def _any(value: Any) -> bool:
 
 
 def _other_transport(value: Any) -> bool:
-    return isinstance(value, str) and value in ("sse", "tcp", "process", "stomp", "mqtt", "wamp")
+    return isinstance(value, str) and value in ("tcp", "process", "stomp", "mqtt", "wamp")
 
 
 def _switched_on(value: Any) -> bool:
@@ -38,7 +38,7 @@ LATER: Final = (
     Later(("workers",), "one process serves all browsers"),
     Later(("engine",), "one machine serves all browsers"),
     Later(("upstreams", "*", "preset"), "write the upstream's blocks out"),
-    Later(("upstreams", "*", "transport"), "only `websocket` is spoken", _other_transport),
+    Later(("upstreams", "*", "transport"), "only `websocket` and `sse` are spoken", _other_transport),
     Later(("routes", "*", "exclusive"), "all browsers of a route share its upstream"),
     Later(("routes", "*", "publish"), "browsers publish on routes without an upstream"),
     Later(("routes", "*", "deliver", "deflate"), "publications are sent as they are", _switched_on),

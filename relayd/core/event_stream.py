@@ -37,8 +37,10 @@ class Event:
 class EventStream:
     """The state of one response."""
 
-    __slots__ = ("_after_cr", "_data", "_data_bytes", "_line", "_line_bytes", "_most_bytes", "_name", "_start", "last_id",
-                 "retry_s")  # fmt: skip
+    __slots__ = (
+        "_after_cr", "_data", "_data_bytes", "_line", "_line_bytes", "_most_bytes", "_name", "_start",
+        "last_id", "retry_s",
+    )  # fmt: skip
 
     def __init__(self, most_bytes: int) -> None:
         """`most_bytes`: the longest event."""

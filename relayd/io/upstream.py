@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,12 +36,14 @@ from relayd.core.upstream.effects import (
 )
 from relayd.core.upstream.session import UpstreamSession
 from relayd.core.upstream.states import State
+from relayd.core.upstream.talk import Sse
 from relayd.io.dialling import DiallingReactor
 from relayd.io.names import WITHIN_S, Names
 from relayd.io.ticker import Ticker
 from relayd.io.tls import TrustUnreadable, UpstreamTls, trust_root
 from relayd.io.upstream_http import NoReply, Reply, call
 from relayd.io.upstream_protocol import UpstreamFactory, UpstreamProtocol
+from relayd.io.upstream_stream import StreamFactory, StreamProtocol
 
 CONNECT_WITHIN_S = 10.0
 """One address; the session's own deadline covers name and addresses together."""
@@ -66,6 +69,27 @@ RESERVED = frozenset(
 
 log = Logger("upstream")
 
+UpstreamSocket = UpstreamProtocol | StreamProtocol
+"""One connection, whatever is spoken on it."""
+
+
+class Transport(Enum):
+    """What an upstream speaks."""
+
+    WEBSOCKET = "websocket"
+    SSE = "sse"
+
+    @property
+    def schemes(self) -> tuple[str, str]:
+        """Of its URLs: in the clear, and encrypted."""
+        return ("ws", "wss") if self is Transport.WEBSOCKET else ("http", "https")
+
+
+FACTORIES: Mapping[Transport, Callable[..., Any]] = {
+    Transport.WEBSOCKET: UpstreamFactory,
+    Transport.SSE: StreamFactory,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class DialPlan:
@@ -84,14 +108,17 @@ class DialPlan:
         return f"[{self.host}]" if ":" in self.host else self.host
 
 
-def plan(request: DialRequest, ca: str | None, user_agent: str) -> DialPlan:
+def plan(
+    request: DialRequest, ca: str | None, user_agent: str, transport: Transport = Transport.WEBSOCKET
+) -> DialPlan:
     """What to dial. Raises ValueError or TrustUnreadable, whose texts hold no secret."""
     parts = urlsplit(request.url)
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
-        raise ValueError("connect.url is not of the form ws://host/ or wss://host/")
+    plain, encrypted = transport.schemes
+    if parts.scheme not in (plain, encrypted) or not parts.hostname:
+        raise ValueError(f"connect.url is not of the form {plain}://host/ or {encrypted}://host/")
     if parts.username is not None or parts.password is not None:
         raise ValueError("connect.url holds a user name; put it into connect.headers (Authorization)")
-    secure = parts.scheme == "wss"
+    secure = parts.scheme == encrypted
     try:
         port = parts.port or (443 if secure else 80)
     except ValueError:
@@ -114,7 +141,7 @@ def plan(request: DialRequest, ca: str | None, user_agent: str) -> DialPlan:
 class UpstreamService(Service):
     """One upstream's sockets. Runs from startService until the Deferred of stopService fires.
 
-    The hub speaks to `demand`; the ticker calls `tick`. Inputs of the connection come from UpstreamProtocol.
+    The hub speaks to `demand`; the ticker calls `tick`. Inputs of the connection come from an UpstreamSocket.
     """
 
     def __init__(
@@ -130,9 +157,11 @@ class UpstreamService(Service):
         connect_from: Callable[[str, int], IStreamClientEndpoint] | None = None,
         names: Names | None = None,
         rules: DialRules = DEFAULT,
+        transport: Transport = Transport.WEBSOCKET,
     ) -> None:
         """
         Args:
+            transport: what the upstream speaks.
             payload_most_bytes: the largest message taken (`limits.payload`).
             ca: a PEM file of authorities (`connect.tls.ca`); None = those of the system.
             connect_from: makes the TCP endpoint for a host and port; HostnameEndpoint by default.
@@ -149,11 +178,12 @@ class UpstreamService(Service):
         self._payload_most_bytes = payload_most_bytes
         self._ca = ca
         self._user_agent = user_agent
+        self._transport = transport
         self._endpoint = connect_from or self._hostname_endpoint
         self._dialling: Deferred[Any] | None = None
-        self._protocol: UpstreamProtocol | None = None
+        self._protocol: UpstreamSocket | None = None
         self._calls: set[Deferred[Any]] = set()
-        self._ending: set[UpstreamProtocol] = set()
+        self._ending: set[UpstreamSocket] = set()
         self._effects: deque[Effect] = deque()
         self._carrying = False
         self._stopped: list[Deferred[None]] = []
@@ -184,7 +214,7 @@ class UpstreamService(Service):
 
     # -- what the connection tells
 
-    def tcp_up(self, protocol: UpstreamProtocol) -> None:
+    def tcp_up(self, protocol: UpstreamSocket) -> None:
         """TCP stands."""
         self._dialling = None
         self._protocol = protocol
@@ -195,14 +225,14 @@ class UpstreamService(Service):
         """The handshake is done."""
         self._carry_out(self.session.ws_open(self._monotonic()))
 
-    def message(self, payload: bytes, is_text: bool) -> None:
-        """A message came. On the way of every publication."""
-        effects = self.session.message(payload, is_text, self._monotonic())
+    def message(self, payload: bytes, is_text: bool, sse: Sse | None = None) -> None:
+        """A message came; `sse` tells the id and name of a server-sent event. On the way of every publication."""
+        effects = self.session.message(payload, is_text, self._monotonic(), sse)
         if effects != ():
             self._carry_out(effects)
 
     def pong(self) -> None:
-        """The upstream answered a ping."""
+        """The upstream answered a ping, or said something without meaning."""
         effects = self.session.pong(self._monotonic())
         if effects != ():
             self._carry_out(effects)
@@ -211,14 +241,14 @@ class UpstreamService(Service):
         """The upstream pinged, and Autobahn answered."""
         self._carry_out(self.session.ponged(self._monotonic()))
 
-    def lost(self, protocol: UpstreamProtocol, loss: Loss) -> None:
+    def lost(self, protocol: UpstreamSocket, loss: Loss) -> None:
         """The connection ended."""
         if protocol is self._protocol:
             self._protocol = None
             self._cancel_calls()
             self._carry_out(self.session.lost(loss, self._monotonic()))
 
-    def gone(self, protocol: UpstreamProtocol) -> None:
+    def gone(self, protocol: UpstreamSocket) -> None:
         """A TCP connection has ended, perhaps one given up long ago."""
         if protocol in self._ending:
             self._ending.discard(protocol)
@@ -263,11 +293,11 @@ class UpstreamService(Service):
 
     def _dial(self, request: DialRequest) -> None:
         try:
-            dial = plan(request, self._ca, self._user_agent)
+            dial = plan(request, self._ca, self._user_agent, self._transport)
         except (ValueError, TrustUnreadable) as error:
             self._carry_out(self.session.lost(Loss(LossKind.CONFIG, text=str(error)), self._monotonic()))
             return
-        factory = UpstreamFactory(self, dial, self._reactor, self._payload_most_bytes)
+        factory = FACTORIES[self._transport](self, dial, self._reactor, self._payload_most_bytes)
         endpoint = self._endpoint(dial.host, dial.port)
         if dial.tls is not None:
             endpoint = wrapClientTLS(dial.tls, endpoint)

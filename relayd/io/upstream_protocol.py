@@ -22,6 +22,7 @@ from relayd.core.upstream.effects import Loss, LossKind, printable
 from relayd.core.upstream.reply import HandshakeReply
 
 if TYPE_CHECKING:
+    from relayd.io.tls import UpstreamTls
     from relayd.io.upstream import DialPlan, UpstreamService
 
 BODY_WITHIN_S = 1.0
@@ -236,13 +237,18 @@ class UpstreamFactory(WebSocketClientFactory):
 
     def refusal(self, reason: Failure) -> str:
         """Why TLS failed; empty if it did not."""
-        if self._tls is None:
-            return ""
-        if self._tls.refusal:
-            return self._tls.refusal
-        if isinstance(reason.value, SSL.Error):
-            return "the TLS handshake failed: " + printable(_openssl(reason.value))
+        return tls_refusal(self._tls, reason)
+
+
+def tls_refusal(tls: UpstreamTls | None, reason: Failure) -> str:
+    """Why the TLS of a connection that ended so has failed; empty if it did not."""
+    if tls is None:
         return ""
+    if tls.refusal:
+        return tls.refusal
+    if isinstance(reason.value, SSL.Error):
+        return "the TLS handshake failed: " + printable(_openssl(reason.value))
+    return ""
 
 
 def _openssl(error: SSL.Error) -> str:

@@ -303,7 +303,7 @@ class TopicTalk:
     def is_confirmed(self, topic: Topic) -> bool:
         return self._talk.is_confirmed(topic.name)
 
-    def message(self, payload: bytes, is_text: bool) -> object:
+    def message(self, payload: bytes, is_text: bool, sse: object = None) -> object:
         outcome = self._talk.message(payload, is_text)
         outcome.topics = tuple(self._of[name] for name in outcome.topics)  # type: ignore[union-attr, misc]
         return outcome

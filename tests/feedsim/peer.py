@@ -42,6 +42,11 @@ class Peer(Protocol):
         self._data = bytearray()
 
     @property
+    def is_stream(self) -> bool:
+        """Whether an event stream is asked for."""
+        return self.headers.get("accept") == "text/event-stream"
+
+    @property
     def path(self) -> str:
         """Without the query."""
         return urlsplit(self.target).path
@@ -79,11 +84,11 @@ class Peer(Protocol):
             return False
         body = bytes(self._data[end + 4 : end + 4 + size])
         del self._data[: end + 4 + size]
-        if self.headers.get("upgrade", "").lower() == "websocket":
+        if self.headers.get("upgrade", "").lower() == "websocket" or self.is_stream:
             self.simulator.handshake(self)
         else:
             self.simulator.request(self, body)
-        return True
+        return not self.is_stream
 
     def _frame(self) -> bool:
         data = self._data
@@ -112,6 +117,11 @@ class Peer(Protocol):
 
     def accept(self, then: bytes = b"", protocol: str | None = None) -> None:
         """A correct 101, and what follows it in the same segment."""
+        if self.is_stream:
+            self.is_open = True
+            kind = b"Content-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n"
+            self.write(b"HTTP/1.1 200 OK\r\n" + kind + b"\r\n" + then)
+            return
         key = base64.b64encode(hashlib.sha1(self.headers["sec-websocket-key"].encode() + GUID).digest())
         chosen = f"Sec-WebSocket-Protocol: {protocol}\r\n" if protocol else ""
         self.is_open = True
@@ -135,6 +145,11 @@ class Peer(Protocol):
         if not self.mute:
             payload = message if isinstance(message, bytes) else json.dumps(message).encode()
             self.raw(BINARY if binary else TEXT, payload)
+
+    def chunk(self, data: bytes) -> None:
+        """A piece of an event stream; an empty one ends it."""
+        if not self.mute:
+            self.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     def raw(self, opcode: int, payload: bytes, *, fin: bool = True) -> None:
         """One frame, whatever it holds."""

@@ -16,7 +16,10 @@ from tests.feedsim.profiles.kraken import Kraken
 from tests.feedsim.profiles.kucoin import Kucoin
 from tests.feedsim.profiles.okx import Okx
 from tests.feedsim.profiles.wamp import Wamp
+from tests.feedsim.profiles.wikimedia import Wikimedia
 from tests.feedsim.rig import FeedCase, Rig, eventually
+
+AGENT = "relayd (ops@example.com)"
 
 
 class WholeFeedCase(FeedCase):
@@ -117,6 +120,17 @@ class OtherFeedTests(WholeFeedCase):
     async def test_wamp(self) -> None:
         """A ticket, then ids that the router tells."""
         await self.whole(Wamp)
+
+    async def test_wikimedia(self) -> None:
+        """Server-sent events; the id of the last one goes back as it came, and what happened meanwhile comes."""
+        rig = await self.whole(Wikimedia)
+        first, second = rig.journal.connects
+        self.assertEqual(first.target, "/v2/stream/mediawiki.recentchange,mediawiki.page-create")
+        self.assertEqual((first.headers["user-agent"], first.headers["accept"]), (AGENT, "text/event-stream"))
+        self.assertNotIn("last-event-id", first.headers)
+        self.assertEqual(
+            second.headers["last-event-id"], '[{"topic": "eqiad.mediawiki", "partition": 0, "offset": 6}]'
+        )
 
     async def test_jetstream(self) -> None:
         """Topics in the URL; what happened meanwhile is replayed, and nothing twice."""

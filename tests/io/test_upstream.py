@@ -35,7 +35,7 @@ from relayd.io import upstream_protocol
 from relayd.io.names import Names
 from relayd.io.ticker import Ticker
 from relayd.io.tls import TrustUnreadable, trust_root
-from relayd.io.upstream import UpstreamService, plan
+from relayd.io.upstream import Transport, UpstreamService, plan
 from tests.support import certs
 from tests.support.feed_server import (
     SWITCHING,
@@ -93,6 +93,7 @@ class UpstreamCase(TestCase):
         ca_file: str | None = None,
         wall: Callable[[], float] = time.time,
         names: Names | None = None,
+        transport: Transport = Transport.WEBSOCKET,
         **policy: Any,
     ) -> UpstreamService:
         """A running service that wants the topic `a`."""
@@ -119,6 +120,7 @@ class UpstreamCase(TestCase):
             ca=ca_file if ca else None,
             payload_most_bytes=payload_most_bytes,
             names=names,
+            transport=transport,
         )
         session.want("a", NO_FIELDS, 0.0)
         service.startService()

@@ -124,7 +124,7 @@ class TinyTalk:
     def heartbeat_every_s(self) -> float | None:
         return self._every_s
 
-    def message(self, payload: bytes, is_text: bool) -> Outcome[str]:
+    def message(self, payload: bytes, is_text: bool, sse: Mapping[str, object] | None = None) -> Outcome[str]:
         text = payload.decode()
         if "\n" in text:
             return Parts(tuple(self.message(part.encode(), is_text) for part in text.split("\n")))

@@ -8,6 +8,7 @@ from typing import Final
 
 from relayd.config.check.addresses import check_address
 from relayd.config.check.listeners import check_file
+from relayd.config.check.streams import check_stream
 from relayd.config.expressions import For
 from relayd.config.model import Ack, Control, Upstream
 from relayd.config.problem import KeyPath, Problem, Source
@@ -25,6 +26,7 @@ def check_upstream(name: str, upstream: Upstream, source: Source) -> Iterator[Pr
     yield from check.control()
     yield from check.health()
     yield from check.state()
+    yield from check_stream(upstream, check.path, source)
     for key in ("subscribe", "unsubscribe", "sequence", "snapshot"):
         yield from check.hidden(key, [variant.for_ for variant in getattr(upstream, key)])
 
@@ -40,10 +42,13 @@ class _Check:
         if connect.url.startswith("$"):
             return
         hit = _SCHEME.match(connect.url)
-        if hit is None or hit[1] not in ("ws", "wss"):
-            yield self._problem("connect", "url", what="not the URL of a WebSocket", expected="ws://... or wss://...")
+        is_stream = self.upstream.transport == "sse"
+        plain, encrypted = ("http", "https") if is_stream else ("ws", "wss")
+        if hit is None or hit[1] not in (plain, encrypted):
+            what = f"not the URL of {'an event stream' if is_stream else 'a WebSocket'}"
+            yield self._problem("connect", "url", what=what, expected=f"{plain}://... or {encrypted}://...")
         elif not hit[2]:
-            yield self._problem("connect", "url", what="the URL names no host", expected="wss://host/path")
+            yield self._problem("connect", "url", what="the URL names no host", expected=f"{encrypted}://host/path")
         elif what := check_address(hit[2].strip("[]"), connect.allow_addresses, "connect.allow_addresses"):
             yield self._problem("connect", "url", what=what, expected="another host, or its network there")
 

@@ -90,7 +90,8 @@ class Connect(Block):
     """Where the upstream is and what the opening request holds."""
 
     url: Text
-    """A ws: or wss: URL with placeholders; every value is encoded, but a URL that is one placeholder."""
+    """A ws: or wss: URL (http: or https: with `transport: sse`) with placeholders; every value is encoded, but a URL
+    that is one placeholder."""
     query: Given[Mapping[str, Template]] = None
     """Parameters; a list repeats its key, an unset value drops it."""
     headers: Given[Mapping[str, Template]] = None

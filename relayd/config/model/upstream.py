@@ -61,8 +61,8 @@ FeedNames = Annotated[Given[Mapping[Text, Row]], BeforeValidator(_feed_names), W
 class Upstream(Block):
     """A feed that relayd dials."""
 
-    transport: Literal["websocket"] = "websocket"
-    """What the feed speaks."""
+    transport: Literal["websocket", "sse"] = "websocket"
+    """What the feed speaks: `sse` are server-sent events, one HTTP request that is answered without end."""
     connect: Connect
     """Where it is."""
     login: Seq[LoginStep] = ()
@@ -83,7 +83,7 @@ class Upstream(Block):
     control: Variants[Control] = ()
     """Rules for messages that hold no data, tried in order."""
     heartbeat: OrOff[Heartbeat] = Field(default_factory=Heartbeat)
-    """A WebSocket ping every 20 s where no message is given; `off` for feeds that forbid pings."""
+    """A WebSocket ping every 20 s where no message is given; `off` for feeds that forbid pings, and for `sse`."""
     silence: Silence = Field(default_factory=Silence)
     """Watchdogs for a connection that says nothing."""
     sequence: Variants[Sequence] = ()

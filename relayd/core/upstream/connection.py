@@ -30,7 +30,7 @@ from relayd.core.upstream.repairs import RepairBudget
 from relayd.core.upstream.snapshots import Snapshots
 from relayd.core.upstream.states import Event
 from relayd.core.upstream.suspects import Suspects
-from relayd.core.upstream.talk import Talk
+from relayd.core.upstream.talk import Sse, Talk
 from relayd.core.upstream.topics import UPSTREAM, TopicLedger
 from relayd.core.upstream.watch import Watch
 from relayd.core.windows import Windows
@@ -117,12 +117,12 @@ class Connection(Generic[T]):
 
     # -- what comes
 
-    def message(self, payload: bytes, is_text: bool, now: float) -> Event | Loss | None:
+    def message(self, payload: bytes, is_text: bool, now: float, sse: Sse | None = None) -> Event | Loss | None:
         """A whole message: published before this returns, where it is data."""
         counters = self._counters
         counters.received += 1
         counters.received_bytes += len(payload)
-        outcome = self._talk.message(payload, is_text)
+        outcome = self._talk.message(payload, is_text, sse)
         if type(outcome) is Data:
             return self._data(outcome, now)
         self.watch.frame(now)

@@ -31,7 +31,7 @@ class DialRequest:
     """Where and how to connect. Its parts may hold secrets: it is never logged whole."""
 
     url: str
-    """ws:// or wss://, with its query."""
+    """ws:// or wss:// (http:// or https:// for an event stream), with its query."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     protocols: tuple[str, ...] = ()
     """Subprotocols offered; empty = the header is not sent."""
@@ -100,9 +100,9 @@ class LossKind(Enum):
     TLS = "tls"
     """The certificate or the handshake was not acceptable."""
     HTTP = "http"
-    """The handshake was answered with a status other than 101."""
+    """The opening request was answered with a status that opens nothing."""
     HANDSHAKE = "handshake"
-    """The handshake was answered with something that is no WebSocket."""
+    """The opening request was answered with something that is neither a WebSocket nor an event stream."""
     CLOSED = "closed"
     """A close frame came; `code` and `text` are its."""
     BROKEN = "broken"
@@ -130,7 +130,7 @@ _SHOWN: Mapping[LossKind, str] = {
     LossKind.CONNECT: "the upstream cannot be reached",
     LossKind.TLS: "the upstream's certificate is not accepted",
     LossKind.HTTP: "the upstream refused the connection",
-    LossKind.HANDSHAKE: "the upstream speaks no WebSocket",
+    LossKind.HANDSHAKE: "the upstream answers in another protocol",
 }
 
 

@@ -27,10 +27,10 @@ RETRY_AFTER_MOST_S = 3600.0
 MOST_DOUBLINGS = 16  # past REFUSED_MOST_S; keeps 2**n small in a session refused for a year
 
 REFUSED: Literal["refused"] = "refused"
-"""Come back after five minutes, then ten, then twenty: the default for a refused login, 401 and 403."""
+"""Come back after five minutes, then ten, then twenty: the default for a refused login, 204, 401 and 403."""
 
-#: HTTP statuses that mean something without a rule: 418 is Binance's ban.
-STATUS_DEFAULTS: Mapping[int, Verdict] = {401: REFUSED, 403: REFUSED, 418: "wait", 429: "wait"}
+#: HTTP statuses that mean something without a rule: 418 is Binance's ban, 204 sends a reader of events away for good.
+STATUS_DEFAULTS: Mapping[int, Verdict] = {204: REFUSED, 401: REFUSED, 403: REFUSED, 418: "wait", 429: "wait"}
 
 
 def unnumbered(fields: Mapping[str, str]) -> None:

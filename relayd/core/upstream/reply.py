@@ -1,7 +1,8 @@
-"""What an upstream answers to the opening handshake, read before the WebSocket library sees it.
+"""What an upstream answers to the opening request, read before anything else sees it.
 
-The library takes a head of any length, keeps neither the body of a refusal nor `Retry-After`, and raises on what is no
-text. So a head is collected here within bounds: 101 is handed on as it came, all else becomes a Loss that tells it.
+The WebSocket library takes a head of any length, keeps neither the body of a refusal nor `Retry-After`, and raises on
+what is no text. So a head is collected here within bounds: the status that was hoped for (101, or 200 for an event
+stream) is handed on as it came, all else becomes a Loss that tells it.
 """
 
 from __future__ import annotations
@@ -26,20 +27,28 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 class HandshakeReply:
     """Collects the answer. `feed` returns None while it is incomplete; what it returned otherwise is final."""
 
-    def __init__(self) -> None:
+    def __init__(self, accepted: int = 101) -> None:
+        """`accepted`: the status that opens the connection."""
+        self.fields: Mapping[str, str] = {}
+        """The fields of the head, once it is whole, by their names in lower case."""
+        self._accepted = accepted
         self._data = b""
         self._head_end = -1
         self._status = 0
         self._phrase = ""
-        self._fields: Mapping[str, str] = {}
 
     @property
     def refused(self) -> bool:
         """Whether the head refuses, and only its body is still awaited."""
-        return self._status not in (0, 101)
+        return self._status not in (0, self._accepted)
+
+    @property
+    def rest(self) -> bytes:
+        """What came behind the head."""
+        return self._data[self._head_end :]
 
     def feed(self, data: bytes) -> bytes | Loss | None:
-        """More bytes came. Bytes: the answer is 101, and these are the whole of it with what follows it."""
+        """More bytes came. Bytes: the answer is the accepted one, and these are all of it with what follows it."""
         self._data += data
         if self._head_end < 0 and (loss := self._read_head()) is not None:
             return loss
@@ -56,7 +65,7 @@ class HandshakeReply:
         body = printable(self._body().decode("utf-8", "replace"), BODY_MOST_BYTES)
         phrase = printable(self._phrase)
         text = f"{phrase}: {body}" if phrase and body else phrase or body
-        return Loss(LossKind.HTTP, status=self._status, text=text, retry_after_s=retry_after_s(self._fields))
+        return Loss(LossKind.HTTP, status=self._status, text=text, retry_after_s=retry_after_s(self.fields))
 
     def _read_head(self) -> Loss | None:
         if not (b"HTTP/1.1 ".startswith(self._data[:9]) or b"HTTP/1.0 ".startswith(self._data[:9])):
@@ -73,7 +82,7 @@ class HandshakeReply:
             return _no_websocket("the head of the answer is malformed" + self._beginning())
         self._status = int(status[1])
         self._phrase = (status[2] or b"").decode("latin-1")
-        self._fields = {field[1].decode("ascii").lower(): field[2].decode("latin-1") for field in fields if field}
+        self.fields = {field[1].decode("ascii").lower(): field[2].decode("latin-1") for field in fields if field}
         self._head_end = end + 4
         if self._status == 101 and not self._data[:end].isascii():
             return _no_websocket("the head of the answer holds bytes that are no ASCII")
@@ -85,12 +94,12 @@ class HandshakeReply:
         return f", it begins {printable(self._data[:40].decode('latin-1'), 40)!r}" if self._data else ""
 
     def _body_bytes(self) -> int:
-        length = self._fields.get("content-length", "")
+        length = self.fields.get("content-length", "")
         return min(int(length), BODY_MOST_BYTES) if length.isascii() and length.isdigit() else BODY_MOST_BYTES
 
     def _body(self) -> bytes:
-        body = self._data[self._head_end :]
-        if "chunked" in self._fields.get("transfer-encoding", "").lower():
+        body = self.rest
+        if "chunked" in self.fields.get("transfer-encoding", "").lower():
             # The first chunk is enough for a log line.
             body = body.partition(b"\r\n")[2].partition(b"\r\n")[0]
         return body[:BODY_MOST_BYTES]

@@ -37,7 +37,7 @@ from relayd.core.upstream.redial import Redial
 from relayd.core.upstream.renewal import Renewal
 from relayd.core.upstream.states import CONNECTED, Event, OutOfOrder, State, after
 from relayd.core.upstream.steps import Steps
-from relayd.core.upstream.talk import Talk
+from relayd.core.upstream.talk import Sse, Talk
 from relayd.core.upstream.topics import TopicLedger
 from relayd.core.windows import Windows
 
@@ -176,12 +176,12 @@ class UpstreamSession(Generic[T]):
             self._ready(self.connection, now)
         return [note, *self.tick(now)]
 
-    def message(self, payload: bytes, is_text: bool, now: float) -> Effects:
+    def message(self, payload: bytes, is_text: bool, now: float, sse: Sse | None = None) -> Effects:
         """A whole message came; data is published before this returns."""
         connection = self.connection
         if connection is None:
             return NOTHING
-        signal = connection.message(payload, is_text, now)
+        signal = connection.message(payload, is_text, now, sse)
         if signal is Event.DATA and self.state is State.LIVE and not connection.untended:
             return NOTHING
         return self._signalled(signal, connection, now)
@@ -216,7 +216,7 @@ class UpstreamSession(Generic[T]):
         return self.tick(now)
 
     def pong(self, now: float) -> Effects:
-        """The upstream answered a ping: alive, but that is no data."""
+        """The upstream answered a ping, or said something without meaning: alive, but that is no data."""
         if self.connection is None:
             return NOTHING
         self.connection.watch.frame(now)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeAlias, TypeVar
 
 from relayd.core.feed.conversation import Wanted
 from relayd.core.feed.outcome import Fail, Outcome, Sending
 from relayd.core.upstream.effects import DialRequest
 
 T = TypeVar("T")
+
+Sse: TypeAlias = Mapping[str, object]
+"""Of a server-sent event: its `id`, if there is one, and its `event`."""
 
 
 class Talk(Protocol[T]):
@@ -29,5 +32,5 @@ class Talk(Protocol[T]):
     def is_confirmed(self, topic: T) -> bool: ...
     def heartbeat_every_s(self) -> float | None: ...
     def beat(self) -> Sequence[Sending]: ...
-    def message(self, payload: bytes, is_text: bool) -> Outcome[T]: ...
+    def message(self, payload: bytes, is_text: bool, sse: Sse | None = None) -> Outcome[T]: ...
     def reply(self, body: bytes, status: int = 200, number: int | None = None) -> Outcome[T]: ...

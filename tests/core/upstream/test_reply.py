@@ -36,6 +36,16 @@ class AcceptedTests:
         """With the first frames in the same segment."""
         assert HandshakeReply().feed(SWITCHING + b"\x81\x01a") == SWITCHING + b"\x81\x01a"
 
+    def test_another_status(self) -> None:
+        """An event stream opens with 200; what follows the head is its beginning."""
+        reply = HandshakeReply(200)
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+        assert reply.feed(head + b"data") == head + b"data"
+        assert (reply.fields, reply.rest) == ({"content-type": "text/event-stream"}, b"data")
+        assert HandshakeReply(200).feed(SWITCHING + b"x" * 200) == Loss(
+            LossKind.HTTP, status=101, text="Switching Protocols: " + "x" * 200
+        )
+
     @pytest.mark.parametrize("size", [1, 7])
     def test_in_pieces(self, size: int) -> None:
         """Cut anywhere."""
