@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,13 +14,15 @@ from rich.text import Text
 from relayd.config.compile import compile_routes
 from relayd.config.compile_upstream import compile_upstream
 from relayd.config.model import Config
+from relayd.core.event_stream import EventStream
 from relayd.core.feed.conversation import Wanted
-from relayd.core.feed.explain import Explanation, Line, explain
+from relayd.core.feed.explain import Explanation, Line, Sample, explain
 from relayd.core.routes import RouteTable, TopicRefused
 from relayd.io.logs import printable
 
 REPLAY_BYTES = 64 * 1024 * 1024  # guess: hours of a busy feed; it is held in memory
 WIDTH_IN_A_FILE = 160  # columns, where the output is no terminal; samples are cut to them
+FIELD = re.compile(rb"^data:", re.MULTILINE)
 STYLES = {"data": "green", "fail": "red", "unknown": "bold red", "unrouted": "yellow"}
 
 
@@ -40,7 +43,7 @@ def show(config: Config, upstream: str | None, topics: Sequence[str], replay: st
         raise click.ClickException(f"there is no upstream {name}; there are: {', '.join(config.upstreams)}")
     if others := [topic.topic for of, topic in wanted if of != name]:
         raise click.ClickException(f"not a topic of the upstream {name}: {', '.join(others)}")
-    samples = [] if replay is None else _samples(replay)
+    samples = [] if replay is None else _samples(replay, stream=config.upstreams[name].transport == "sse")
     told = explain(compile_upstream(config.upstreams[name]), [topic for _, topic in wanted], samples)
     _print(name, told)
     return not told.refused and not any(line.kind == "unknown" for line in told.lines)
@@ -62,7 +65,7 @@ def _wanted(config: Config, upstream: str | None, topics: Sequence[str]) -> list
     return found
 
 
-def _samples(file: str) -> list[str]:
+def _samples(file: str, *, stream: bool) -> Sequence[Sample]:
     try:
         with Path(file).open("rb") as opened:
             raw = opened.read(REPLAY_BYTES + 1)
@@ -70,6 +73,9 @@ def _samples(file: str) -> list[str]:
         raise click.ClickException(f"{file} cannot be read: {error.strerror}") from None
     if len(raw) > REPLAY_BYTES:
         raise click.ClickException(f"{file} is larger than {REPLAY_BYTES >> 20} MiB; replay a part of it")
+    if stream and FIELD.search(raw):
+        # As `curl -N` saves it; what is one JSON value a line is read as for any other feed.
+        return EventStream(REPLAY_BYTES).feed(raw + b"\n\n")
     try:
         return raw.decode("utf-8").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:

@@ -16,8 +16,7 @@ from relayd.core.feed.spec import RateSpec
 
 def compile_upstream(upstream: Upstream) -> Dialect:
     """The dialect of an upstream. Raises DialectError, with every place in it that cannot be meant."""
-    beats = upstream.heartbeat if upstream.transport == "websocket" else None
-    return build_dialect(_block(upstream) | {"heartbeat": _off_or(beats)})
+    return build_dialect(_block(upstream) | {"heartbeat": _off_or(upstream.heartbeat)})
 
 
 def _off_or(block: Block | None) -> Any:

@@ -33,6 +33,11 @@ class Event:
     last_id: str
     """The last id that the stream has told, with this event or before; empty = none so far."""
 
+    @property
+    def sse(self) -> dict[str, object]:
+        """What stands at `sse.` in a dialect's paths: `event`, and `id` if there is one."""
+        return {"event": self.name, "id": self.last_id} if self.last_id else {"event": self.name}
+
 
 class EventStream:
     """The state of one response."""

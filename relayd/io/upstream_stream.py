@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from relayd.core.event_stream import Event, EventStream, TooLong
+from relayd.core.event_stream import EventStream, TooLong
 from relayd.core.feed.outcome import Frame
 from relayd.core.http_body import Body, BodyError, body_of
 from relayd.core.upstream.effects import Loss, LossKind, printable
@@ -134,7 +134,7 @@ class StreamProtocol(Protocol):
         for event in events:
             if self._owner is None:
                 return
-            self._owner.message(event.data, True, _sse(event))
+            self._owner.message(event.data, True, event.sse)
         if not events and self._owner is not None:
             # A comment, or a part of something longer: alive.
             self._owner.pong()
@@ -168,13 +168,6 @@ class StreamProtocol(Protocol):
         for name, value in KEEPALIVE:
             if isinstance(handle, socket.socket) and hasattr(socket, name):
                 handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def _sse(event: Event) -> dict[str, object]:
-    sse: dict[str, object] = {"event": event.name}
-    if event.last_id:
-        sse["id"] = event.last_id
-    return sse
 
 
 class StreamFactory(ClientFactory):

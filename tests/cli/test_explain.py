@@ -45,6 +45,42 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return run
 
 
+STREAM = """\
+upstreams:
+  feed:
+    transport: sse
+    connect: {url: "https://feed.example/$topics"}
+    topic: {at: s}
+    subscribe: {in: url, join: ","}
+routes:
+  - {topic: e/$name, upstream: feed, allow: {name: any}}
+"""
+SAVED = b'\xef\xbb\xbf: ok\n\nid: 1\ndata: {"s": "a",\ndata:  "n": 1}\n\ndata: {"t": 2}\n\ndata: {"s":"a"}'
+
+
+class StreamTests:
+    """Event streams."""
+
+    def test_as_curl_saves_them(self, check):
+        """An event for each, the last one although nothing ends it."""
+        Path("relay.yaml").write_text(STREAM)
+        Path("saved.txt").write_bytes(SAVED)
+        done = check("-t", "e/a", "--replay", "saved.txt")
+        assert done.exit_code == 1
+        assert [line.split()[:2] for line in done.output.splitlines()[3:]] == [
+            ["2", "unknown"],
+            ["1", "data"],
+            ["3", "data"],
+        ]
+
+    def test_a_value_a_line(self, check):
+        """As for any other feed."""
+        Path("relay.yaml").write_text(STREAM)
+        Path("saved.txt").write_text('{"s":"a"}\n')
+        done = check("-t", "e/a", "--replay", "saved.txt")
+        assert done.exit_code == 0, done.output
+
+
 class ExplainTests:
     """Without a network."""
 

@@ -64,13 +64,8 @@ class FileTests:
 
     @pytest.mark.parametrize("path", FEEDS, ids=lambda path: path.stem)
     def test_feeds(self, path):
-        """Eighteen real feeds; one speaks a transport that comes later."""
-        if path.stem == "wikimedia":
-            assert refused(path) == [
-                "6:5: upstreams.wikimedia.transport: not available yet: only `websocket` is spoken"
-            ]
-        else:
-            assert len(load(path, ENVIRON).routes) >= 1
+        """Eighteen real feeds."""
+        assert len(load(path, ENVIRON).routes) >= 1
 
     def test_all_feeds_are_here(self):
         """None got lost on the way."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 SIM = "tests/feedsim/test_faults.py::"
 ASK = "tests/feedsim/test_asking.py::"
 CORE = "tests/core/upstream/test_session.py::"
+STREAMS = "tests/feedsim/test_streams.py::StreamTests::"
 IO = "tests/io/test_upstream.py::"
 
 
@@ -143,6 +144,20 @@ FAULTS = (
             SIM + "HandshakeTests::test_a_redirect_is_not_followed",
             SIM + "HandshakeTests::test_the_first_frame_in_the_segment_of_the_answer",
             IO + "RefusedHandshakeTests::test_503_with_a_page_that_never_ends",
+        ),
+    ),
+    Fault(
+        "an event stream cut anywhere, ended, refused, or no stream at all",
+        "every event whole, in its place; `retry:` and Retry-After are obeyed; comments are signs of life, not data",
+        (
+            STREAMS + "test_chunks_cut_inside_a_line",
+            STREAMS + "test_chunks_cut_between_the_ends_of_a_line",
+            STREAMS + "test_lines_that_end_with_cr",
+            STREAMS + "test_too_many_connections",
+            STREAMS + "test_a_pause_that_the_feed_asks_for",
+            STREAMS + "test_comments_are_beats",
+            STREAMS + "test_another_page",
+            "tests/io/test_upstream_stream.py::EndTests::test_statuses",
         ),
     ),
     Fault(

@@ -124,6 +124,10 @@ def _no_http_snapshot(dialect: Dialect) -> Dialect:
 LONE = partial(patch, "relayd.core.upstream.connection:Connection._repair")
 
 MECHANISMS = (
+    Mechanism(
+        "transport=sse", "server-sent events", FEEDS + "OtherFeedTests::test_wikimedia",
+        patch("relayd.core.event_stream:EventStream.feed", lambda *_: []),
+    ),
     Mechanism("connect.before", "HTTP steps at each dial", FEEDS + "ExchangeTests::test_kucoin", _connect(before=())),
     Mechanism(
         "connect.before.keep", "what is kept until refused", FEEDS + "OtherFeedTests::test_kabu", without(_no_keep)
@@ -321,6 +325,10 @@ MECHANISMS = (
     ),
     Mechanism(
         "cursor", "a point to resume from", FEEDS + "OtherFeedTests::test_jetstream",
+        patch("relayd.core.feed.resume:Resume.connected", nothing),
+    ),
+    Mechanism(
+        "cursor", "an id that goes back as it came", FEEDS + "OtherFeedTests::test_wikimedia",
         patch("relayd.core.feed.resume:Resume.connected", nothing),
     ),
     Mechanism(

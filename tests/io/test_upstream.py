@@ -552,7 +552,7 @@ class EndedConnectionTests(UpstreamCase):
         """An exception while reading ends the connection, and the log holds it."""
         protocol = await self.connected()
 
-        def fail(payload: bytes, is_text: bool) -> None:
+        def fail(*_: object) -> None:
             raise RuntimeError("a fault")
 
         self.service.session.connection._talk.message = fail  # type: ignore[union-attr, method-assign]

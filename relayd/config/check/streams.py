@@ -33,7 +33,7 @@ def _sends(upstream: Upstream) -> Iterator[tuple[KeyPath, str]]:
     for at, snapshot in enumerate(upstream.snapshot):
         if snapshot.send is not None:
             yield ("snapshot", at, "send"), "`http`"
-    if upstream.heartbeat is not None and "heartbeat" in upstream.model_fields_set:
+    if upstream.heartbeat is not None:
         yield ("heartbeat",), "`silence.any`: comments and data are its beats"
     if upstream.connect.protocols:
         yield ("connect", "protocols"), "`connect.headers`"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from relayd.config.expressions import Paths, Variants
 from relayd.config.model.block import Block
@@ -22,7 +22,7 @@ from relayd.config.model.dialect import (
     Subscribe,
     Topic,
 )
-from relayd.config.scalars import Given, OrOff, Seq, Text, refuse
+from relayd.config.scalars import OFF, Given, OrOff, Seq, Text, refuse
 
 
 def _feed_name(row: Any) -> Any:
@@ -101,3 +101,11 @@ class Upstream(Block):
     dial: Given[Literal["start", "demand"]] = None
     """`start`: dialled at start and kept; `demand`: while a topic is wanted. Left out: `demand`, or `start` without
     `subscribe`, since such a feed cannot be asked."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_pings(cls, block: Any) -> Any:
+        """On an event stream nobody can ping: there is no heartbeat unless one is written, which is then refused."""
+        if isinstance(block, Mapping) and block.get("transport") == "sse" and "heartbeat" not in block:
+            return {**block, "heartbeat": OFF}
+        return block

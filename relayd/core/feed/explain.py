@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
+from relayd.core.event_stream import Event
 from relayd.core.feed.conversation import Conversation, Wanted
 from relayd.core.feed.decode import Message
 from relayd.core.feed.dialect import Dialect
@@ -28,6 +29,7 @@ from relayd.core.feed.outcome import (
     Unknown,
     Unrouted,
 )
+from relayd.core.feed.path import MISSING
 from relayd.core.feed.resume import Resume
 from relayd.core.feed.sign import Sets, Signature
 from relayd.core.feed.template import Text, render_frame
@@ -44,10 +46,10 @@ UNMATCHED = ("unknown", "unrouted")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """How one sample line is read."""
+    """How one sample is read."""
 
     number: int
-    """From 1."""
+    """Of the line, or of the event where they are events; from 1."""
     kind: str
     """`data ack fail held beat control login unrouted unknown`."""
     what: str
@@ -70,8 +72,12 @@ class Explanation:
     """Unknown first, then unrouted, then the rest in order."""
 
 
-def explain(dialect: Dialect, topics: Sequence[Wanted[str]], samples: Iterable[str | bytes] = ()) -> Explanation:
-    """Speaks the dialect for these topics and reads the samples, one text frame each (bytes: a binary frame)."""
+Sample = str | bytes | Event
+"""A text frame, a binary frame, or a server-sent event."""
+
+
+def explain(dialect: Dialect, topics: Sequence[Wanted[str]], samples: Iterable[Sample] = ()) -> Explanation:
+    """Speaks the dialect for these topics and reads the samples, one message each."""
     shown = _shown(dialect)
     conversation = Conversation[str](
         replace(shown, login=()),
@@ -137,19 +143,22 @@ def _readable(url: str, dialect: Dialect) -> str:
     return url
 
 
-def _line(number: int, sample: str | bytes, conversation: Conversation[str], dialect: Dialect) -> Line:
-    is_text = isinstance(sample, str)
-    payload = sample.encode("utf-8", "replace") if isinstance(sample, str) else sample
-    kind, what = _words(conversation.message(payload, is_text))
-    if kind == "unknown" and (step := _answered_step(payload, is_text, dialect)) is not None:
+def _line(number: int, sample: Sample, conversation: Conversation[str], dialect: Dialect) -> Line:
+    is_text, sse = not isinstance(sample, bytes), None
+    if isinstance(sample, Event):
+        payload, sse = sample.data, sample.sse
+    else:
+        payload = sample.encode("utf-8", "replace") if isinstance(sample, str) else sample
+    kind, what = _words(conversation.message(payload, is_text, sse))
+    if kind == "unknown" and (step := _answered_step(payload, is_text, sse, dialect)) is not None:
         kind, what = "login", f"step {step}"
-    text = sample if isinstance(sample, str) else sample.decode("utf-8", "replace")
+    text = payload.decode("utf-8", "replace")
     return Line(number, kind, what, text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}…")
 
 
-def _answered_step(payload: bytes, is_text: bool, dialect: Dialect) -> int | None:
+def _answered_step(payload: bytes, is_text: bool, sse: object, dialect: Dialect) -> int | None:
     """The login step (from 1) that a message answers; None = none."""
-    heard = dialect.decode.messages(payload, is_text)
+    heard = dialect.decode.messages(payload, is_text, MISSING if sse is None else sse)
     for message in [heard] if isinstance(heard, Message) else heard:
         for number, step in enumerate(dialect.login, 1):
             if any(match is not None and match.holds(message.scope) for match in (step.expect, step.fail)):

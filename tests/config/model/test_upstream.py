@@ -85,3 +85,13 @@ class FeedNamesTests:
         """A row is a table."""
         assert refusals(topics={"a": 5})[0][0] == ("topics", "a")
         assert refusals(topics=5)[0][0] == ("topics",)
+
+
+class StreamTests:
+    """`transport: sse`."""
+
+    def test_no_pings(self):
+        """A heartbeat is there on a WebSocket alone; one that is written stays, to be refused in its place."""
+        assert upstream(transport="sse").heartbeat is None
+        assert upstream().heartbeat is not None
+        assert upstream(transport="sse", heartbeat={"every": "5s"}).heartbeat is not None

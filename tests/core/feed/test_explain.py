@@ -6,10 +6,33 @@ from typing import Any
 
 import pytest
 
+from relayd.core.event_stream import Event
 from relayd.core.feed.conversation import Wanted
 from relayd.core.feed.explain import MAX_SHOWN_CHARS, explain
 from tests.support.feeds import NAMES, Replay, fields_of
 from tests.support.talk import LEARNT, dialect, named, wanted
+
+
+class EventTests:
+    """Server-sent events."""
+
+    def test_ids_and_names(self) -> None:
+        """They are read as they are on a stream; a login step is known by its event's name."""
+        spoken = dialect(
+            transport="sse",
+            connect={"url": "https://h/", "headers": {"Last-Event-ID": "$cursor"}},
+            cursor={"at": "sse.id"},
+            login=[{"expect": {"sse.event": "hello"}}],
+            topic={"at": {"symbol": "s", "channel": "sse.event"}},
+            subscribe={"each": "$symbol", "http": {"url": "https://h/", "query": {"s": "$topics", "c": "$channel"}}},
+        )
+        events = [Event(b'{"s":"A"}', "price", "7"), Event(b"{}", "hello", ""), Event(b"{}", "else", "")]
+        told = explain(spoken, wanted("price/A"), events)
+        assert [(line.number, line.kind, line.what) for line in told.lines] == [
+            (3, "unknown", "nothing in the dialect knows it"),
+            (1, "data", "price/A"),
+            (2, "login", "step 1"),
+        ]
 
 
 class SayTests:
