@@ -23,7 +23,7 @@ class EventTests:
             connect={"url": "https://h/", "headers": {"Last-Event-ID": "$cursor"}},
             cursor={"at": "sse.id"},
             login=[{"expect": {"sse.event": "hello"}}],
-            topic={"at": {"symbol": "s", "channel": "sse.event"}},
+            topic={"at": {"symbol": "s", "channel": "sse.event"}, "unless": {"sse.event": ["hello", "else"]}},
             subscribe={"each": "$symbol", "http": {"url": "https://h/", "query": {"s": "$topics", "c": "$channel"}}},
         )
         events = [Event(b'{"s":"A"}', "price", "7"), Event(b"{}", "hello", ""), Event(b"{}", "else", "")]
