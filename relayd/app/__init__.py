@@ -51,6 +51,7 @@ from relayd.io.names import Names
 from relayd.io.notify import NotifyService
 from relayd.io.ticker import Ticker
 from relayd.io.upstream import UpstreamService
+from relayd.io.volley import AioVolley
 
 #: Ages, stale topics and clients without progress are looked at this often: `slow_after` and `stale_after` are seconds.
 HUB_TICK_S: Final = 0.5
@@ -107,6 +108,7 @@ class Relay(MultiService):
         self._names = Names(reactor)
         self.ticker = Ticker(reactor, monotonic)
         self.ticker.setServiceParent(self)
+        self._volley = AioVolley()
         self.hub = self._build_hub()
         self.upstreams = self._build_upstreams()
         self._pin()
@@ -134,6 +136,7 @@ class Relay(MultiService):
         self.ticker.wake()
         await gone
         await maybeDeferred(super().stopService)
+        self._volley.close()
 
     # -- the hub and its upstreams ------------------------------------------------------------------------------------
 
@@ -154,6 +157,7 @@ class Relay(MultiService):
             call_later=self._reactor.callLater,
             epoch=_random_text(EPOCH_CHARS),
             counters=HubCounters(),
+            volley=self._volley,
         )
 
     def _build_upstreams(self) -> dict[str, UpstreamService]:
@@ -255,7 +259,7 @@ class Relay(MultiService):
         for listener in config.listeners:
             factory = self._guard_factory(listener, extra)
             self._factories.append(factory)
-            service = ListenerService(listener.endpoint, factory, self._reactor, listener.tls)
+            service = ListenerService(listener.endpoint, factory, self._reactor, listener.tls, self._volley)
             service.setServiceParent(self.listeners)
             self._doors.append(service)
         if config.admin is not None:

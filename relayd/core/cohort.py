@@ -24,6 +24,7 @@ from relayd.core.lagging import Lagging
 from relayd.core.publication import Encoding, Entry, GapMark, Publication
 from relayd.core.routes import Mode
 from relayd.core.subscriber import Pace, Subscriber
+from relayd.core.volley import offer
 
 if TYPE_CHECKING:
     from relayd.core.flusher import Flusher
@@ -296,21 +297,9 @@ class Cohort:
 
     def _offer(self, members: list[Subscriber], flush: Flush) -> None:
         data = flush.data
-        size = len(data)
-        if not size or not members:
+        if not data or not members:
             return
-        short: list[tuple[Subscriber, int]] | None = None
-        for member in members:
-            # The socket's own `send`, and what it raises: a call of Python between costs a tenth of the whole delivery.
-            try:
-                taken = member.send_now(data)
-            except OSError as error:
-                member.sink.failed(error)
-                taken = 0
-            if taken != size:
-                short = short or []
-                short.append((member, taken))
-        for member, taken in short or ():
+        for member, taken in offer(members, data, self.flusher.volley):
             self._fall_behind(member, flush, taken)
 
     def _begin(self) -> Flush:

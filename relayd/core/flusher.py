@@ -19,6 +19,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from relayd.core.counters import HubCounters
+from relayd.core.volley import Volley
 
 if TYPE_CHECKING:
     from relayd.core.cohort import Cohort, Lane
@@ -43,8 +44,11 @@ class Flusher:
         monotonic: Callable[[], float],
         call_later: Callable[[float, Callable[[], None]], object],
         counters: HubCounters,
+        volley: Volley | None = None,
     ) -> None:
         self.counters = counters
+        self.volley = volley
+        """How the cohorts send to many at once; None: one by one."""
         self._monotonic = monotonic
         self._call_later = call_later
         self._ready: deque[Cohort] = deque()

@@ -22,6 +22,7 @@ from relayd.core.readers import Hold, Readers
 from relayd.core.routes import Match, RouteTable, TopicRefused
 from relayd.core.topic import TopicPattern
 from relayd.core.topics import Demand, Topic
+from relayd.core.volley import Volley
 
 # Looking a member up in an enum costs 0.1 us on CPython 3.11 (measured), which `publish` pays once a message.
 LIVE = TopicState.LIVE
@@ -62,6 +63,7 @@ class Hub:
         call_later: Callable[[float, Callable[[], None]], object],
         epoch: str,
         counters: HubCounters,
+        volley: Volley | None = None,
     ) -> None:
         self.routes = routes
         self.limits = limits
@@ -69,7 +71,7 @@ class Hub:
         self.wall = wall
         self.epoch = epoch
         self.counters = counters
-        self.flusher = Flusher(monotonic, call_later, counters)
+        self.flusher = Flusher(monotonic, call_later, counters, volley)
         self.readers = Readers(self)
         self.topics: dict[str, Topic] = {}
         self.demands: dict[str, Demand] = {}

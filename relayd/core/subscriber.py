@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from relayd.core.closecode import CLOSE_SLOW, CloseCode
 from relayd.core.publication import Encoding
+from relayd.core.volley import NO_PORT
 
 if TYPE_CHECKING:
     from relayd.core.cohort import Cohort
@@ -27,13 +28,16 @@ MAX_CONTROL_BYTES = 64 * 1024
 SendNow = Callable[[bytes], int]
 """Bytes the kernel took; raises OSError (BlockingIOError where it takes none)."""
 
+PutWay = Callable[[SendNow, int], None]
+"""Takes the way to send that holds from now on: one by one, and the port in a volley (core/volley.py)."""
+
 
 class Sink(Protocol):
     """Where a connection's bytes go. All calls return at once and none calls back into the hub, `pull` apart."""
 
-    def bind(self, put: Callable[[SendNow], None]) -> None:
-        """Give `put` the way to send, now and whenever it changes: the socket's own `send` while nothing is buffered,
-        and one that takes nothing while something is, or after the end."""
+    def bind(self, put: PutWay) -> None:
+        """Give `put` the way to send, now and whenever it changes: the socket's own `send` and its port while nothing
+        is buffered; one that takes nothing, and no port, while something is, or after the end."""
         ...
 
     def failed(self, error: OSError) -> None:
@@ -83,13 +87,15 @@ class Subscriber:
 
     __slots__ = (
         "cohort", "control_bytes", "encoding", "flush_number", "joined_bytes", "joined_messages", "lagging",
-        "lost_messages", "pace", "send_now", "sent_bytes", "sent_messages", "sink", "slot", "topics",
+        "lost_messages", "pace", "port", "send_now", "sent_bytes", "sent_messages", "sink", "slot", "topics",
     )  # fmt: skip
 
     def __init__(self, sink: Sink, encoding: Encoding) -> None:
         self.sink = sink
         self.send_now: SendNow = len
         """The call of the flush loop: whatever the sink says is the quickest at the moment."""
+        self.port = NO_PORT
+        """Its place in a volley; both are kept by the sink."""
         sink.bind(self._put)
         self.encoding = encoding
         self.topics: dict[Topic, float | None] = {}
@@ -112,8 +118,9 @@ class Subscriber:
         """The cohort's totals when this member joined: what it got since is the difference, so no flush counts per
         member."""
 
-    def _put(self, send_now: SendNow) -> None:
+    def _put(self, send_now: SendNow, port: int) -> None:
         self.send_now = send_now
+        self.port = port
 
     def send(self, data: bytes) -> int:
         """Bytes the kernel took of `data`; 0 while something is buffered. Never raises."""

@@ -25,6 +25,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
 from relayd.io.transport import transport_for
+from relayd.io.volley import AioVolley
 
 #: A crowd that reconnects at once waits here for its accept; the kernel cuts it to net.core.somaxconn (4096 on Linux).
 BACKLOG: Final = 4096
@@ -42,8 +43,13 @@ class ListenError(Exception):
         self.endpoint = endpoint
 
 
-def listen(reactor: Any, endpoint: str, factory: IProtocolFactory) -> list[IListeningPort]:
-    """Open `endpoint` now: one port, or as many as systemd passed under its name. Raises ListenError."""
+def listen(
+    reactor: Any, endpoint: str, factory: IProtocolFactory, volley: AioVolley | None = None
+) -> list[IListeningPort]:
+    """Open `endpoint` now: one port, or as many as systemd passed under its name. Raises ListenError.
+
+    Their connections may be sent to by `volley`.
+    """
     kind, *parts = _UNESCAPED_COLON.split(endpoint)
     arguments = dict(part.split("=", 1) for part in parts[1:])
     arguments.setdefault("backlog", str(BACKLOG))
@@ -62,7 +68,7 @@ def listen(reactor: Any, endpoint: str, factory: IProtocolFactory) -> list[IList
     except OSError as error:
         raise ListenError(endpoint, *_explain(kind, parts[0], error)) from None
     for port in ports:
-        port.transport = transport_for(port)
+        port.transport = transport_for(port, volley)
     return ports
 
 

@@ -29,6 +29,7 @@ from relayd.io import transport
 from relayd.io.certificates import ServerTls
 from relayd.io.clients import CLOSE_WITHIN_S, Clients
 from relayd.io.endpoints import listen
+from relayd.io.volley import AioVolley
 
 #: The ping sweep's step (core/keepalive.py).
 TICK_S: Final = 0.1
@@ -73,7 +74,12 @@ class ListenerService(Service):
     """
 
     def __init__(
-        self, endpoint: str, factory: IProtocolFactory, reactor: Any, files: model.ListenerTls | None = None
+        self,
+        endpoint: str,
+        factory: IProtocolFactory,
+        reactor: Any,
+        files: model.ListenerTls | None = None,
+        volley: AioVolley | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.tls: ServerTls | None = None
@@ -81,6 +87,7 @@ class ListenerService(Service):
         self._factory = factory
         self._reactor = reactor
         self._files = files
+        self._volley = volley
 
     @property
     def port(self) -> IListeningPort | None:
@@ -103,7 +110,12 @@ class ListenerService(Service):
         if (files := self._files) is not None:
             self.tls = ServerTls(files.cert, files.key, files.client_ca)
             factory = TLSMemoryBIOFactory(self.tls, False, factory, self._reactor)
-        self.ports = listen(self._reactor, self.endpoint, factory)
+        if self._volley is not None:
+            try:
+                self._volley.open()
+            except OSError as error:
+                log.warn("browsers are sent to one by one, which costs a tenth more: no io_submit", why=str(error))
+        self.ports = listen(self._reactor, self.endpoint, factory, self._volley)
         for port in self.ports:
             log.info("listening", endpoint=self.endpoint, at=place_of(port), tls=self.tls is not None)
         if transport.TCP_NOTSENT_LOWAT is None:

@@ -13,6 +13,8 @@ from twisted.internet.interfaces import IPullProducer
 from zope.interface import implementer
 
 from relayd.core.closecode import CloseCode, reason
+from relayd.core.subscriber import PutWay
+from relayd.core.volley import NO_PORT
 from relayd.io.transport import find_direct
 
 if TYPE_CHECKING:
@@ -36,12 +38,12 @@ class TransportSink:
         self._produce: Callable[[], None] | None = None
         self.is_open = True
 
-    def bind(self, put: Callable[[Callable[[bytes], int]], None]) -> None:
+    def bind(self, put: PutWay) -> None:
         """Give `put` the quickest way to send, now and whenever it changes."""
         if self._direct is self._transport:
             self._direct.bind(put)
         else:
-            put(self._send_whole)
+            put(self._send_whole, NO_PORT)
 
     def failed(self, error: OSError) -> None:
         """What that raised."""

@@ -9,7 +9,7 @@ import pytest
 from relayd.core.cohort import MAX_REST_BYTES
 from relayd.core.routes import Mode
 from relayd.core.subscriber import MAX_CONTROL_BYTES
-from tests.support.hub_rig import Client, Rig, delivery, route, say
+from tests.support.hub_rig import Client, FakeVolley, Rig, delivery, route, say
 
 # 60 seeds x 2,600 steps: 156,000 generated steps in a few seconds.
 SEEDS, STEPS = 60, 2600
@@ -29,6 +29,7 @@ class _World:
             route("q/$n", delivery(Mode.QUEUE, history_count=30)),
             route("c/$n", delivery(Mode.CONFLATE, history_count=10)),
             route("d/$n", delivery(Mode.LOSSLESS, history_count=40, deltas=True)),
+            volley=FakeVolley() if seed % 2 else None,
         )
         self.names = [f"{kind}/{n}" for kind in "qcd" for n in range(4)]
         self.published: dict[str, int] = dict.fromkeys(self.names, 0)

@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
+from relayd.core.volley import NO_PORT
 from relayd.io.transport import (
     NOTSENT_LOWAT_BYTES,
     TCP_NOTSENT_LOWAT,
@@ -55,14 +56,30 @@ class Recorder(Protocol):
         self.lost = reason
 
 
+class FakeVolley:
+    """Who may be part of a volley."""
+
+    def __init__(self) -> None:
+        self.descriptors: dict[int, int] = {}
+
+    def port(self, descriptor: int) -> int:
+        port = 64 * (len(self.descriptors) + 1)
+        self.descriptors[port] = descriptor
+        return port
+
+    def free(self, port: int) -> None:
+        del self.descriptors[port]
+
+
 class Bench:
     """A connection on a fake socket with `room` for so many bytes."""
 
-    def __init__(self, room: int = 1 << 40) -> None:
+    def __init__(self, room: int = 1 << 40, volley: Any = None) -> None:
         self.reactor = FakeReactor()
         self.socket = FakeSocket(room)
         self.protocol = Recorder()
-        self.transport = DirectServer(self.socket, self.protocol, ("192.0.2.1", 50000), None, 0, self.reactor)
+        address = ("192.0.2.1", 50000)
+        self.transport = DirectServer(self.socket, self.protocol, address, None, 0, self.reactor, volley=volley)
         self.protocol.makeConnection(self.transport)
 
     @property
@@ -162,7 +179,7 @@ class BindTests:
         """The socket's own at first; nothing is taken while something is buffered, or after the end."""
         bench = Bench()
         bound: list[Any] = []
-        bench.transport.bind(bound.append)
+        bench.transport.bind(lambda send_now, port: bound.append(send_now))
         assert bound[-1](b"hello") == 5
         bench.transport.startWriting()
         assert bound[-1](b"hello") == 0
@@ -170,6 +187,24 @@ class BindTests:
         assert bound[-1](b"hello") == 5
         bench.transport.end_direct()
         assert bound[-1](b"hello") == 0
+
+    def test_port(self) -> None:
+        """A place in volleys while nothing is buffered, given back at the end, and never had without one."""
+        volley = FakeVolley()
+        bench = Bench(volley=volley)
+        ports: list[int] = []
+        bench.transport.bind(lambda send_now, port: ports.append(port))
+        assert ports[-1] == 64 and volley.descriptors == {64: 1_000_000}
+        bench.transport.startWriting()
+        assert ports[-1] == NO_PORT and volley.descriptors
+        bench.transport.stopWriting()
+        assert ports[-1] == 64
+        bench.transport.bind(lambda send_now, port: ports.append(port))
+        assert ports[-1] == 64 and len(volley.descriptors) == 1
+        bench.transport.loseConnection()
+        assert ports[-1] == NO_PORT and not volley.descriptors
+        bench.transport.bind(lambda send_now, port: ports.append(port))
+        assert ports[-1] == NO_PORT and not volley.descriptors
 
     def test_failed(self) -> None:
         """A full socket is no fault; a broken one is lost on a later turn."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from errno import EAGAIN
 from typing import Any
 
 from relayd.core.closecode import CloseCode
@@ -18,8 +19,10 @@ from relayd.core.counters import HubCounters
 from relayd.core.downstream import DownstreamSession
 from relayd.core.hub import Hub, HubLimits
 from relayd.core.routes import AllowAny, AllowValues, Delivery, Form, Mode, Route, RouteTable
+from relayd.core.subscriber import PutWay
 from relayd.core.topic import TopicTemplate
 from relayd.core.topics import Topic
+from relayd.core.volley import NO_PORT
 
 
 class Clock:
@@ -61,10 +64,34 @@ class Clock:
         return len(self._calls)
 
 
+class FakeVolley:
+    """A kernel that sends to many at once. Every sink has a port, its identity, while nothing is buffered."""
+
+    least = 2
+
+    def __init__(self) -> None:
+        self.sinks: dict[int, FakeSink] = {}
+        self.fired = 0
+
+    def fire(self, ports: Sequence[int], data: bytes) -> list[int] | None:
+        """As the kernel would, one after the other."""
+        self.fired += 1
+        answers = []
+        for port in ports:
+            assert port, "this one is not to be sent to"
+            try:
+                answers.append(self.sinks[port].send_now(data))
+            except BlockingIOError:
+                answers.append(-EAGAIN)
+        return None if all(answer == len(data) for answer in answers) else answers
+
+
 class FakeSink:
     """A connection whose kernel takes `room` bytes and then no more."""
 
-    def __init__(self, room: int = 1 << 40) -> None:
+    def __init__(self, room: int = 1 << 40, volley: FakeVolley | None = None) -> None:
+        self.volley = volley
+        self._put: PutWay | None = None
         self.room = room
         self.taken = bytearray()
         self.buffer = bytearray()
@@ -72,9 +99,16 @@ class FakeSink:
         self.closed: CloseCode | None = None
         self.most_buffered = 0
 
-    def bind(self, put: Callable[[Callable[[bytes], int]], None]) -> None:
-        """One way to send for all times."""
-        put(self.send_now)
+    def bind(self, put: PutWay) -> None:
+        """One way to send for all times, and a port while nothing is buffered."""
+        self._put = put
+        if self.volley is not None:
+            self.volley.sinks[id(self)] = self
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._put is not None:
+            self._put(self.send_now, NO_PORT if self.buffer or self.volley is None else id(self))
 
     def failed(self, error: OSError) -> None:
         """Only a full socket can be meant here."""
@@ -99,6 +133,7 @@ class FakeSink:
             data = data[self.send_now(data) :]
         self.buffer += data
         self.most_buffered = max(self.most_buffered, len(self.buffer))
+        self._tell()
 
     def buffered(self) -> int:
         """Bytes that wait."""
@@ -127,6 +162,7 @@ class FakeSink:
         self.taken += self.buffer[:moved]
         del self.buffer[:moved]
         self.room -= moved
+        self._tell()
         while self.produce is not None and not self.buffer and self.room:
             before = (len(self.taken), self.produce)
             self.produce()
@@ -265,7 +301,9 @@ class Rig:
         topics_per_client: int = 128,
         ring_bytes: int = 1 << 30,
         message_bytes: int = 64 << 10,
+        volley: FakeVolley | None = None,
     ) -> None:
+        self.volley = volley
         self.clock = Clock()
         self.counters = HubCounters()
         self.demand = FakeDemand()
@@ -277,12 +315,13 @@ class Rig:
             call_later=self.clock.call_later,
             epoch="e",
             counters=self.counters,
+            volley=volley,
         )
         self.hub.demands["up"] = self.demand
 
     def open(self, room: int = 1 << 40, raw: str | None = None) -> tuple[DownstreamSession, FakeSink]:
         """A connection that has been greeted."""
-        sink = FakeSink(room)
+        sink = FakeSink(room, self.volley)
         session = DownstreamSession(self.hub, sink, raw_topic=raw, session_id="s")
         session.opened()
         return session, sink

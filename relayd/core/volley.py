@@ -1,0 +1,80 @@
+"""A volley: the same bytes offered to many sockets at once.
+
+The flush loop would call the kernel once for each member. Where the shell can hand over a whole list of sockets in one
+call (relayd/io/volley.py), what a delivery costs is the kernel's own work and next to nothing of Python. Who cannot be
+part of a volley (something is buffered, the bytes go through TLS, a cohort is small) is served one by one: same bytes,
+same answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from relayd.core.subscriber import Subscriber
+
+NO_PORT: Final = 0
+"""The port of a connection that cannot be part of a volley at the moment."""
+
+
+class Volley(Protocol):
+    """Sends to many sockets in one call. A port is a number it gave to a socket (relayd/io/volley.py)."""
+
+    least: int
+    """Below so many members a volley costs more than it saves."""
+
+    def fire(self, ports: Sequence[int], data: bytes) -> Sequence[int] | None:
+        """Offer `data` to each. Returns None when every socket took all of it, else for each port, in their order,
+        the bytes it took, or a negative errno."""
+        ...
+
+
+def offer(
+    members: Sequence[Subscriber], data: bytes, volley: Volley | None = None
+) -> list[tuple[Subscriber, int]]:
+    """Offer `data` to every member. Returns those who did not take it whole, each with the bytes it took.
+
+    Nobody is removed from `members` meanwhile: what a broken socket says is reported on a later turn of the reactor.
+    """
+    if volley is None or len(members) < volley.least:
+        return _one_by_one(members, data)
+    ports = [member.port for member in members]
+    if NO_PORT not in ports:
+        return _at_once(members, ports, data, volley)
+    single = [member for member in members if not member.port]
+    rest = [member for member in members if member.port]
+    short = _one_by_one(single, data)
+    return short + _at_once(rest, [member.port for member in rest], data, volley) if rest else short
+
+
+def _one_by_one(members: Sequence[Subscriber], data: bytes) -> list[tuple[Subscriber, int]]:
+    size = len(data)
+    short: list[tuple[Subscriber, int]] = []
+    for member in members:
+        # The socket's own `send`, and what it raises: a call of Python between costs a tenth of the whole delivery.
+        try:
+            taken = member.send_now(data)
+        except OSError as error:
+            member.sink.failed(error)
+            taken = 0
+        if taken != size:
+            short.append((member, taken))
+    return short
+
+
+def _at_once(
+    members: Sequence[Subscriber], ports: Sequence[int], data: bytes, volley: Volley
+) -> list[tuple[Subscriber, int]]:
+    answers = volley.fire(ports, data)
+    if answers is None:
+        return []
+    size = len(data)
+    short: list[tuple[Subscriber, int]] = []
+    for member, taken in zip(members, answers, strict=True):
+        if taken < 0:
+            member.sink.failed(OSError(-taken, ""))  # Python makes the subclass that fits the number
+            taken = 0
+        if taken != size:
+            short.append((member, taken))
+    return short
