@@ -41,8 +41,8 @@ class SendTests:
         sink = FakeSink(room=3)
         subscriber = Subscriber(sink, Encoding.V1)
         assert [subscriber.send(b"hello"), subscriber.send(b"lo")] == [3, 0]
-        subscriber._put(lambda data: 1)
-        assert subscriber.send(b"hello") == 1
+        subscriber._put(lambda data: 1, 64)
+        assert subscriber.send(b"hello") == 1 and subscriber.port == 64
 
 
 class TotalsTests:
