@@ -11,7 +11,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from twisted.application.service import MultiService
@@ -43,6 +43,7 @@ from relayd.io.auth import AuthService
 from relayd.io.clients import Clients
 from relayd.io.downstream import DownstreamFactory
 from relayd.io.drain import Draining
+from relayd.io.gate import AdminGate
 from relayd.io.guard import GuardFactory
 from relayd.io.http import build_site
 from relayd.io.limits import raise_descriptor_limit
@@ -262,6 +263,7 @@ class Relay(MultiService):
             service = ListenerService(listener.endpoint, factory, self._reactor, listener.tls, self._volley)
             service.setServiceParent(self.listeners)
             self._doors.append(service)
+        services = list(self._doors)
         if config.admin is not None:
             sources = AdminSources(
                 hub=self.hub,
@@ -271,9 +273,29 @@ class Relay(MultiService):
                 monotonic=self._monotonic,
                 not_ready=[self.draining.drain.not_ready, *(door.not_ready for door in self._doors)],
                 auth=None if self.door is None else self.door.counters,
+                certificates=lambda: self._certificates(services),
             )
-            site = build_admin(sources, self._reactor)
-            ListenerService(config.admin.endpoint, site, self._reactor).setServiceParent(self.listeners)
+            site = build_admin(sources, self._reactor, self._build_gate(config.admin))
+            services.append(ListenerService(config.admin.endpoint, site, self._reactor, config.admin.tls))
+            services[-1].setServiceParent(self.listeners)
+        for service in services:
+            self.ticker.add(service)
+
+    def _build_gate(self, admin: model.Admin) -> AdminGate | None:
+        if admin.tokens is None:
+            return None
+        gate = AdminGate(admin.tokens, time.time)
+        self.ticker.add(gate)
+        return gate
+
+    def _certificates(self, listeners: Sequence[ListenerService]) -> Iterator[tuple[str, str, float]]:
+        """Whose certificates are known, and when they end."""
+        for listener in listeners:
+            if listener.tls is not None:
+                yield "listener", listener.endpoint, listener.tls.ends_at
+        for name, upstream in self.upstreams.items():
+            if upstream.certificate_ends_at is not None:
+                yield "upstream", name, upstream.certificate_ends_at
 
     def _guard_factory(self, listener: model.Listener, extra: Mapping[bytes, IResource]) -> GuardFactory:
         settings = guard_settings(listener, self.config.limits)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 
+from relayd.core.auth.verdict import Identity
 from relayd.core.refusal import (
     BAD_BYTE,
     BAD_FIELD,
@@ -77,7 +78,8 @@ class RequestHead:
     all is printable ASCII.
 
     `client` is the address of who asked, after PROXY and trusted proxies, or empty where there is none (a unix
-    socket). The parser leaves it empty; the guard fills it in.
+    socket). `peer` is whom the certificate of a TLS client names. The parser leaves both empty; the guard fills them
+    in.
     """
 
     method: str
@@ -85,6 +87,7 @@ class RequestHead:
     version: str  # "1.1" or "1.0"
     fields: tuple[tuple[str, str], ...]
     client: str = ""
+    peer: Identity | None = None
 
     @property
     def path(self) -> str:

@@ -18,6 +18,7 @@ from typing import Final
 PHRASES: Final[Mapping[int, str]] = MappingProxyType(
     {
         400: "Bad Request",
+        401: "Unauthorized",
         403: "Forbidden",
         404: "Not Found",
         405: "Method Not Allowed",

@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Final
@@ -25,9 +26,11 @@ from relayd.core.guard import GuardCounters
 from relayd.core.hub import Hub
 from relayd.core.upstream.session import UpstreamSession
 from relayd.io.clients import Clients
+from relayd.io.gate import AdminGate
 from relayd.io.web import JsonResource, StrictSite, answer_json
 
 PREFIX: Final = "relayd"
+DAY_S: Final = 86_400.0
 
 Counters = ListenerCounters | HubCounters | UpstreamCounters | GuardCounters | AuthCounters
 
@@ -45,19 +48,24 @@ class AdminSources:
     """Each says why relayd is not ready to serve, or None."""
     auth: AuthCounters | None = None
     """What the door counts, where there is one."""
+    certificates: Callable[[], Iterable[tuple[str, str, float]]] = tuple
+    """Of whom (`listener` or `upstream`), its name, and when its certificate ends in wall seconds."""
+    wall: Callable[[], float] = time.time
+    """The time that certificates go by."""
 
     def reasons(self) -> list[str]:
         """Why relayd is not ready."""
         return [reason for ask in self.not_ready if (reason := ask()) is not None]
 
 
-def build_admin(sources: AdminSources, reactor: Any) -> StrictSite:
-    """The site of the admin listener."""
+def build_admin(sources: AdminSources, reactor: Any, gate: AdminGate | None = None) -> StrictSite:
+    """The site of the admin listener. Whether relayd lives and is ready is told to everybody, since load balancers
+    have no tokens; the rest to those whom the gate admits, or without one to everybody."""
     root = JsonResource()
     root.putChild(b"live", _Live())
     root.putChild(b"ready", _Ready(sources))
-    root.putChild(b"metrics", _Metrics(sources))
-    root.putChild(b"status", _Status(sources))
+    for path, resource in ((b"metrics", _Metrics(sources)), (b"status", _Status(sources))):
+        root.putChild(path, resource if gate is None else gate.behind(resource))
     return StrictSite(root, reactor)
 
 
@@ -156,10 +164,26 @@ class CountersCollector(Collector):
         yield from _families("auth", {} if sources.auth is None else {None: sources.auth})
         yield from _families("hub", {None: sources.hub.counters})
         yield from _families("upstream", {name: session.counters for name, session in sources.upstreams.items()})
+        yield from _certificates(sources)
         yield _gauge("hub_topics", "topics that exist now", len(sources.hub.topics))
         yield _gauge("hub_ring_bytes", "bytes of publications held in rings", sources.hub.ring_bytes)
         yield _gauge("hub_lagging", "clients whose socket did not take all, now", sources.hub.readers.count_lagging())
         yield _gauge("ready", "1 if relayd is ready to serve", int(not sources.reasons()))
+
+
+def _certificates(sources: AdminSources) -> Iterator[Metric]:
+    """Negative once it has ended. A family for each kind, also without certificates, so that an alarm finds it."""
+    meanings = {
+        "listener": "days until the listener's certificate ends",
+        "upstream": "days until the certificate ends that the upstream showed last",
+    }
+    families = {
+        kind: GaugeMetricFamily(f"{PREFIX}_{kind}_certificate_days", meaning, labels=[kind])
+        for kind, meaning in meanings.items()
+    }
+    for kind, name, ends_at in sources.certificates():
+        families[kind].add_metric([name], (ends_at - sources.wall()) / DAY_S)
+    yield from families.values()
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:

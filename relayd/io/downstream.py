@@ -340,7 +340,9 @@ class DownstreamFactory(WebSocketServerFactory):
         if self.door is None:
             return self
         vouched = settings.origins.vouches(head.get("origin"), head.get("host") or "", secure=settings.secure)
-        shown = self.door.places.read(head.get, head.query, cookie_counts=vouched, client=head.client, path=head.path)
+        shown = self.door.places.read(
+            head.get, head.query, cookie_counts=vouched, client=head.client, path=head.path, peer=head.peer
+        )
         return _ShowingFactory(self, shown)
 
 

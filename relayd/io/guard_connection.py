@@ -17,6 +17,7 @@ from relayd.core.guard import Handshake, Plain, judge
 from relayd.core.head import HeadParser, RequestHead
 from relayd.core.meter import FrameMeter
 from relayd.core.refusal import INTERNAL, REQUEST_TIMEOUT, HttpRefusal
+from relayd.io.certificates import peer_of
 from relayd.io.proxied import address_of, host_of
 from relayd.io.transport import DirectTransport, find_direct
 
@@ -95,7 +96,7 @@ class Guard(Protocol):
     def _hand_over(self, head: RequestHead, rest: bytes) -> None:
         factory, settings = self.factory, self.factory.settings
         self.client = settings.trusted_proxies.client(self.peer, head.items("x-forwarded-for"))
-        head = replace(head, client=self.client)
+        head = replace(head, client=self.client, peer=peer_of(self.transport))
         purpose = judge(head, settings)
         if isinstance(purpose, HttpRefusal):
             self._turn_away(head, purpose)

@@ -12,6 +12,7 @@ from relayd.core.auth.door import RETRY_S, Door
 from relayd.core.auth.verdict import Denied, Identity, Unavailable, Verdict
 from relayd.core.origin import OriginPolicy
 from relayd.core.refusal import HttpRefusal
+from relayd.io.certificates import peer_of
 from relayd.io.web import refuse
 
 #: RFC 9110 11.6.1: every 401 says what is asked for.
@@ -41,6 +42,7 @@ def identify(
         cookie_counts=_is_vouched(request, origins, secure),
         client=_text(request, "x-forwarded-for") or "",  # written by the guard, or absent
         path=request.path.decode("latin-1"),
+        peer=peer_of(request.channel.transport),
     )
     door.check(shown, waiting.judged)
     return waiting.begin()

@@ -26,15 +26,20 @@ from relayd.core.head import HeadLimits
 from relayd.core.meter import MeterLimits
 from relayd.core.origin import OriginPolicy
 from relayd.io import transport
-from relayd.io.certificates import ServerTls
+from relayd.io.certificates import CertificateError, ServerTls
 from relayd.io.clients import CLOSE_WITHIN_S, Clients
 from relayd.io.endpoints import listen
+from relayd.io.guard import GuardFactory
+from relayd.io.proxied import ProxiedFactory
 from relayd.io.volley import AioVolley
 
 #: The ping sweep's step (core/keepalive.py).
 TICK_S: Final = 0.1
 #: What a client is asked to wait before it comes back after a restart, at most: it adds its own jitter (guess).
 RETRY_AFTER_RESTART_S: Final = 2
+
+#: As the files of auth: renewed certificates count within that, without a signal.
+LOOK_EVERY_S: Final = 5.0
 
 log = Logger()
 
@@ -88,6 +93,8 @@ class ListenerService(Service):
         self._reactor = reactor
         self._files = files
         self._volley = volley
+        self._look_at = 0.0
+        self._told = ""
 
     @property
     def port(self) -> IListeningPort | None:
@@ -108,8 +115,10 @@ class ListenerService(Service):
             return
         factory = self._factory
         if (files := self._files) is not None:
-            self.tls = ServerTls(files.cert, files.key, files.client_ca)
+            self.tls = ServerTls(files.cert, files.key, files.client_ca, files.client_crl)
             factory = TLSMemoryBIOFactory(self.tls, False, factory, self._reactor)
+            if isinstance(self._factory, GuardFactory) and self._factory.settings.proxy_protocol:
+                factory = ProxiedFactory(self._factory, factory)  # the header stands before TLS
         if self._volley is not None:
             try:
                 self._volley.open()
@@ -120,6 +129,25 @@ class ListenerService(Service):
             log.info("listening", endpoint=self.endpoint, at=place_of(port), tls=self.tls is not None)
         if transport.TCP_NOTSENT_LOWAT is None:
             log.warn("no TCP_NOTSENT_LOWAT on this system: a client that never reads can hold megabytes in the kernel")
+
+    def next_deadline(self) -> float:
+        """For the ticker: when the certificate's files are looked at."""
+        return self._look_at
+
+    def tick(self, now: float) -> None:
+        """For the ticker: read the certificate anew if it was replaced. One that cannot be used is told once."""
+        self._look_at = now + LOOK_EVERY_S
+        if self.tls is None or not self.tls.has_changed:
+            return
+        try:
+            self.tls.reload()
+        except CertificateError as error:
+            if str(error) != self._told:
+                log.error("a new certificate cannot be used, the old one stays", endpoint=self.endpoint, why=str(error))
+            self._told = str(error)
+        else:
+            self._told = ""
+            log.info("the certificate was read anew", endpoint=self.endpoint)
 
     def not_ready(self) -> str | None:
         """Why nobody can come in here, or None."""

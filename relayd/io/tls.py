@@ -7,6 +7,7 @@ here keeps what OpenSSL found first, checks the name by service-identity, and le
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import Certificate, TLSVersion, optionsForClientTLS, platformTrust, trustRootFromCertificates
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
+
+from relayd.io.certificates import end_of
 
 #: What OpenSSL's verify errors (x509_vfy.h) mean for whoever runs the relay.
 REASONS = {
@@ -58,10 +61,13 @@ def trust_root(ca: str | None) -> Any:
 
 @implementer(IOpenSSLClientConnectionCreator)
 class UpstreamTls:
-    """The TLS of one dial, to one host. `refusal` says why its certificate was refused, or is empty."""
+    """The TLS of one dial, to one host. `refusal` says why its certificate was refused, or is empty; `ends_at` when the
+    first certificate of its chain ends, in wall seconds, once it was accepted."""
 
     def __init__(self, host: str, trust: Any) -> None:
         """`host`: a name or an address, without brackets. Raises ValueError where it can be neither."""
+        self.ends_at: float | None = None
+        self._chain_ends_at = inf
         self._options = optionsForClientTLS(
             host, trustRoot=trust, extraCertificateOptions={"raiseMinimumTo": TLSVersion.TLSv1_2}
         )
@@ -83,8 +89,10 @@ class UpstreamTls:
                 if not ok:
                     self.refusal = self.refusal or REASONS.get(error, f"the certificate is refused (error {error})")
                     return False
+                self._chain_ends_at = min(self._chain_ends_at, end_of(certificate))
                 if depth == 0:
                     verify_service_identity(extract_patterns(certificate), [self._expected], [])
+                    self.ends_at = self._chain_ends_at
                 return True
             except VerificationError:
                 self.refusal = f"the certificate is not for {self._host}"

@@ -180,6 +180,8 @@ class UpstreamService(Service):
         self._user_agent = user_agent
         self._transport = transport
         self._endpoint = connect_from or self._hostname_endpoint
+        self._certificate_ends_at: float | None = None
+        self._tls: UpstreamTls | None = None
         self._dialling: Deferred[Any] | None = None
         self._protocol: UpstreamSocket | None = None
         self._calls: set[Deferred[Any]] = set()
@@ -211,6 +213,12 @@ class UpstreamService(Service):
         """For the ticker."""
         self.demand.tick(now)
         self._carry_out(self.session.tick(now))
+
+    @property
+    def certificate_ends_at(self) -> float | None:
+        """When the certificate ends that the upstream showed last, in wall seconds; None = it has shown none."""
+        shown = None if self._tls is None else self._tls.ends_at
+        return self._certificate_ends_at if shown is None else shown
 
     # -- what the connection tells
 
@@ -299,6 +307,7 @@ class UpstreamService(Service):
             return
         factory = FACTORIES[self._transport](self, dial, self._reactor, self._payload_most_bytes)
         endpoint = self._endpoint(dial.host, dial.port)
+        self._certificate_ends_at, self._tls = self.certificate_ends_at, dial.tls
         if dial.tls is not None:
             endpoint = wrapClientTLS(dial.tls, endpoint)
         self._dialling = dialling = endpoint.connect(factory)

@@ -326,7 +326,7 @@ class StrictnessTests:
         text = relay_yaml(
             UPSTREAM + "silence: {any: 5, data: no}\nhartbeat: off",
             route="- topic: a/$symbl\n  upstream: fed\n- topic: b/$x/\n  upstream: feed\n  linger: 5\n- topic: c/$symbol\n  upstream: &f feed",
-            top="workers: 4\nlog: {format: xml}\nadmin: {endpoint: tcp:8080}",
+            top="workers: 4\nlog: {format: xml}\nadmin: {endpoint: 'tcp:8081:interface=127.0.0.1'}",
         )
         found = problems(text)
         places = [tuple(map(int, problem.split(":")[:2])) for problem in found]

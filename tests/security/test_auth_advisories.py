@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relayd.config.check.auth import MAX_FILE_BYTES
+from relayd.config.check.files import MAX_FILE_BYTES
 from relayd.core.auth.credentials import FOR_WEBHOOK, Places
 from relayd.core.auth.jwt import JwtRules, NoKey, verify
 from relayd.core.auth.keys import KeysError, parse_keys

@@ -4,41 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
-from typing import Final
 from urllib.parse import urlsplit
 
 from pydantic_core import PydanticCustomError
 
 from relayd.config.check.addresses import check_address
+from relayd.config.check.files import check_tokens, read_file
 from relayd.config.model import Auth, Jwt, Listener, Route
 from relayd.config.model.auth import parse_url
 from relayd.config.problem import KeyPath, Problem, Source, alternatives, closest
 from relayd.core.auth.access import OfField, parse_value
 from relayd.core.auth.keys import KeysError, parse_keys
-from relayd.core.auth.tokens import TokensError, parse_tokens
 from relayd.core.routes import AllowValues
 from relayd.core.topic import TopicTemplate
-
-#: A file of keys or tokens; 10,000 tokens with a few claims each are 2 MiB.
-MAX_FILE_BYTES: Final = 4 << 20
 
 
 def check_auth(auth: Auth, listeners: Mapping[int, Listener], source: Source) -> Iterator[Problem]:
     """The problems of the `auth` block."""
-    if auth.jwt is None and auth.tokens is None and auth.webhook is None:
+    by_certificate = "certificate" in auth.from_
+    if auth.jwt is None and auth.tokens is None and auth.webhook is None and not by_certificate:
         yield source.problem(("auth",), "nobody judges what browsers show", expected="jwt, tokens or webhook")
+    if by_certificate and not any(one.tls is not None and one.tls.client_ca for one in listeners.values()):
+        what = "no listener asks for a certificate"
+        yield source.problem(("auth", "from"), what, expected="`client_ca` in the `tls` of a listener")
     if auth.jwt is not None:
         yield from _check_jwt(auth.jwt, source)
         yield from _check_place(auth, ("auth", "jwt", "jwks"), auth.jwt.jwks, source)
     if auth.webhook is not None:
         yield from _check_place(auth, ("auth", "webhook", "url"), auth.webhook.url, source)
     if auth.tokens is not None:
-        yield from _check_tokens(auth.tokens, source)
+        yield from check_tokens(auth.tokens, ("auth", "tokens"), source)
     for at, place in enumerate(auth.from_):
         if place in auth.from_[:at]:
             yield source.problem(("auth", "from", at), "stands twice in the list", expected="each once")
     if any(place.startswith("cookie:") for place in auth.from_) or auth.webhook is not None:
         yield from _check_origins(listeners, source)
+    elif by_certificate:
+        asking = {at: one for at, one in listeners.items() if one.tls is not None and one.tls.client_ca}
+        yield from _check_origins(asking, source, "certificates", "certificate in auth.from")
 
 
 def check_access(at: int, route: Route, template: TopicTemplate, has_auth: bool, source: Source) -> Iterator[Problem]:
@@ -69,7 +72,7 @@ def _check_jwt(jwt: Jwt, source: Source) -> Iterator[Problem]:
     if "://" in jwt.jwks:
         yield from _check_jwks_url(jwt, path, source)
         return
-    data = _read(jwt.jwks, path, source)
+    data = read_file(jwt.jwks, path, source)
     if isinstance(data, Problem):
         yield data
         return
@@ -103,40 +106,16 @@ def _check_jwks_url(jwt: Jwt, path: KeyPath, source: Source) -> Iterator[Problem
         yield source.problem(("auth", "jwt", "algorithms"), what, expected="a JWKS file, or another algorithm")
 
 
-def _check_tokens(file: str, source: Source) -> Iterator[Problem]:
-    path: KeyPath = ("auth", "tokens")
-    data = _read(file, path, source)
-    if isinstance(data, Problem):
-        yield data
-        return
-    try:
-        parse_tokens(data.decode("ascii"))
-    except TokensError as error:
-        yield source.problem(path, f"{file}: {error}", expected="lines that `relayd token NAME` prints")
-    except UnicodeDecodeError:
-        yield source.problem(path, f"{file}: not ASCII", expected="lines that `relayd token NAME` prints")
-
-
-def _check_origins(listeners: Mapping[int, Listener], source: Source) -> Iterator[Problem]:
+def _check_origins(
+    listeners: Mapping[int, Listener],
+    source: Source,
+    what: str = "cookies",
+    where: str = "cookie in auth.from and no webhook",
+) -> Iterator[Problem]:
     for at, listener in listeners.items():
         if "any" in listener.origins:
-            what = "with `any` a page of a stranger could act with its visitor's cookies, so cookies never count here"
-            expected = "the pages by name, or no cookie in auth.from and no webhook"
-            yield source.problem(("listeners", at, "origins"), what, expected=expected)
-
-
-def _read(file: str, path: KeyPath, source: Source) -> bytes | Problem:
-    if "$" in file:
-        return source.problem(path, "a placeholder stands only inside an upstream", expected="the path of a file")
-    try:
-        with open(file, "rb") as opened:
-            data = opened.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
-        return source.problem(path, f"{file} cannot be read: {reason}", expected="a file that this user may read")
-    if len(data) > MAX_FILE_BYTES:
-        return source.problem(path, f"{file} is larger than 4 MiB", expected="a smaller file")
-    return data
+            why = f"with `any` a page of a stranger could act with its visitor's {what}, so {what} never count here"
+            yield source.problem(("listeners", at, "origins"), why, expected=f"the pages by name, or no {where}")
 
 
 def _is_here(host: str) -> bool:

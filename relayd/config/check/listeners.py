@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 
-from relayd.config.model import Admin, Listener
+from relayd.config.check.files import check_file, check_tokens
+from relayd.config.model import Admin, Listener, ListenerTls
 from relayd.config.problem import KeyPath, Problem, Source, spell
 
 
@@ -23,25 +26,39 @@ def check_listeners(listeners: Mapping[int, Listener], admin: Admin | None, sour
         elif not place.endswith(":0"):
             first[place] = path
     for at, listener in listeners.items():
-        if listener.tls is not None:
-            files = {"cert": listener.tls.cert, "key": listener.tls.key, "client_ca": listener.tls.client_ca}
-            for key, file in files.items():
-                yield from check_file(file, ("listeners", at, "tls", key), source)
+        yield from _check_tls(listener.tls, ("listeners", at, "tls"), source)
+    if admin is not None:
+        yield from _check_admin(admin, source)
 
 
-def check_file(file: str | None, path: KeyPath, source: Source) -> Iterator[Problem]:
-    """A Problem where this file of the configuration cannot be read."""
-    if file is None:
+def _check_tls(tls: ListenerTls | None, path: KeyPath, source: Source) -> Iterator[Problem]:
+    if tls is None:
         return
-    if "$" in file:
-        yield source.problem(path, "a placeholder stands only inside an upstream", expected="the path of a file")
-        return
-    try:
-        with open(file, "rb") as opened:
-            opened.read(1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
-        yield source.problem(path, f"{file} cannot be read: {reason}", expected="a PEM file")
+    for key in ("cert", "key", "client_ca", "client_crl"):
+        yield from check_file(getattr(tls, key), (*path, key), source)
+    if tls.client_crl is not None and tls.client_ca is None:
+        what = "without client_ca no certificate is asked for"
+        yield source.problem((*path, "client_crl"), what, expected="`client_ca` beside it")
+
+
+def _check_admin(admin: Admin, source: Source) -> Iterator[Problem]:
+    yield from _check_tls(admin.tls, ("admin", "tls"), source)
+    if admin.tokens is not None:
+        yield from check_tokens(admin.tokens, ("admin", "tokens"), source)
+    has_login = admin.tokens is not None or (admin.tls is not None and admin.tls.client_ca is not None)
+    if admin.open and has_login:
+        yield source.problem(("admin", "open"), "it asks for a login, and is not open", expected="one of the two")
+    elif not has_login and not admin.open and not _is_here(admin.endpoint):
+        what = "whoever reaches this endpoint could read which feeds and topics there are"
+        expected = "tcp:8081:interface=127.0.0.1, or `tokens` beside it (relayd token NAME), or `open: true`"
+        yield source.problem(("admin", "endpoint"), what, got=f'"{admin.endpoint}"', expected=expected)
+
+
+def _is_here(endpoint: str) -> bool:
+    """Whether only this machine reaches the endpoint. Where a socket of systemd listens is written elsewhere."""
+    kind, _, *arguments = re.split(r"(?<!\\):", endpoint)
+    interface = next((one.partition("=")[2] for one in arguments if one.startswith("interface=")), "")
+    return kind == "unix" or (interface != "" and ip_address(interface.replace("\\:", ":")).is_loopback)
 
 
 def _place(endpoint: str) -> str:

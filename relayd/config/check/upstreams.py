@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from relayd.config.check.addresses import check_address
-from relayd.config.check.listeners import check_file
+from relayd.config.check.files import check_file
 from relayd.config.check.streams import check_stream
 from relayd.config.expressions import For
 from relayd.config.model import Ack, Control, Upstream

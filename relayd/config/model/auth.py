@@ -13,14 +13,14 @@ from relayd.config.model.block import Block
 from relayd.config.scalars import Duration, Given, Seq, Text, refuse
 
 _PLACE: Final = re.compile(r"(cookie|query):[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}", re.ASCII)
-_PLACES: Final = 'header, message, "cookie:NAME" or "query:NAME"'
+_PLACES: Final = 'header, message, certificate, "cookie:NAME" or "query:NAME"'
 #: RFC 3986; a brace is no part of a URL, whatever templates it may come from.
 _URL_CHARACTERS: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!&'()*+,;=%-]+")
 
 
 def parse_place(value: Any) -> str:
     """One of `auth.from`. Raises PydanticCustomError for anything else."""
-    if isinstance(value, str) and (value in ("header", "message") or _PLACE.fullmatch(value)):
+    if isinstance(value, str) and (value in ("header", "message", "certificate") or _PLACE.fullmatch(value)):
         return value
     raise refuse("not a place where a token is shown", _PLACES)
 
@@ -52,7 +52,7 @@ def _listed(value: Any) -> Any:
 Place = Annotated[
     str,
     PlainValidator(parse_place),
-    WithJsonSchema({"type": "string", "pattern": "^(header|message|(cookie|query):.+)$"}),
+    WithJsonSchema({"type": "string", "pattern": "^(header|message|certificate|(cookie|query):.+)$"}),
 ]
 """Where a token is shown."""
 Url = Annotated[str, PlainValidator(parse_url), WithJsonSchema({"type": "string", "pattern": "^https?://."})]
@@ -101,7 +101,7 @@ class Webhook(Block):
 
 
 class Auth(Block):
-    """How browsers show who they are. One of `jwt`, `tokens` and `webhook` at least."""
+    """How browsers show who they are. One of `jwt`, `tokens` and `webhook` at least, or `certificate` in `from`."""
 
     jwt: Given[Jwt] = None
     """Signed tokens."""
@@ -111,7 +111,8 @@ class Auth(Block):
     """Your own server decides: for cookies, and for tokens where neither `jwt` nor `tokens` is there."""
     from_: Seq[Place] = Field(default=("header", "message"), alias="from", min_length=1)
     """Where a token is shown, in the order in which they are tried: `header` (`Authorization: Bearer`), `message`
-    (`{"op":"auth","token":...}`), `cookie:NAME`, `query:NAME` (ends in the logs of proxies, so it must be named)."""
+    (`{"op":"auth","token":...}`), `cookie:NAME`, `query:NAME` (ends in the logs of proxies, so it must be named),
+    `certificate` (the client's, where the listener has `tls.client_ca`)."""
     within_s: Duration = Field(default=10.0, alias="within")
     """How long a browser has to show a token where no route is public; longer than a slow phone's round trip."""
     allow_addresses: Seq[Network] = ()

@@ -10,14 +10,17 @@ from relayd.config.scalars import Given, Seq, Text
 
 
 class ListenerTls(Block):
-    """The certificate of a listener, read anew on SIGHUP."""
+    """The certificate of a listener. Its files are read anew within 5 s when they change."""
 
     cert: Text
     """PEM file with the certificate and its chain."""
     key: Text
     """PEM file with the private key."""
     client_ca: Given[Text] = None
-    """PEM file with the authorities a client's certificate must come from; without it none is asked for."""
+    """PEM file with the authorities a client's certificate must come from; without it none is asked for. Whom it names
+    counts where `auth.from` holds `certificate`."""
+    client_crl: Given[Text] = None
+    """PEM file with a revocation list of each of those authorities; without it a certificate counts until it ends."""
 
 
 class Listener(Block):
@@ -45,4 +48,12 @@ class Admin(Block):
     """The listener for operators: metrics, health, JSON API, dashboard."""
 
     endpoint: Endpoint
-    """As a listener's; it has no login, so keep it on this machine: `tcp:8081:interface=127.0.0.1`."""
+    """As a listener's: `tcp:8081:interface=127.0.0.1` is on this machine alone, which needs no token."""
+    tls: Given[ListenerTls] = None
+    """As a listener's; with `client_ca` the certificate is the login."""
+    tokens: Given[Text] = None
+    """A file of tokens, of which `/metrics` and `/status` want one; `relayd token` makes its lines. Read anew when it
+    changes."""
+    open: bool = False
+    """Serve everybody who reaches the endpoint, also where that is not this machine; off, since it tells which feeds
+    there are."""

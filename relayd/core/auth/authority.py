@@ -39,8 +39,11 @@ class Verifiers:
 
     def check(self, credential: Credential, done: Done) -> None:
         """The verdict, in this turn or later. Never raises."""
-        token = credential.token
-        if token is not None and (len(token) > MAX_TOKEN_BYTES or _TOKEN.fullmatch(token) is None):
+        token, certificate = credential.token, credential.certificate
+        if certificate is not None:
+            ended = certificate.expires_at is not None and self.wall() >= certificate.expires_at
+            done(Denied(Why.EXPIRED) if ended else certificate)
+        elif token is not None and (len(token) > MAX_TOKEN_BYTES or _TOKEN.fullmatch(token) is None):
             done(Denied(Why.MALFORMED))
         elif token is not None and (self.tokens is not None or self.signed is not None):
             self._check_token(token, done)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote
 
+from relayd.core.auth.verdict import Identity
+
 #: Of a request, what the user's server needs to know a session again. Never more: these are written by the browser.
 FOR_WEBHOOK: Final = ("authorization", "cookie", "origin", "user-agent", "accept-language")
 _IDENTIFYING: Final = ("authorization", "cookie")
@@ -30,6 +32,13 @@ class Credential:
     """For the webhook, without the cookie where it does not count."""
     client: str = ""
     path: str = ""
+    certificate: Identity | None = None
+    """Whom TLS has verified, where that is the place that counts."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to judge."""
+        return self.token is None and self.certificate is None and not self.identifying
 
     @property
     def identifying(self) -> tuple[str, ...]:
@@ -39,7 +48,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """`auth.from`: `header`, `cookie:NAME`, `query:NAME`, `message`, in the order in which they are tried."""
+    """`auth.from`: `header`, `cookie:NAME`, `query:NAME`, `certificate`, `message`, in the order of trying."""
 
     places: tuple[tuple[str, str], ...] = (("header", ""), ("message", ""))
 
@@ -60,14 +69,28 @@ class Places:
         return any(kind == "cookie" for kind, _ in self.places)
 
     def read(
-        self, header: GetHeader, query: str, *, cookie_counts: bool, client: str = "", path: str = ""
+        self,
+        header: GetHeader,
+        query: str,
+        *,
+        cookie_counts: bool,
+        client: str = "",
+        path: str = "",
+        peer: Identity | None = None,
     ) -> Credential:
-        """What a request shows. `cookie_counts`: its Origin was checked."""
+        """What a request shows. `cookie_counts`: its Origin was checked. `peer`: whom TLS has verified. A browser shows
+        a certificate for whichever page asks, as it does cookies; a program, which has no Origin, means what it shows.
+        """
 
         def seen(name: str) -> str | None:
             return None if name == "cookie" and not cookie_counts else header(name)
 
-        token = next((found for kind, name in self.places if (found := _find(kind, name, seen, query))), None)
+        token = None
+        for kind, name in self.places:
+            if kind == "certificate" and peer is not None and (cookie_counts or not _is_by_a_page(header)):
+                return Credential(client=client, path=path, certificate=peer)
+            if token := _find(kind, name, seen, query):
+                break
         shown = tuple((name, value) for name in FOR_WEBHOOK if (value := seen(name)) is not None)
         return Credential(token, shown, client, path)
 
@@ -75,6 +98,11 @@ class Places:
 def of_message(token: str, client: str = "", path: str = "") -> Credential:
     """What `{"op":"auth","token":...}` shows; the webhook sees it as a header would show it."""
     return Credential(token, (("authorization", f"Bearer {token}"),), client, path)
+
+
+def _is_by_a_page(header: GetHeader) -> bool:
+    """Whether a browser asks for a page: it says so by Origin, or where there is none by Fetch Metadata."""
+    return header("origin") is not None or header("sec-fetch-site") not in (None, "none", "same-origin")
 
 
 def _find(kind: str, name: str, header: GetHeader, query: str) -> str | None:

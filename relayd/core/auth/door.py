@@ -161,7 +161,7 @@ class Visitor:
         """Look at what the handshake showed; `then` is called with who it is when the connection may go on."""
         if not self.door.strangers_welcome:
             self.door.expect(self, self.door.monotonic() + self.door.within_s)
-        if self._shown.token is None and not self._shown.identifying:
+        if self._shown.is_empty:
             then(None)
         else:
             self._check(self._shown, then)

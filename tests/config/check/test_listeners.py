@@ -51,10 +51,58 @@ class PlaceTests:
 
     def test_admin(self):
         """The admin listener, too."""
-        assert about("{endpoint: tcp:8080}", "admin: {endpoint: tcp:8080}") == [
-            'admin.endpoint: the same place as listeners[0].endpoint (got "tcp:8080", expected a place of its own)'
+        here = "'tcp:8080:interface=127.0.0.1'"
+        assert about(f"{{endpoint: {here}}}", f"admin: {{endpoint: {here}}}") == [
+            'admin.endpoint: the same place as listeners[0].endpoint (got "tcp:8080:interface=127.0.0.1", expected a place of its own)'
         ]
-        assert about("{endpoint: tcp:8080}", "admin: {endpoint: tcp:8081}") == []
+        assert about(f"{{endpoint: tcp:8080}}", f"admin: {{endpoint: 'tcp:8081:interface=127.0.0.1'}}") == []
+
+
+class AdminTests:
+    """Never open to others unless that is said."""
+
+    @pytest.mark.parametrize(
+        "endpoint",
+        ["tcp:8081:interface=127.0.0.1", "tcp:8081:interface=127.7.7.7", "tcp6:8081:interface=\\:\\:1", "unix:/run/relayd.admin"],
+    )
+    def test_here(self, endpoint):
+        """On this machine it needs no login."""
+        assert about("{endpoint: tcp:8080}", f"admin: {{endpoint: '{endpoint}'}}") == []
+
+    @pytest.mark.parametrize(
+        "endpoint",
+        ["tcp:8081", "tcp6:8081", "tcp:8081:interface=0.0.0.0", "tcp:8081:interface=192.0.2.1", "systemd:admin", "tcp:8081:backlog=5"],
+    )
+    def test_elsewhere(self, endpoint, tmp_path):
+        """Everywhere else it does, or says that it is open."""
+        [problem] = about("{endpoint: tcp:8080}", f"admin: {{endpoint: '{endpoint}'}}")
+        assert problem == (
+            "admin.endpoint: whoever reaches this endpoint could read which feeds and topics there are "
+            f'(got "{endpoint}", expected tcp:8081:interface=127.0.0.1, or `tokens` beside it (relayd token NAME), or `open: true`)'
+        )
+        (tmp_path / "tokens").write_text(f"sha256:{'0' * 64}  prometheus\n")
+        (tmp_path / "pem").write_text("PEM")
+        tls = f"{{cert: {tmp_path}/pem, key: {tmp_path}/pem, client_ca: {tmp_path}/pem}}"
+        for login in ("open: true", f"tokens: {tmp_path}/tokens", f"tls: {tls}"):
+            assert about("{endpoint: tcp:8080}", f"admin: {{endpoint: '{endpoint}', {login}}}") == []
+
+    def test_tls_alone_is_no_login(self):
+        """A certificate of relayd's own says nothing of who asks."""
+        [problem] = about("{endpoint: tcp:8080}", "admin: {endpoint: tcp:8081, tls: {cert: /dev/null, key: /dev/null}}")
+        assert problem.startswith("admin.endpoint: whoever reaches")
+
+    def test_open_beside_a_login(self, tmp_path):
+        """One of them is not meant."""
+        (tmp_path / "tokens").write_text("")
+        [problem] = about("{endpoint: tcp:8080}", f"admin: {{endpoint: tcp:8081, open: true, tokens: {tmp_path}/tokens}}")
+        assert problem == "admin.open: it asks for a login, and is not open (expected one of the two)"
+
+    def test_tokens(self, tmp_path):
+        """As auth.tokens."""
+        (tmp_path / "tokens").write_text("secret\n")
+        [problem] = about("{endpoint: tcp:8080}", f"admin: {{endpoint: tcp:8081, tokens: {tmp_path}/tokens}}")
+        assert problem.startswith(f"admin.tokens: {tmp_path}/tokens: line 1: expected sha256:HASH NAME")
+        assert "secret" not in problem
 
 
 class TlsTests:
@@ -66,6 +114,12 @@ class TlsTests:
             (tmp_path / name).write_text("PEM")
         tls = f"{{cert: {tmp_path}/cert.pem, key: {tmp_path}/key.pem, client_ca: {tmp_path}/ca.pem}}"
         assert about(f"{{endpoint: tcp:8443, tls: {tls}}}") == []
+
+    def test_revocations_without_authorities(self):
+        """Nobody is asked for a certificate that could be revoked."""
+        assert about("{endpoint: tcp:8443, tls: {cert: /dev/null, key: /dev/null, client_crl: /dev/null}}") == [
+            "listeners[0].tls.client_crl: without client_ca no certificate is asked for (expected `client_ca` beside it)"
+        ]
 
     def test_not_there(self, tmp_path):
         """Each at its place."""
