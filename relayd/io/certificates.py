@@ -145,10 +145,9 @@ def peer_of(transport: Any) -> Identity | None:
     shown: crypto.X509 | None = get() if get is not None else None
     if shown is None:
         return None
-    certificate = shown.to_cryptography()
     try:
-        return identity_of(_names_of(certificate))
-    except ValueError:
+        return identity_of(_names_of(shown.to_cryptography()))
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return None
 
 

@@ -67,6 +67,14 @@ class AdminTests(TestCase):
                 found.setdefault(sample.name, {})[tuple(sorted(sample.labels.items()))] = sample.value
         return found
 
+    async def test_certificates(self) -> None:
+        """In days from now; of those that are known."""
+        self.sources.wall = lambda: 86_400.0
+        self.sources.certificates = lambda: [("listener", "tcp:443", 3 * 86_400.0), ("upstream", "feed", 0.0)]
+        found = await self.metrics()
+        self.assertEqual(found["relayd_listener_certificate_days"], {(("listener", "tcp:443"),): 2.0})
+        self.assertEqual(found["relayd_upstream_certificate_days"], {(("upstream", "feed"),): -1.0})
+
     async def test_live(self) -> None:
         """As long as it answers."""
         status, headers, body = await self.ask("/live")

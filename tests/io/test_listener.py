@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import ssl
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from OpenSSL import SSL
 from twisted.application.service import MultiService
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import wrapClientTLS
-from twisted.internet.ssl import Certificate, optionsForClientTLS
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import Certificate, CertificateOptions, optionsForClientTLS
+from twisted.internet.threads import deferToThread
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import TestCase
+from zope.interface import implementer
 
 from relayd.config.model import Limits, Listener, ListenerTls
 from relayd.core.origin import OriginPolicy
@@ -108,6 +115,74 @@ class ServiceTests(ListenerTestCase):
         await relay.browse("/ws")
         await relay.browse("/ws")
         assert sum("TCP_NOTSENT_LOWAT" in str(event.get("log_format")) for event in events) == 1
+
+
+class CertificateTests(ListenerTestCase):
+    """A certificate is replaced while the listener runs."""
+
+    async def presented(self, service: ListenerService) -> str:
+        """The name of the certificate that a new connection is shown."""
+        assert service.port is not None
+        at: Any = service.port.getHost()
+        options = CertificateOptions()  # whatever certificate it is
+        endpoint = wrapClientTLS(_Unchecked(options), HostnameEndpoint(reactor, "127.0.0.1", at.port))
+        browser = await connectProtocol(endpoint, Browser())
+        browser.transport.write(handshake("/ws"))
+        await browser.until(lambda: browser.head is not None)
+        shown = browser.transport.getPeerCertificate().to_cryptography()
+        browser.transport.abortConnection()
+        return str(shown.subject.rfc4514_string())
+
+    async def test_read_anew(self) -> None:
+        """At the next look; a key that does not fit is told once, and nothing changes until it does."""
+        events: list[dict[str, Any]] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        tls = self.tls()
+        service = self.relay(tls=tls).service
+        service.tick(0.0)
+        assert service.next_deadline() == listener_module.LOOK_EVERY_S
+        assert await self.presented(service) == "CN=localhost"
+        Path(tls.cert).write_bytes(certs.wrong_host().pem)
+        service.tick(5.0)
+        service.tick(10.0)
+        assert await self.presented(service) == "CN=localhost"
+        Path(tls.key).write_bytes(certs.wrong_host().key_pem)
+        service.tick(15.0)
+        assert await self.presented(service) == "CN=other.example"
+        told = [event["log_format"] for event in events if "certificate" in str(event.get("log_format"))]
+        assert told == ["a new certificate cannot be used, the old one stays", "the certificate was read anew"]
+
+    async def test_proxied(self) -> None:
+        """The PROXY header stands before TLS."""
+        settings = guard_settings(
+            Listener(
+                endpoint="tcp:0", tls=self.tls(), proxy_protocol=True, trusted_proxies=["127.0.0.1"], origins=["any"]
+            ),
+            Limits(),
+        )
+        relay = self.relay(tls=self.tls(), settings=settings)
+        at: Any = relay.service.port.getHost()
+
+        def ask() -> bytes:
+            context = ssl.create_default_context(cadata=certs.authority().pem.decode())
+            with socket.create_connection(("127.0.0.1", at.port), timeout=5) as raw:
+                for octet in b"PROXY TCP6 2001:db8::7 2001:db8::1 50000 443\r\n":
+                    raw.sendall(bytes([octet]))
+                with context.wrap_socket(raw, server_hostname="localhost") as over_tls:
+                    over_tls.sendall(b"GET /topics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    return over_tls.recv(1 << 16)
+
+        assert (await deferToThread(ask)).startswith(b"HTTP/1.1 200 ")
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Unchecked:
+    def __init__(self, options: CertificateOptions) -> None:
+        self._context = options.getContext()
+
+    def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:
+        return SSL.Connection(self._context, None)
 
 
 class DrainTests(ListenerTestCase):

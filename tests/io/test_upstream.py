@@ -181,7 +181,10 @@ class ConnectionTests(UpstreamCase):
         for host in (f"localhost:{four}", f"127.0.0.1:{four}", f"[::1]:{six}"):
             self.hub.read()
             service = self.dial(f"wss://{host}/")
+            self.assertIsNone(service.certificate_ends_at)
             await self.until(lambda: "a=0" in self.hub.heard)
+            ends = min(one.certificate.not_valid_after_utc for one in (certs.good(), certs.authority()))
+            self.assertEqual(service.certificate_ends_at, ends.timestamp())
             await service.stopService()
         self.assertEqual(
             [request.headers["host"] for request in feed.requests],

@@ -34,10 +34,13 @@ def make(
     authority: bool = False,
     begins: timedelta = -DAY,
     ends: timedelta = DAY,
+    unit: str | None = None,
+    use: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH,
 ) -> Certificate:
     """A certificate for `hosts` (names and addresses), signed by `issuer` or by itself; times count from now."""
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    names = {NameOID.COMMON_NAME: name, NameOID.ORGANIZATIONAL_UNIT_NAME: unit}
+    subject = x509.Name([x509.NameAttribute(kind, text) for kind, text in names.items() if text])
     now = datetime.now(UTC)
     builder = (
         x509.CertificateBuilder()
@@ -52,7 +55,7 @@ def make(
     if not authority:
         names: list[Any] = [_general_name(host) for host in hosts]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([use]), critical=False)
     certificate = builder.sign(key if issuer is None else issuer.key, hashes.SHA256())
     pem = certificate.public_bytes(serialization.Encoding.PEM)
     key_pem = key.private_bytes(
@@ -117,3 +120,23 @@ def wrong_host() -> Certificate:
 def unknown_authority() -> Certificate:
     """Signed by an authority that the tests do not trust."""
     return make("localhost", issuer=stranger(), hosts=LOOPBACK)
+
+
+def client(name: str, *, issuer: Certificate | None = None, **more: Any) -> Certificate:
+    """A certificate that a client may show, of the tests' authority where no other is named."""
+    return make(name, issuer=issuer or authority(), use=ExtendedKeyUsageOID.CLIENT_AUTH, **more)
+
+
+def revoke(*revoked: Certificate, ends: timedelta = DAY) -> bytes:
+    """The revocation list of the tests' authority, in PEM form."""
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority().certificate.subject)
+        .last_update(now - 3 * DAY)
+        .next_update(now + ends)
+    )
+    for one in revoked:
+        entry = x509.RevokedCertificateBuilder().serial_number(one.certificate.serial_number)
+        builder = builder.add_revoked_certificate(entry.revocation_date(now - DAY).build())
+    return builder.sign(authority().key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

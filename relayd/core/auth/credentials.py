@@ -32,7 +32,7 @@ class Credential:
     """For the webhook, without the cookie where it does not count."""
     client: str = ""
     path: str = ""
-    certificate: Identity | None = None
+    certificate: Identity | None = field(default=None, repr=False)
     """Whom TLS has verified, where that is the place that counts."""
 
     @property
@@ -89,7 +89,7 @@ class Places:
         for kind, name in self.places:
             if kind == "certificate" and peer is not None and (cookie_counts or not _is_by_a_page(header)):
                 return Credential(client=client, path=path, certificate=peer)
-            if token := _find(kind, name, seen, query):
+            if token := _find(kind, name, seen, query) or None:
                 break
         shown = tuple((name, value) for name in FOR_WEBHOOK if (value := seen(name)) is not None)
         return Credential(token, shown, client, path)

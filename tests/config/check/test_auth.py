@@ -41,9 +41,42 @@ class JudgeTests:
         assert about('{jwt: {jwks: "http://127.0.0.1:1/jwks", algorithms: [RS256]}}') == []
         assert about('{jwt: {jwks: "http://localhost/jwks", algorithms: [RS256]}}') == []
 
+    def test_by_certificate(self, tmp_path):
+        """A listener that asks for certificates is judge enough."""
+        (tmp_path / "pem").write_text("PEM")
+        tls = f"{{cert: {tmp_path}/pem, key: {tmp_path}/pem, client_ca: {tmp_path}/pem}}"
+        asks = f"{{endpoint: tcp:1, tls: {tls}}}"
+        assert about("{from: [certificate]}", listeners=asks) == []
+        assert about("{from: [certificate]}", listeners=asks + ", {endpoint: tcp:2, origins: [any]}") == []
+        assert about("{from: [certificate]}") == [
+            "auth.from: no listener asks for a certificate (expected `client_ca` in the `tls` of a listener)"
+        ]
+        assert about("{from: [certificate]}", listeners=f"{{endpoint: tcp:1, tls: {tls}, origins: [any]}}") == [
+            "listeners[0].origins: with `any` a page of a stranger could act with its visitor's certificates, so certificates never count here (expected the pages by name, or no certificate in auth.from)"
+        ]
+
+    @pytest.mark.parametrize(
+        ("auth", "key"),
+        [
+            ('{webhook: {url: "http://169.254.169.254/"}}', "auth.webhook.url"),
+            ('{webhook: {url: "https://[fd00:ec2::254]/"}}', "auth.webhook.url"),
+            ('{jwt: {jwks: "https://[::ffff:169.254.169.254]/", algorithms: [ES256]}}', "auth.jwt.jwks"),
+        ],
+    )
+    def test_addresses_that_are_not_dialled(self, auth, key):
+        """A metadata service is nobody's judge, unless it is said so."""
+        [problem] = about(auth)
+        assert problem.startswith(f"{key}: ")
+        assert problem.endswith("auth.allow_addresses does not name it (expected another host, or its network there)")
+        allowed = "allow_addresses: [169.254.0.0/16, 'fd00:ec2::/32']"
+        assert about(auth[:-1] + f", {allowed}}}") == []
+
     def test_nobody(self):
         """Then nobody could ever be known."""
         assert about("{within: 5s}") == ["auth: nobody judges what browsers show (expected jwt, tokens or webhook)"]
+        assert about('{jwt: {jwks: "https://[::1", algorithms: [ES256]}}') == [
+            "auth.jwt.jwks: not a URL (expected an https URL, or the path of a file)"
+        ]
 
     @pytest.mark.parametrize(
         ("auth", "what"),

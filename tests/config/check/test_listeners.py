@@ -55,7 +55,7 @@ class PlaceTests:
         assert about(f"{{endpoint: {here}}}", f"admin: {{endpoint: {here}}}") == [
             'admin.endpoint: the same place as listeners[0].endpoint (got "tcp:8080:interface=127.0.0.1", expected a place of its own)'
         ]
-        assert about(f"{{endpoint: tcp:8080}}", f"admin: {{endpoint: 'tcp:8081:interface=127.0.0.1'}}") == []
+        assert about("{endpoint: tcp:8080}", "admin: {endpoint: 'tcp:8081:interface=127.0.0.1'}") == []
 
 
 class AdminTests:

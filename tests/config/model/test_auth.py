@@ -27,8 +27,9 @@ class AuthTests:
                     "cache": "0s",
                     "on_failure": "anonymous",
                 },
-                "from": ["cookie:__Host-sid", "query:access_token", "header", "message"],
+                "from": ["cookie:__Host-sid", "query:access_token", "header", "message", "certificate"],
                 "within": "5s",
+                "allow_addresses": ["169.254.1.1"],
             }
         )
         jwt, webhook = auth.jwt, auth.webhook
@@ -38,8 +39,8 @@ class AuthTests:
         assert (webhook.url, webhook.timeout_s, webhook.cache_s, webhook.on_failure) == (
             "https://a.example:8443/x?y=1", 1.0, 0.0, "anonymous",
         )  # fmt: skip
-        assert auth.from_ == ("cookie:__Host-sid", "query:access_token", "header", "message")
-        assert auth.within_s == 5.0
+        assert auth.from_ == ("cookie:__Host-sid", "query:access_token", "header", "message", "certificate")
+        assert (auth.within_s, auth.allow_addresses) == (5.0, ("169.254.1.1/32",))
 
     def test_one_audience(self):
         """Without a list."""

@@ -86,3 +86,15 @@ class CheckTests:
         rig = Rig(kind)
         assert rig.check(of_message(token)) == Denied(Why.MALFORMED)
         assert rig.asked == []
+
+
+class CertificateTests:
+    """TLS has judged already."""
+
+    @pytest.mark.parametrize(("ends_at", "is_in"), [(None, True), (NOW + 1, True), (NOW, False), (NOW - 1, False)])
+    def test_until_it_ends(self, ends_at: float | None, is_in: bool) -> None:
+        """It may have ended since the handshake; nobody else is asked."""
+        rig = Rig("webhook")
+        who = Identity("press-7", {}, ends_at)
+        assert rig.check(Credential(certificate=who)) == (who if is_in else Denied(Why.EXPIRED))
+        assert rig.asked == []

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.core.auth.credentials import Credential, Places, of_message
+from relayd.core.auth.verdict import Identity
 
 ALL = Places.parse(("header", "cookie:sid", "query:token", "message"))
 
@@ -86,3 +87,47 @@ class PlacesTests:
         """Nothing raises, and the repr keeps all of it."""
         shown = read(query=query, authorization=authorization, cookie=cookie)
         assert repr(shown) == "Credential(client='192.0.2.1', path='/ws')"
+
+
+class CertificateTests:
+    """Whom TLS has verified."""
+
+    PEER = Identity("press-7")
+
+    def shown(self, *places: str, cookie_counts: bool = False, **headers: str) -> Credential:
+        """What a request with a certificate shows."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return Places.parse(places).read(
+            named.get, "", cookie_counts=cookie_counts, client="192.0.2.1", path="/ws", peer=self.PEER
+        )
+
+    def test_only_where_it_is_listed(self) -> None:
+        """By default it names nobody."""
+        assert self.shown("header", "message").certificate is None
+        assert self.shown("certificate") == Credential(client="192.0.2.1", path="/ws", certificate=self.PEER)
+        assert not self.shown("certificate").is_empty and self.shown("header").is_empty
+
+    def test_order(self) -> None:
+        """The first place that has something."""
+        header = {"authorization": "Bearer h"}
+        assert self.shown("certificate", "header", **header).token is None
+        shown = self.shown("header", "certificate", **header)
+        assert (shown.token, shown.certificate) == ("h", None)
+        assert self.shown("header", "certificate").certificate is self.PEER
+
+    @pytest.mark.parametrize(
+        ("headers", "vouched", "counts"),
+        [
+            ({}, False, True),
+            ({"sec_fetch_site": "none"}, False, True),
+            ({"sec_fetch_site": "same-origin"}, False, True),
+            ({"sec_fetch_site": "cross-site"}, False, False),
+            ({"sec_fetch_site": "same-site"}, False, False),
+            ({"origin": "https://evil.example"}, False, False),
+            ({"origin": "null"}, False, False),
+            ({"origin": "https://app.example"}, True, True),
+        ],
+    )
+    def test_pages_of_strangers(self, headers: dict[str, str], vouched: bool, counts: bool) -> None:
+        """A browser shows its certificate for every page, so the page must be one that is named."""
+        assert (self.shown("certificate", cookie_counts=vouched, **headers).certificate is self.PEER) is counts
