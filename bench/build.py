@@ -16,7 +16,7 @@ CENTRIFUGO = BUILD / "bin" / "centrifugo"
 
 # Where the Go module proxy does not serve it, the peer is SKIPPED with what `go` said.
 CENTRIFUGO_MODULE = "github.com/centrifugal/centrifugo/v6@latest"
-INSTALL_WITHIN_S = 600
+INSTALL_WITHIN_S = 1800  # Centrifugo takes some minutes to compile on two cores
 
 CFLAGS = ("-O2", "-g", "-std=c11", "-Wall", "-Wextra", "-Werror")
 PROGRAMS = {

@@ -300,7 +300,7 @@ class Cohort:
         if not data or not members:
             return
         for member, taken in offer(members, data, self.flusher.volley):
-            self._fall_behind(member, flush, taken)
+            self.fall_behind(member, flush, taken)
 
     def _begin(self) -> Flush:
         entries = self.pending
@@ -329,7 +329,7 @@ class Cohort:
         self.bytes += len(flush.data)
         return flush
 
-    def _fall_behind(self, member: Subscriber, flush: Flush, taken: int) -> None:
+    def fall_behind(self, member: Subscriber, flush: Flush, taken: int) -> None:
         """The socket took `taken` bytes: the member keeps the rest of this flush within its bound, and its
         positions."""
         kept, end = 0, 0
@@ -363,7 +363,11 @@ class Cohort:
                 member.sink.close(CLOSE_POSITION_LOST)
             return
         if self.waiting:
-            waiting, self.waiting = self.waiting, {}
-            for member in waiting:
-                assert member.lagging is not None
-                member.lagging.produce()
+            self.admit_waiting()
+
+    def admit_waiting(self) -> None:
+        """A flush has ended: those who had more than it can join now."""
+        waiting, self.waiting = self.waiting, {}
+        for member in waiting:
+            assert member.lagging is not None
+            member.lagging.produce()

@@ -19,6 +19,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from relayd.core.counters import HubCounters
+from relayd.core.gathered import flush_gathered
 from relayd.core.volley import Volley
 
 if TYPE_CHECKING:
@@ -64,8 +65,10 @@ class Flusher:
         """The cohort has its first pending entry, arrived at `now`."""
         if cohort.not_before > now:
             self.at(cohort.not_before, cohort)
-        else:
-            self.ready(cohort)
+            return
+        self._ready.append(cohort)
+        if not self._turn_asked:
+            self._ask_turn()
 
     def ready(self, cohort: Cohort) -> None:
         """Flush this cohort at the next turn. Asked twice, it is flushed once: nothing is pending the second time."""
@@ -110,6 +113,10 @@ class Flusher:
         ready = self._ready
         begun = self._monotonic()
         while ready and budget > 0:
+            if offered := flush_gathered(ready, budget, self.volley, self.counters):
+                budget -= offered
+                begun = self._monotonic()
+                continue
             cohort = ready[0]
             if cohort.pending or cohort.flush is not None:
                 offered = cohort.flush_slice(budget)
