@@ -40,7 +40,8 @@ MAY_IMPORT = {
     "demo": {"core", "config", "io", "app", "demo"},
     "app": {"core", "config", "io", "app"},
     "tap": {"core.errors", "config", "io", "app"},
-    "cli": {"core", "config", "io.logs", "app", "demo", "cli"},
+    "clienttest": {"core", "clienttest"},
+    "cli": {"core", "config", "io.logs", "app", "demo", "clienttest", "cli"},
 }
 LIBRARIES = {
     "core": CORE_LIBRARIES,
@@ -49,6 +50,7 @@ LIBRARIES = {
     "demo": IO_LIBRARIES | {"msgspec"},
     "app": IO_LIBRARIES,
     "tap": {"twisted"},
+    "clienttest": {"twisted", "autobahn"},
     "cli": COMMAND_LIBRARIES | {"twisted"},
 }
 # Tests of what the modules of a room do together.

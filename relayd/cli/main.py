@@ -9,6 +9,7 @@ import click
 
 from relayd import __version__
 from relayd.cli.check import check
+from relayd.cli.client_test import client_test
 from relayd.cli.config import config, schema
 from relayd.cli.demo import demo
 from relayd.cli.init import init
@@ -24,5 +25,5 @@ def main() -> None:
     """
 
 
-for command in (demo, init, check, config, schema, token):
+for command in (demo, init, check, config, schema, token, client_test):
     main.add_command(command)

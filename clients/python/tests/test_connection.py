@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from relayd_client import Closed, Connection, Refused, codes, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.utils import accept_key
 
 Play = Callable[["Peer"], Awaitable[None]]
 
@@ -395,6 +396,57 @@ def test_tokens(is_async: bool) -> None:
             await relay.ready()
             assert server.peers[0].heard == [{"op": "auth", "id": 1, "token": "token 2"}]
             assert [error.message for error in errors] == ["OSError: logins are down"]
+
+    asyncio.run(run())
+
+
+def test_a_server_that_closes_and_stays() -> None:
+    """Its end of the connection is not waited for."""
+    came = 0
+
+    async def serve_raw(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal came
+        came += 1
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = next(line[19:] for line in head.split("\r\n") if line.lower().startswith("sec-websocket-key:"))
+        lines = ("HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade")
+        accept = f"Sec-WebSocket-Accept: {accept_key(key)}"
+        close_1012 = bytes((0x88, 2, 0x03, 0xF4))
+        writer.write("\r\n".join([*lines, accept, "", ""]).encode() + close_1012)
+        with suppress(ConnectionError):
+            while await reader.read(100):
+                pass
+        writer.close()
+
+    async def run() -> None:
+        async with asyncio.timeout(20), await asyncio.start_server(serve_raw, "127.0.0.1", 0) as listening:
+            url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}/ws"
+            async with connect(url) as relay:
+                seen: list[int | None] = []
+                relay.on("state", lambda state: seen.append(state.code))
+                while came < 2:
+                    await asyncio.sleep(0.01)
+                assert 1012 in seen
+
+    asyncio.run(run())
+
+
+def test_pings_are_heard() -> None:
+    """A quiet topic is no silence: relayd's pings say that it is there."""
+
+    async def play(peer: Peer) -> None:
+        await peer.open()
+        while True:
+            await peer.socket.ping()
+            await asyncio.sleep(0.05)
+
+    async def run() -> None:
+        async with playing(play) as server, connect(server.url) as relay:
+            await relay.ready()
+            session = relay._running
+            session._heard_at = before = 0.0
+            while session._heard_at == before:
+                await asyncio.sleep(0.01)
 
     asyncio.run(run())
 

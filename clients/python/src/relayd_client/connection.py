@@ -238,6 +238,11 @@ class Connection:
             self._running.up()
             self._apply()
 
+    def link_heard(self, link: Link) -> None:
+        """A frame came, such as a ping."""
+        if link is self._link:
+            self._running.heard()
+
     def link_received(self, link: Link, message: str | bytes) -> bool:
         """A message came."""
         if link is not self._link:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event
 
 from relayd_client.codes import ABNORMAL
 from relayd_client.version import VERSION
@@ -49,11 +51,27 @@ class Ends(Protocol):
     def link_up(self, link: Link) -> None:
         """It is open."""
 
+    def link_heard(self, link: Link) -> None:
+        """A frame came, of whatever kind."""
+
     def link_received(self, link: Link, message: str | bytes) -> bool:
         """A message. Whether others should be let run before the next one."""
 
     def link_down(self, link: Link, code: int, reason: str, hint_s: float) -> None:
         """It has ended, or never came about."""
+
+
+class _Socket(ClientConnection):
+    """Tells of pings too, and does not wait for ever for the end of a connection that was closed."""
+
+    heard: Callable[[], object] = staticmethod(lambda: None)
+
+    def process_event(self, event: Event) -> None:
+        super().process_event(event)
+        if isinstance(event, Frame):
+            if event.opcode is Opcode.CLOSE:
+                self.loop.call_later(CLOSE_WITHIN_S, self.transport.abort)
+            self.heard()
 
 
 class _Straight(connect):
@@ -116,7 +134,7 @@ class Link:
     async def _dial(self) -> None:
         address = self._address
         options: dict[str, Any] = {} if address.tls is None else {"ssl": address.tls}
-        self._socket = socket = await _Straight(
+        socket = await _Straight(
             address.url,
             additional_headers=dict(address.headers),
             user_agent_header=f"relayd-client/{VERSION}",
@@ -125,8 +143,12 @@ class Link:
             ping_interval=None,  # and its own heartbeat; relayd's pings are answered by websockets
             close_timeout=CLOSE_WITHIN_S,
             max_size=address.max_message_bytes,
+            create_connection=_Socket,
             **options,
         )
+        assert isinstance(socket, _Socket)
+        self._socket = socket
+        socket.heard = lambda: self._ends.link_heard(self)
         writing = asyncio.get_running_loop().create_task(self._write(socket), name="relayd-client writer")
         try:
             self._ends.link_up(self)

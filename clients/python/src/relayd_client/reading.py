@@ -220,6 +220,7 @@ class Reading:
         if isinstance(reference, int):
             self.names[reference] = name
         topic = self._topics.get(name)
+        is_known = topic is not None
         if topic is None:
             readers = {r: None for r in self._readers if r.matches(name) and r not in self._fresh}
             if not readers:
@@ -230,7 +231,7 @@ class Reading:
         topic.epoch = epoch
         if request == topic.catching:
             topic.catching = 0
-        topic.rejoined = recovered is None and not is_new
+        topic.rejoined = is_known and recovered is None and not is_new
         self._acks.forget(name)
         for reader in list(topic.readers):
             if topic.newcomers.get(reader, request + 1) <= request:

@@ -232,11 +232,15 @@ class Session(Events):
         else:
             self._open()
 
+    def heard(self) -> None:
+        """Something came: the other end is there."""
+        self._heard_at = self._monotonic()
+
     def received(self, message: str | bytes) -> bool:
         """A message. Whether a loop has no room for another one, and its reader should be let run."""
         if self.phase not in (Phase.GREETING, Phase.OPEN):
             return False
-        self._heard_at = self._monotonic()
+        self.heard()
         try:
             if isinstance(message, bytes):
                 found = binary_publication(message, self.reading.names)

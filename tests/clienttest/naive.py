@@ -1,0 +1,21 @@
+"""What somebody writes in five minutes: connects, subscribes, and when it ends does the same again, at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+url, topic = sys.argv[1:]
+while True:
+    try:
+        with connect(url) as socket:
+            socket.send(json.dumps({"op": "subscribe", "topics": [topic]}))
+            for text in socket:
+                message = json.loads(text)
+                if message.get("op") == "state" and message["state"] != "live":
+                    socket.send(json.dumps({"op": "subscribe", "topics": [topic]}))
+    except (OSError, ConnectionClosed):
+        pass
