@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,8 @@ def client_test(port: int, names: tuple[str, ...], jobs: int, only_list: bool, c
     if only_list:
         _table([(scenario.name, scenario.expects) for scenario in chosen], "scenario", "a good client")
         return
+    if command and shutil.which(command[0]) is None:
+        raise click.BadParameter(f"{command[0]} is no program that can be run", param_hint="COMMAND")
     plan = Plan(chosen, command, port, jobs)
     results: list[Result] = []
 
@@ -98,4 +101,4 @@ def _table(rows: Sequence[tuple[str, ...]], *titles: str) -> None:
     table = Table(*titles, box=SIMPLE_HEAD, pad_edge=False)
     for first, *middle, last in rows:
         table.add_row(first, *middle, escape(last))
-    Console().print(table)
+    Console(emoji=False).print(table)

@@ -20,19 +20,20 @@ from relayd.clienttest.stage import (
     welcome,
 )
 
-#: Four waits with full jitter sum up to less than this once in 15 million runs.
-SUM_OF_WAITS_MIN_S = 0.1
-#: Waits that differ by less are the same.
-SAME_S = 0.02
+#: Five waits with full jitter are all shorter once in 100,000 runs (0.4^5 / (1 x 2 x 4 x 8 x 16)); a client that
+#: does not wait is quicker, also on a busy machine.
+AT_ONCE_MAX_S = 0.4
+#: Waits whose longest and shortest differ by less than this part are the same.
+SAME = 0.1
 #: Long enough for a first wait with full jitter, twice.
 FOR_GOOD_S = 3.0
 
 
 async def drops(stage: Stage) -> None:
-    """Five connections in a row end at once."""
+    """Six connections in a row end at once."""
     gaps = []
     ended = None
-    for number in range(5):
+    for number in range(6):
         peer = await stage.connection(20.0 if ended is None else FIRST_WAIT_S * 2 ** (number - 1) + SLACK_S)
         if ended is not None:
             gaps.append(peer.began_at - ended)
@@ -42,22 +43,19 @@ async def drops(stage: Stage) -> None:
 
 
 def judge_waits(gaps: list[float]) -> None:
-    """Not at once, not all the same."""
+    """Not at once, not all the same, not by a rule."""
     told = ", ".join(f"{gap:.2f}" for gap in gaps)
-    expect(sum(gaps) >= SUM_OF_WAITS_MIN_S, f"came back at once, after {told} s: a restarted server meets a storm")
-    spread = max(gaps) - min(gaps)
-    expect(spread >= SAME_S, f"always waits the same, {told} s: clients that were cut together come back together")
-    steps = [b - a for a, b in pairwise(gaps)]
-    ratios = [b / a for a, b in pairwise(gaps) if a > SAME_S]
-    is_geometric = len(ratios) == len(gaps) - 1 and all(abs(ratio - 2) < SAME_S for ratio in ratios)
-    is_linear = all(abs(step - steps[0]) < SAME_S for step in steps)
-    expect(not is_geometric and not is_linear, f"waits {told} s: they grow, but without chance")
+    expect(max(gaps) > AT_ONCE_MAX_S, f"comes back at once, after {told} s: a restarted server meets a storm")
+    is_same = max(gaps) - min(gaps) < SAME * max(gaps)
+    expect(not is_same, f"always waits the same, {told} s: clients that were cut together come back together")
+    doubles = [abs(later / sooner - 2) < SAME for sooner, later in pairwise(gaps) if sooner > 0]
+    expect(not all(doubles), f"waits {told} s: they grow, but without chance")
 
 
 async def refused_handshakes(stage: Stage) -> None:
-    """503 three times, then all is well."""
-    stage.refuse(3)
-    peer = await stage.connection(30.0)
+    """503 five times, then all is well."""
+    stage.refuse(5)
+    peer = await stage.connection(60.0)
     welcome(peer)
     subscribed(peer, await asked(peer), {TOPIC: {"position": "e:0"}})
     await peer.stays(1.0)

@@ -119,8 +119,9 @@ async def too_late(stage: Stage) -> None:
 
 async def epoch(stage: Stage) -> None:
     """A relayd that numbers anew, lower than before: the client forgets the old numbers."""
-    peer = await opened(stage)
-    publish(peer, 101, 102, 103)
+    peer = await opened(stage, "e:101")
+    publish(peer, 101, snapshot=True)
+    publish(peer, 102, 103)
     await settled(peer)
     peer.drop()
     peer, request = await resumes(stage, "e:103")

@@ -262,6 +262,7 @@ class StageFactory(WebSocketServerFactory):
         self.refusals = 0
         self.hangs = 0
         self._gave_up = gave_up
+        self._taken = 0
 
     def buildProtocol(self, addr: Any) -> Any:
         if self.hangs > 0:
@@ -273,12 +274,12 @@ class StageFactory(WebSocketServerFactory):
     async def connection(self, within_s: float) -> Peer:
         found = await self.waits.until(lambda: self.arrived or self._gave_up(), within_s)
         if self.arrived:
+            self._taken += 1
             return self.arrived.popleft()
         raise Fault(self._gave_up() if found else f"did not connect within {within_s:g} s")
 
     async def nobody(self, for_s: float, why: str) -> None:
-        before = len(self.attempts)
-        if await self.waits.until(lambda: len(self.attempts) > before, for_s):
+        if await self.waits.until(lambda: len(self.attempts) > self._taken, for_s):
             raise Fault(why)
 
     def refuse(self, times: int) -> None:

@@ -104,7 +104,7 @@ class Stage(Protocol):
         ...
 
     async def nobody(self, for_s: float, why: str) -> None:
-        """Raises Fault, with `why`, if the client connects meanwhile."""
+        """Raises Fault, with `why`, if the client has connected again, or does meanwhile."""
         ...
 
     def refuse(self, times: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 
-from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 url, topic = sys.argv[1:]
@@ -17,5 +16,5 @@ while True:
                 message = json.loads(text)
                 if message.get("op") == "state" and message["state"] != "live":
                     socket.send(json.dumps({"op": "subscribe", "topics": [topic]}))
-    except (OSError, ConnectionClosed):
+    except Exception:
         pass

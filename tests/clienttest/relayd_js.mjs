@@ -3,7 +3,16 @@
 import { createRequire } from "node:module";
 import { connect } from "../../relayd/web/relayd.js";
 
-const WebSocket = createRequire(import.meta.url)("ws");
+const Socket = createRequire(import.meta.url)("ws");
+
+/* As a browser's: an error is a close, and no exception. */
+class WebSocket extends Socket {
+  constructor(...values) {
+    super(...values);
+    this.on("error", () => {});
+  }
+}
+
 const [url, topic, token] = process.argv.slice(2);
 const relay = connect(url, { ...(token && { token }), world: { WebSocket } });
 relay.on("state", (event) => console.log(JSON.stringify(event)));
