@@ -35,6 +35,7 @@ from relayd.core.guard import GuardCounters
 from relayd.core.head import RequestHead
 from relayd.core.hub import Hub, HubLimits
 from relayd.core.loop_lag import WorstLag
+from relayd.core.overload import Overload, OverloadCounters
 from relayd.core.routes import RouteTable
 from relayd.core.shown import shown_address
 from relayd.core.subscriber import Sink
@@ -46,10 +47,11 @@ from relayd.io.drain import Draining
 from relayd.io.gate import AdminGate
 from relayd.io.guard import GuardFactory
 from relayd.io.http import build_site
-from relayd.io.limits import raise_descriptor_limit
+from relayd.io.limits import fit_limits, memory_limit_bytes, resident_bytes
 from relayd.io.listener import ClientsService, ListenerService, admission_limits, guard_settings
 from relayd.io.names import Names
 from relayd.io.notify import NotifyService
+from relayd.io.overload import OverloadWatch
 from relayd.io.ticker import Ticker
 from relayd.io.upstream import UpstreamService
 from relayd.io.volley import AioVolley
@@ -75,7 +77,7 @@ def build(
     extra: Mapping[bytes, IResource] | None = None,
 ) -> MultiService:
     """Everything that a checked configuration asks for, ready to start. Raises the soft descriptor limit, and lowers
-    `limits.connections` audibly where the hard one is too small.
+    audibly what the system has no room for (relayd/io/limits.py).
 
     Args:
         config: as `config.load.load` returns it.
@@ -85,8 +87,7 @@ def build(
         extra: further resources of every listener by their first path segment, `b""` for the page at `/`.
     """
     gc.set_threshold(*GC_THRESHOLDS)
-    connections = raise_descriptor_limit(config.limits.connections).connections
-    config = config.model_copy(update={"limits": config.limits.model_copy(update={"connections": connections})})
+    config = config.model_copy(update={"limits": fit_limits(config.limits, resident_bytes())})
     return Relay(config, reactor, monotonic, os.environ if environ is None else environ, extra or {})
 
 
@@ -116,6 +117,7 @@ class Relay(MultiService):
         self.door = None if config.auth is None else self._build_door(config.auth)
         self.listeners = MultiService()
         self.draining = self._build_draining()
+        self.overload = self._build_overload()
         self._build_listeners(extra)
         self.listeners.setServiceParent(self)
         self.notify = self._build_notify()
@@ -219,6 +221,26 @@ class Relay(MultiService):
         self.ticker.add(draining)
         return draining
 
+    def _build_overload(self) -> OverloadWatch:
+        limits, base_bytes = self.config.limits, resident_bytes()
+        most_bytes = limits.memory_bytes or memory_limit_bytes(None)
+        watch = OverloadWatch(
+            Overload(most_bytes, limits.lag_s, OverloadCounters()),
+            self.hub,
+            self.admission,
+            base_bytes=base_bytes,
+            sockets=self._sockets,
+            now=self._monotonic(),
+        )
+        self.ticker.on_lag.append(watch.hear_lag)
+        self.ticker.add(watch)
+        return watch
+
+    def _sockets(self) -> tuple[int, int]:
+        """Connections in the clear, and over TLS."""
+        secure = sum(factory.sockets for factory in self._factories if factory.settings.secure)
+        return self.admission.sockets - secure, secure
+
     def _close_doors(self) -> Deferred[Any]:
         self.admission.draining = True
         return gatherResults([maybeDeferred(door.stopService) for door in self._doors])
@@ -248,7 +270,7 @@ class Relay(MultiService):
         live = sum(service.session.counters.connected for service in self.upstreams.values())
         return (
             f"{len(self.clients.open)} browsers, {len(self.hub.topics)} topics, "
-            f"{live} of {len(self.upstreams)} upstreams connected"
+            f"{live} of {len(self.upstreams)} upstreams connected, load {self.overload.overload.load.value}"
         )
 
     # -- the listeners ------------------------------------------------------------------------------------------------
@@ -271,7 +293,12 @@ class Relay(MultiService):
                 guards=self.guards,
                 upstreams={name: service.session for name, service in self.upstreams.items()},
                 monotonic=self._monotonic,
-                not_ready=[self.draining.drain.not_ready, *(door.not_ready for door in self._doors)],
+                not_ready=[
+                    self.draining.drain.not_ready,
+                    self.overload.overload.not_ready,
+                    *(door.not_ready for door in self._doors),
+                ],
+                overload=self.overload.overload.counters,
                 auth=None if self.door is None else self.door.counters,
                 certificates=lambda: self._certificates(services),
             )

@@ -11,7 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from relayd.core.address import client_key
-from relayd.core.refusal import DRAINING, TOO_MANY_CONNECTIONS, TOO_MANY_FROM_ADDRESS, TOO_MANY_HANDSHAKES, HttpRefusal
+from relayd.core.refusal import (
+    DRAINING,
+    OVERLOADED,
+    TOO_MANY_CONNECTIONS,
+    TOO_MANY_FROM_ADDRESS,
+    TOO_MANY_HANDSHAKES,
+    HttpRefusal,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,7 @@ class Admission:
         self._counted_at = started
         self._by_address: dict[str, int] = {}
         self.draining = False
+        self.overloaded = False
         #: Connections that are in.
         self.connections = 0
         #: Sockets that are open, let in or not: guards count them up and down.
@@ -65,6 +73,8 @@ class Admission:
         limits = self._limits
         if self.draining:
             return DRAINING.later(self._spread(limits.retry_soon_s, limits.retry_soon_spread_s))
+        if self.overloaded:
+            return OVERLOADED.later(self._spread(limits.retry_full_s, limits.retry_full_spread_s))
         if self.connections >= limits.connections:
             return TOO_MANY_CONNECTIONS.later(self._spread(limits.retry_full_s, limits.retry_full_spread_s))
         key = None if limits.per_address is None else client_key(client)

@@ -81,6 +81,10 @@ class Lagging:
             return False
         return now - self._mark_at >= slow_after_s
 
+    def stalled_s(self, now: float) -> float:
+        """For how long it has taken less than 1 KiB, to the second in which `made_no_progress` is asked."""
+        return 0.0 if self._mark_at is None else now - self._mark_at
+
     def produce(self) -> None:
         """The buffer is empty: give the next chunks, or join the cohort."""
         # Registering a pull producer asks for bytes at once, from inside the call.

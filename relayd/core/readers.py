@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from relayd.core import wire
-from relayd.core.closecode import CLOSE_SLOW
+from relayd.core.closecode import CLOSE_SLOW, CloseCode
 from relayd.core.cohort import Cohort, CohortKey, Notice
 from relayd.core.lagging import Lagging
+from relayd.core.overload import Laggard
 from relayd.core.publication import Publication, TopicState
 from relayd.core.routes import Mode
 from relayd.core.subscriber import Pace, Subscriber
@@ -178,7 +179,23 @@ class Readers:
                 lagging = member.lagging
                 if member.pace is Pace.LAGGING and lagging and lagging.made_no_progress(now, slow_after_s):
                     self._hub.counters.closed_slow += 1
-                    member.sink.close(CLOSE_SLOW)
+                    self.send_away(member, CLOSE_SLOW)
+
+    def laggards(self, now: float) -> list[Laggard[Subscriber]]:
+        """Whose socket did not take all, now."""
+        return [
+            Laggard(member, member.lagging.stalled_s(now), member.sink.buffered())
+            for cohort in self._cohorts.values()
+            for member in cohort.behind
+            if member.pace is Pace.LAGGING and member.lagging is not None
+        ]
+
+    def send_away(self, subscriber: Subscriber, close: CloseCode, retry_s: int | None = None) -> None:
+        """Close a lagging subscriber; until its connection is lost it is served no more, and sent away no more."""
+        subscriber.sink.close(close, retry_s)
+        subscriber.pace = Pace.GONE
+        if subscriber.lagging is not None:
+            subscriber.lagging.stop()
 
     def count_lagging(self) -> int:
         """Subscribers whose socket did not take all, now."""

@@ -172,6 +172,7 @@ TOO_MANY_FROM_ADDRESS: Final = HttpRefusal(
 )
 TOO_MANY_HANDSHAKES: Final = HttpRefusal(503, "unavailable", "handshakes", "limits.handshakes is reached")
 DRAINING: Final = HttpRefusal(503, "unavailable", "draining", "relayd is going down or restarting")
+OVERLOADED: Final = HttpRefusal(503, "unavailable", "overloaded", "limits.memory or limits.lag is reached")
 INTERNAL: Final = HttpRefusal(500, "internal", "internal", "an error in relayd; its log says more")
 
 #: Every refusal, in the order of this page; the labels of the metrics are taken from it.

@@ -1,7 +1,7 @@
 """The listener for operators: is it alive, is it ready, what has it counted.
 
     GET /live      200 while the reactor turns
-    GET /ready     200, or 503 with the reasons: a listener that is not open yet, a drain
+    GET /ready     200, or 503 with the reasons: a listener that is not open yet, a drain, an overload
     GET /metrics   for Prometheus: everything in core/counters.py, read when asked; no topic, no address is a label
     GET /status    upstreams with their state and ages, topics, connections, as JSON
 """
@@ -24,6 +24,7 @@ from relayd.core.auth.door import AuthCounters
 from relayd.core.counters import Histogram, HubCounters, ListenerCounters, Sample, UpstreamCounters, samples
 from relayd.core.guard import GuardCounters
 from relayd.core.hub import Hub
+from relayd.core.overload import OverloadCounters
 from relayd.core.upstream.session import UpstreamSession
 from relayd.io.clients import Clients
 from relayd.io.gate import AdminGate
@@ -32,7 +33,7 @@ from relayd.io.web import JsonResource, StrictSite, answer_json
 PREFIX: Final = "relayd"
 DAY_S: Final = 86_400.0
 
-Counters = ListenerCounters | HubCounters | UpstreamCounters | GuardCounters | AuthCounters
+Counters = ListenerCounters | HubCounters | UpstreamCounters | GuardCounters | AuthCounters | OverloadCounters
 
 
 @dataclass(slots=True)
@@ -52,6 +53,8 @@ class AdminSources:
     """Of whom (`listener` or `upstream`), its name, and when its certificate ends in wall seconds."""
     wall: Callable[[], float] = time.time
     """The time that certificates go by."""
+    overload: OverloadCounters | None = None
+    """What the watch over memory and event loop counts."""
 
     def reasons(self) -> list[str]:
         """Why relayd is not ready."""
@@ -162,6 +165,7 @@ class CountersCollector(Collector):
         yield from _families("clients", {None: sources.clients.counters})
         yield from _families("guard", {None: sources.guards})
         yield from _families("auth", {} if sources.auth is None else {None: sources.auth})
+        yield from _families("overload", {} if sources.overload is None else {None: sources.overload})
         yield from _families("hub", {None: sources.hub.counters})
         yield from _families("upstream", {name: session.counters for name, session in sources.upstreams.items()})
         yield from _certificates(sources)

@@ -94,6 +94,11 @@ class GuardFactory(ServerFactory):
         return len(self._pending)
 
     @property
+    def sockets(self) -> int:
+        """Connections that are open, whatever they do."""
+        return self._guards
+
+    @property
     def answers(self) -> int:
         """HTTP requests that are being answered."""
         return len(self._answering)

@@ -100,7 +100,7 @@ class Line:
                 value = bytes(value).decode("utf-8", "backslashreplace")
             return printable(clipped(redact(str(value))))
 
-        level = LogLevel.debug if _is_chatter(event) else event.get("log_level", LogLevel.info)
+        level = _level_of(event)
         failure = event.get("log_failure") or event.get("failure")
         return cls(
             time=datetime.fromtimestamp(event.get("log_time", 0.0), UTC),
@@ -139,11 +139,21 @@ def short(namespace: str) -> str:
     return printable(clipped(parts[-1] if parts[0] == "relayd" else parts[0])) or "-"
 
 
-def _is_chatter(event: LogEvent) -> bool:
-    """Whether Twisted says of itself what relayd says better, such as that a port is open."""
-    if event.get("log_level") is not LogLevel.info:
-        return False
-    return _is_legacy(event) or str(event.get("log_format")).startswith(("Starting factory ", "Stopping factory "))
+def _level_of(event: LogEvent) -> Any:
+    """The level that an event is written at."""
+    level = event.get("log_level", LogLevel.info)
+    if level is not LogLevel.info:
+        return level
+    format = str(event.get("log_format"))
+    if _is_legacy(event) or format.startswith(_CHATTER):
+        return LogLevel.debug
+    return LogLevel.warn if format.startswith(_TROUBLE) else level
+
+
+#: What Twisted says of itself and relayd says better, such as that a port is open.
+_CHATTER = ("Starting factory ", "Stopping factory ", "EMFILE recovery: ", "Re-reserving EMFILE ")
+#: What it says too softly: out of descriptors, a connection was refused; a line for each, at info, is no help.
+_TROUBLE = ("EMFILE encountered",)
 
 
 def _is_legacy(event: LogEvent) -> bool:
@@ -205,7 +215,7 @@ class Floodgate:
     def __call__(self, event: LogEvent) -> None:
         now = self._monotonic()
         self._close_windows(now)
-        if _LEVELS.get(event.get("log_level"), 0) < _LEVELS[LogLevel.warn]:
+        if _LEVELS.get(_level_of(event), 0) < _LEVELS[LogLevel.warn]:
             self._observer(event)
             return
         kind = (str(event.get("log_namespace")), str(event.get("log_format")), str(event.get("upstream", "")))
@@ -257,7 +267,7 @@ def observer(
     render = Line.as_json if format == "json" else Line.as_text
 
     def line_of(event: LogEvent) -> str | None:
-        level = LogLevel.debug if _is_chatter(event) else event.get("log_level", LogLevel.info)
+        level = _level_of(event)
         if _LEVELS.get(level, 1) < lowest:
             return None
         return render(Line.of(event, redact))

@@ -89,6 +89,16 @@ class RoomTests:
         asked.draining = True
         assert asked.admit("10.0.0.1", 1.0, handshake=False) == DRAINING.later(1)
 
+    def test_overloaded(self) -> None:
+        """Nobody comes in until it eases; each is told when to ask again."""
+        asked = admission()
+        asked.overloaded = True
+        refusal = asked.admit("10.0.0.1", 1.0, handshake=True)
+        assert refusal is not None
+        assert (refusal.status, refusal.label, refusal.retry_after_s) == (503, "overloaded", 5)
+        asked.overloaded = False
+        assert asked.admit("10.0.0.1", 1.0, handshake=True) is None
+
     def test_crowded(self) -> None:
         """More sockets than connections and the spare ones."""
         asked = admission(replace(LIMITS, spare=2))

@@ -75,7 +75,7 @@ class NotifyTests:
         daemon = start(config(), wait=False, NOTIFY_SOCKET=manager.address, WATCHDOG_USEC="1500000")
         eventually(lambda: "READY=1" in manager.heard(), "relayd is ready", 20)
         socket.create_connection(("127.0.0.1", daemon.port), timeout=1).close()  # at once, not soon
-        assert "STATUS=0 browsers, 0 topics, 0 of 1 upstreams connected" in manager.heard()
+        assert "STATUS=0 browsers, 0 topics, 0 of 1 upstreams connected, load normal" in manager.heard()
         beats = manager.heard().count("WATCHDOG=1")
         eventually(lambda: manager.heard().count("WATCHDOG=1") >= beats + 3, "the watchdog is fed", 10)
         daemon.signal(signal.SIGSTOP)

@@ -1,14 +1,24 @@
-"""The descriptor limit: raised, and audible where it is too low."""
+"""What the system allows: descriptors and memory, audible where it is too little."""
 
 from __future__ import annotations
 
 import resource
+from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.logger import globalLogPublisher
 
-from relayd.io.limits import RESERVED_DESCRIPTORS, DescriptorLimit, raise_descriptor_limit
+from relayd.config.model import Limits
+from relayd.io.limits import (
+    RESERVED_DESCRIPTORS,
+    DescriptorLimit,
+    fit_limits,
+    fitting_ring_bytes,
+    memory_limit_bytes,
+    raise_descriptor_limit,
+    resident_bytes,
+)
 
 
 class System:
@@ -90,3 +100,81 @@ class DescriptorLimitTests:
             assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class MemoryTests:
+    """What relayd may use: the setting, the machine, and what a control group allows."""
+
+    MACHINE = 8 << 30
+
+    def limit(self, root: Path, setting: int | None = None) -> int:
+        return memory_limit_bytes(setting, root=root, machine_bytes=self.MACHINE)
+
+    def groups(self, root: Path, lines: str, **files: str) -> Path:
+        (root / "proc/self").mkdir(parents=True)
+        (root / "proc/self/cgroup").write_text(lines)
+        for name, text in files.items():
+            path = root / "sys/fs/cgroup" / name.replace("__", "/").replace("max", "memory.max")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return root
+
+    def test_nothing_said(self, tmp_path: Path):
+        """Three quarters of the machine, or what the file says."""
+        assert self.limit(tmp_path) == 6 << 30
+        assert self.limit(tmp_path, 1 << 20) == 1 << 20
+
+    def test_unit(self, tmp_path: Path):
+        """MemoryMax= of the unit, or of a slice above it: the least counts; a setting above it does not."""
+        files = {"max": "max", "system.slice__max": "2147483648\n", "system.slice__relayd.service__max": "1073741824"}
+        root = self.groups(tmp_path, "0::/system.slice/relayd.service\n", **files)
+        assert self.limit(root) == 1 << 30
+        assert self.limit(root, 7 << 30) == 1 << 30
+        assert self.limit(root, 5 << 20) == 5 << 20
+
+    def test_memory_high(self, tmp_path: Path):
+        """Where the kernel begins to brake, relayd has begun before."""
+        root = self.groups(tmp_path, "0::/\n", max="max\n")
+        (root / "sys/fs/cgroup/memory.high").write_text("1000000\n")
+        assert self.limit(root) == 1_000_000
+
+    def test_version_1(self, tmp_path: Path):
+        """The older layout; inside a container the path is the host's, and the top is its own."""
+        root = self.groups(tmp_path, "5:cpu:/x\n4:memory:/docker/abc\n")
+        top = root / "sys/fs/cgroup/memory"
+        top.mkdir(parents=True)
+        (top / "memory.limit_in_bytes").write_text("9223372036854771712\n")
+        assert self.limit(root) == 6 << 30
+        (top / "memory.limit_in_bytes").write_text(f"{256 << 20}\n")
+        assert self.limit(root) == 256 << 20
+
+    def test_this_process(self):
+        """On this machine, whatever it is."""
+        assert memory_limit_bytes(None) > 0
+        assert resident_bytes() > 1 << 20
+        assert resident_bytes(Path("/nowhere")) == 0
+
+
+class RingTests:
+    """Rings that leave no room for clients are cut."""
+
+    def test_enough(self):
+        """As configured."""
+        assert fitting_ring_bytes(512 << 20, 4 << 30, 70 << 20) == 512 << 20
+
+    def test_small_container(self):
+        """512 MiB of memory: what is left of 60 % of it, halved, since a publication is kept with its frame."""
+        events: list[dict[str, Any]] = []
+        globalLogPublisher.addObserver(events.append)
+        try:
+            assert fitting_ring_bytes(512 << 20, 512 << 20, 70 << 20) >> 20 == 118
+            assert fitting_ring_bytes(512 << 20, 64 << 20, 70 << 20) == 1 << 20
+        finally:
+            globalLogPublisher.removeObserver(events.append)
+        assert [event["fitting"] for event in events] == [118, 1]
+
+    def test_all_limits(self):
+        """What the process can hold is written into the limits."""
+        limits = fit_limits(Limits(memory="200MiB"), 70 << 20)  # type: ignore[call-arg]
+        assert limits.memory_bytes == 200 << 20
+        assert limits.ring_bytes == 25 << 20

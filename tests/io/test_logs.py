@@ -236,6 +236,16 @@ class LegacyTests:
         book.log.info("Starting factory {factory!r}", factory="f")
         assert book.text == ""
 
+    def test_out_of_descriptors(self):
+        """One warning for each connection refused, instead of three lines of information; and not for all."""
+        book = Book()
+        for _ in range(1000):
+            book.log.info("EMFILE encountered; releasing reserved file descriptor.")
+            book.log.info("EMFILE recovery: Closed socket from {address}", address="a")
+            book.log.info("Re-reserving EMFILE recovery file descriptor.")
+        assert len(book.lines) == logs.BURST
+        assert " warn " in book.lines[0]
+
     def test_failure(self):
         """The error in the line, the traceback below it."""
         book = Book()

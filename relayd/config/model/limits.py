@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from relayd.config.model.block import Block
-from relayd.config.scalars import Count, OrOff, Rate, RateText, Size
+from relayd.config.scalars import Count, Duration, Given, OrOff, Rate, RateText, Size
 
 
 class Limits(Block):
@@ -32,3 +32,9 @@ class Limits(Block):
     """Largest request head; what nginx and Apache allow, cookies included."""
     handshakes: RateText = Rate(500, 1.0)
     """New connections in any window; a handshake costs 30-200 us, so this leaves 9 tenths of a core."""
+    memory_bytes: Given[Size] = Field(default=None, alias="memory")
+    """What relayd may use: at 70 % it is not ready, at 80 % nobody new comes in, at 90 % the slowest are sent away.
+    Left out: three quarters of the machine's. A smaller limit of the system (MemoryMax=, a container's) counts."""
+    lag_s: Duration = Field(default=1.0, alias="lag")
+    """An event loop that is so late, twice in a row, makes relayd not ready; three times as late, and nobody new comes
+    in. A healthy one is late by milliseconds; a second is what a person notices."""

@@ -22,6 +22,8 @@ class LimitsTests:
             "publish": Rate(100, 1.0),
             "head_bytes": 8 << 10,
             "handshakes": Rate(500, 1.0),
+            "memory_bytes": None,
+            "lag_s": 1.0,
         }
 
     def test_written(self):
