@@ -31,11 +31,12 @@ from relayd.core.auth.door import Door, Visitor
 from relayd.core.counters import HubCounters, ListenerCounters
 from relayd.core.downstream import DownstreamSession
 from relayd.core.drain import Drain, DrainSettings, Stage
-from relayd.core.guard import GuardCounters
+from relayd.core.guard import GuardCounters, Stream
 from relayd.core.head import RequestHead
 from relayd.core.hub import Hub, HubLimits
 from relayd.core.loop_lag import WorstLag
 from relayd.core.overload import Overload, OverloadCounters
+from relayd.core.refusal import HttpRefusal
 from relayd.core.routes import RouteTable
 from relayd.core.shown import shown_address
 from relayd.core.subscriber import Sink
@@ -52,6 +53,7 @@ from relayd.io.listener import ClientsService, ListenerService, admission_limits
 from relayd.io.names import Names
 from relayd.io.notify import NotifyService
 from relayd.io.overload import OverloadWatch
+from relayd.io.sse import EventStreamFactory
 from relayd.io.ticker import Ticker
 from relayd.io.upstream import UpstreamService
 from relayd.io.volley import AioVolley
@@ -337,11 +339,24 @@ class Relay(MultiService):
             door=self.door,
         )
 
+        streams = EventStreamFactory(
+            self.hub,
+            self.clients,
+            new_id=lambda: _random_text(EPOCH_CHARS),
+            random=random.random,
+            show_address=lambda address: shown_address(address, self.config.log.addresses),
+            door=self.door,
+        )
+
         def choose(head: RequestHead) -> IProtocolFactory:
             return websocket.of(head, settings)
 
+        def choose_stream(head: RequestHead, stream: Stream) -> IProtocolFactory | HttpRefusal:
+            return streams.of(head, stream, settings)
+
         return GuardFactory(
             websocket=choose,
+            stream=choose_stream,
             site=build_site(
                 self.hub,
                 settings.origins,

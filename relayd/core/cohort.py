@@ -48,7 +48,8 @@ TOTALS_EVERY_S = 1.0
 
 @final
 class Notice:
-    """Control bytes that keep their place among the publications, such as a topic's new state. Not held by any ring."""
+    """A control message that keeps its place among the publications, such as a topic's new state. Not held by any
+    ring."""
 
     __slots__ = ("data", "serial")
 
@@ -190,7 +191,7 @@ class Cohort:
             self.flusher.ready(self)
 
     def add_notice(self, notice: Notice, now: float) -> None:
-        """Control bytes in their place. Those who are behind get them at once: rings hold publications only."""
+        """A control message in its place. Those who are behind get them at once: rings hold publications only."""
         if self.encoding is Encoding.RAW:
             return
         self.pending.append(notice)
@@ -312,13 +313,15 @@ class Cohort:
         broken = False
         for entry in entries:
             if type(entry) is Notice:
-                frames.append(entry.data)
+                frames.append(wire.dress(entry.data, encoding))
                 continue
             frames.append(entry.frames[encoding] or wire.encode(entry, encoding))
             if type(entry) is GapMark:
                 broken = encoding is Encoding.RAW and entry.topic.route.delivery.mode is not Mode.CONFLATE
             elif self.lanes and entry.topic in self.lanes:
                 self.lanes[entry.topic].flushed_now(entry)
+                if encoding is Encoding.SSE:
+                    frames[-1] = wire.without_id(frames[-1])  # others may have overtaken it (core/resume.py)
                 continue
             self.flushed = entry.serial
             if broken:

@@ -58,9 +58,12 @@ class ListenerCounters:
 
     opened: int = _number("counter", "WebSockets opened")
     open: int = _number("gauge", "WebSockets open now")
+    streams_opened: int = _number("counter", "event streams opened")
+    streams_open: int = _number("gauge", "event streams open now")
+    streams_refused: int = _number("counter", "requests for event streams that were refused behind the guard")
     closed: dict[str, int] = field(  # by a label that relayd itself chose: the set is closed and starts at zero
         default_factory=lambda: dict.fromkeys(CLOSE_CAUSES, 0),
-        metadata={"kind": "counter", "meaning": "WebSockets closed, by what closed them", "label": "cause"},
+        metadata={"kind": "counter", "meaning": "WebSockets and streams closed, by what closed them", "label": "cause"},
     )
     aborted: int = _number("counter", "connections aborted because a close was not answered in time")
     received_messages: int = _number("counter", "messages received from clients")

@@ -1,6 +1,6 @@
 """The session of one browser: what it asks, what it is answered (docs/protocol.md).
 
-Pure: bytes of whole messages come in, framed bytes go to the sink. A request is answered in the turn in which it comes,
+Pure: whole messages come in, messages go to the subscriber. A request is answered in the turn in which it comes,
 and what it subscribes to follows the answer at once: the snapshot, what was recovered, then live data.
 """
 
@@ -12,7 +12,8 @@ from functools import partial
 
 import msgspec
 
-from relayd.core import wire
+from relayd.core import answers, wire
+from relayd.core.asking import BAD_HZ, MAX_HZ, MIN_HZ
 from relayd.core.auth.door import Visitor
 from relayd.core.auth.verdict import Identity
 from relayd.core.closecode import (
@@ -32,10 +33,6 @@ from relayd.core.subscriber import Sink, Subscriber
 # A message that is no command at all: the third closes the connection (one is a slip, three are a program that speaks
 # something else: guess). An unknown op or a refused topic is never a strike.
 MAX_STRIKES = 3
-# Topics in one `subscribed` message; more follow in further ones (docs/protocol.md).
-TOPICS_PER_ANSWER = 500
-# Rates a browser may ask for: below, a topic would look dead; above, a rate limit is no limit (guess).
-MIN_HZ, MAX_HZ = 0.01, 1000.0
 
 _RAW_CLOSE = {
     "unknown_topic": CLOSE_BAD_REQUEST,
@@ -205,7 +202,7 @@ class DownstreamSession:
             return
         hz = command.max_hz
         if hz is not None and not MIN_HZ <= hz <= MAX_HZ:
-            self._error("bad_request", f"max_hz: a number from {MIN_HZ:g} to {MAX_HZ:g}", command.id)
+            self._error("bad_request", BAD_HZ, command.id)
             return
         asked = self._reading.subscribe(names, hz, command.since or {})
         self._refuse(asked.refused, command.id)
@@ -224,7 +221,7 @@ class DownstreamSession:
         """One rate over all topics that have no deltas, such as for a hidden tab; without `max_hz` it ends."""
         hz = command.max_hz
         if hz is not None and not MIN_HZ <= hz <= MAX_HZ:
-            self._error("bad_request", f"max_hz: a number from {MIN_HZ:g} to {MAX_HZ:g}", command.id)
+            self._error("bad_request", BAD_HZ, command.id)
             return
         self._reading.pace(hz)
         self._tell(wire.reply("paced", command.id))
@@ -285,17 +282,8 @@ class DownstreamSession:
             self._error(one.code, one.message, request, one.topic)
 
     def _answer(self, request: int | str | None, joined: list[Joined], matches: int | None) -> None:
-        for start in range(0, max(1, len(joined)), TOPICS_PER_ANSWER):
-            part = joined[start : start + TOPICS_PER_ANSWER]
-            members: dict[str, object] = {"topics": {one.topic.name: _described(one) for one in part}}
-            if start + TOPICS_PER_ANSWER < len(joined):
-                members["more"] = True
-            elif matches is not None:
-                members["matches"] = matches
-            self._tell(wire.reply("subscribed", request, **members))
-        for one in joined:
-            if one.lost is not None:
-                self._tell(one.lost)
+        for message in answers.subscribed(request, joined, matches):
+            self._tell(message)
 
     # -- small things -------------------------------------------------------------------------------------------------
 
@@ -316,13 +304,3 @@ class DownstreamSession:
     ) -> None:
         self.counters.errors += 1
         self._tell(wire.error(code, text, request=request, topic=topic, retry_s=retry_s))
-
-
-def _described(joined: Joined) -> dict[str, object]:
-    topic = joined.topic
-    members: dict[str, object] = {"position": joined.position, "state": topic.state.value}
-    if topic.why:
-        members["why"] = topic.why
-    if joined.recovered is not None:
-        members["recovered"] = joined.recovered
-    return members

@@ -93,6 +93,7 @@ class GuardCounters:
 
     accepted: int = field(default=0, metadata={"kind": "counter", "meaning": "connections accepted"})
     handshakes: int = field(default=0, metadata={"kind": "counter", "meaning": "WebSocket handshakes let through"})
+    streams: int = field(default=0, metadata={"kind": "counter", "meaning": "requests for event streams let through"})
     http_requests: int = field(default=0, metadata={"kind": "counter", "meaning": "HTTP requests let through"})
     refused: dict[str, int] = field(
         default_factory=lambda: {refusal.label: 0 for refusal in REFUSALS},  # a closed set that starts at zero
@@ -131,7 +132,14 @@ class Plain:
     body_bytes: int
 
 
-def judge(head: RequestHead, settings: GuardSettings) -> Handshake | Plain | HttpRefusal:
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A request for an event stream. `cors` are the headers by which a browser lets the page that asks read it."""
+
+    cors: tuple[tuple[str, str], ...]
+
+
+def judge(head: RequestHead, settings: GuardSettings) -> Handshake | Stream | Plain | HttpRefusal:
     """Say what a request is for. `head.client` is to be filled in before."""
     path, prefix = head.path, settings.prefix
     raw = f"{prefix}/raw/"
@@ -140,7 +148,23 @@ def judge(head: RequestHead, settings: GuardSettings) -> Handshake | Plain | Htt
         return _judge_websocket(head, settings, wants_websocket, is_raw=path.startswith(raw))
     if wants_websocket:
         return NO_WEBSOCKET_HERE
-    return _judge_plain(head, settings)
+    plain = _judge_plain(head, settings)
+    if head.method == "GET" and path == f"{prefix}/sse" and isinstance(plain, Plain):
+        return _judge_stream(head, settings)
+    return plain
+
+
+def _judge_stream(head: RequestHead, settings: GuardSettings) -> Stream | HttpRefusal:
+    origin, host = head.get("origin"), head.get("host") or ""
+    if origin is None:
+        return Stream(())  # a page's own requests carry none, and `require_origin` is about WebSockets
+    refusal = settings.origins.refuse(origin, host, secure=settings.secure)
+    if refusal is not None:
+        return refusal
+    cors = [("Access-Control-Allow-Origin", origin), ("Vary", "Origin")]
+    if settings.origins.vouches(origin, host, secure=settings.secure):
+        cors.append(("Access-Control-Allow-Credentials", "true"))
+    return Stream(tuple(cors))
 
 
 def _judge_websocket(

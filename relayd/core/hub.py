@@ -108,7 +108,9 @@ class Hub:
         self._made += 1
         upstream = match.route.upstream
         demand = None if upstream is None else self.demands.get(upstream)
-        topic = self.topics[match.name] = Topic(self, match, f"{self.epoch}{self._made:x}", demand, self.now())
+        topic = self.topics[match.name] = Topic(
+            self, match, f"{self.epoch}{self._made:x}", demand, self.now(), self._made
+        )
         for meet in list(self._pattern_readers.values()):
             meet(topic)
         return topic

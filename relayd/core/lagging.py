@@ -131,7 +131,6 @@ class Lagging:
     def _next_chunk(self) -> bytes:
         """Up to MAX_CHUNK_BYTES of frames, or one longer; empty when there is nothing that the cohort has flushed."""
         frames: list[bytes] = []
-        size = 0
         sources: list[tuple[int, Entry, Iterator[Entry]]] = []
         for topic, position in self.positions.items():
             if position + 1 >= topic.ring.end:
@@ -146,7 +145,7 @@ class Lagging:
         size = sum(map(len, frames))
         while sources and size < MAX_CHUNK_BYTES:
             _, entry, entries = sources[0]
-            frame = self._frame(entry, frames)
+            frame = self._frame(entry)
             if self.subscriber.pace is Pace.GONE:
                 return b""
             if frames and size + len(frame) > MAX_CHUNK_BYTES:
@@ -198,15 +197,16 @@ class Lagging:
                 newest[entry.key] = entry
         return iter(newest.values())
 
-    def _frame(self, entry: Entry, frames: list[bytes]) -> bytes:
+    def _frame(self, entry: Entry) -> bytes:
         encoding = self.subscriber.encoding
-        if isinstance(entry, Publication):
-            if encoding is Encoding.V1 and entry.topic in self.newcomer_to:
-                return wire.encode(entry, Encoding.V1_SNAPSHOT)
-        elif encoding is Encoding.RAW:
+        if not isinstance(entry, Publication) and encoding is Encoding.RAW:
             self._cannot_tell()
             return b""
-        return wire.encode(entry, encoding)
+        if isinstance(entry, Publication) and entry.topic in self.newcomer_to:
+            frame = wire.encode_snapshot(entry, encoding)
+        else:
+            frame = wire.encode(entry, encoding)
+        return wire.without_id(frame) if encoding is Encoding.SSE and entry.topic in self.cohort.lanes else frame
 
     # -- losses -------------------------------------------------------------------------------------------------------
 
@@ -228,7 +228,7 @@ class Lagging:
             return
         # A gap mark among the lost stands for a number that went with it.
         known = None if position < topic.ring.last_gap_gone else count
-        frames.append(wire.lost(topic.name, position, following, known, "slow"))
+        frames.append(wire.dress(wire.lost(topic.name, position, following, known, "slow"), self.subscriber.encoding))
 
     def _restart(self, topic: Topic, frames: list[bytes]) -> None:
         """LOSSLESS after a loss: from the newest snapshot, or from the one that the upstream is asked for."""

@@ -38,9 +38,13 @@ class Encoding(IntEnum):
     """The payload alone, in the frame type it came in."""
     V1_SNAPSHOT = 2
     """As V1 with the `snapshot` flag: the first publication that a newcomer to a topic without deltas gets."""
+    SSE = 3
+    """The envelope as an event of a text/event-stream, its id the hub-wide serial."""
+    BINARY = 4
+    """Binary payloads in a binary frame with the topic's number, everything else as V1."""
 
 
-# sys.getsizeof of a Publication (112), its frames list (80), its payload's header (33) and the ring's slot (8) on
+# sys.getsizeof of a Publication (112), its frames list (96), its payload's header (33) and the ring's slot (8) on
 # CPython 3.11, rounded up; the V1 frame that most publications also carry is about as long as the payload and is
 # dropped with it.
 RETAINED_OVERHEAD_BYTES = 256
@@ -68,7 +72,7 @@ class Publication:
         """Wall milliseconds, only where the route stamps."""
         self.key: Hashable = None
         """What conflation goes by beside the topic, only where the route has a `key`."""
-        self.frames: list[bytes | None] = [None, None, None]
+        self.frames: list[bytes | None] = [None, None, None, None, None]
         self.size = len(payload) + RETAINED_OVERHEAD_BYTES
         """Bytes it holds in a ring."""
 
@@ -93,7 +97,7 @@ class GapMark:
         """How many messages, or None when nobody can know."""
         self.why = why
         self.at = at
-        self.frames: list[bytes | None] = [None, None, None]
+        self.frames: list[bytes | None] = [None, None, None, None, None]
 
 
 Entry = Publication | GapMark

@@ -47,7 +47,7 @@ class Joined:
     recovered: bool | None
     """Whether all since the client's position follows; None where it named none."""
     lost: bytes | None
-    """A loss notice to send before anything of the topic."""
+    """A loss notice (a message) to send before anything of the topic."""
 
 
 class Readers:
@@ -65,9 +65,7 @@ class Readers:
             topic = want.topic
             if topic not in subscriber.topics:
                 topic.add_reader(want.claims)
-            rates = [hz for hz in (want.max_hz, topic.route.delivery.max_hz) if hz is not None]
-            # Deltas are never conflated, whatever a browser asks for.
-            subscriber.topics[topic] = min(rates) if rates and not topic.route.delivery.deltas else None
+            subscriber.topics[topic] = rate_of(topic, want.max_hz)
             joined.append(self._enter(topic, want, lagging))
         self._step_in(subscriber, lagging)
         return joined
@@ -233,6 +231,16 @@ class Hold:
             self._released = True
             self.topic.waiters = [call for call in self.topic.waiters if call not in self._waiters]
             self.topic.remove_reader(True, self._hub.now())
+
+
+def rate_of(topic: Topic, max_hz: float | None) -> float | None:
+    """The rate in hertz at which somebody reads a topic who wants `max_hz` at most; None = as it comes."""
+    delivery = topic.route.delivery
+    # Deltas are never conflated, whatever a browser asks for.
+    if delivery.deltas:
+        return None
+    rates = [hz for hz in (max_hz, delivery.max_hz) if hz is not None]
+    return min(rates, default=None)
 
 
 def _offset_since(since: str, topic: Topic) -> int | None:

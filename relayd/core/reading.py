@@ -6,7 +6,7 @@ means only what its owner may have, and says nothing of the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,6 +14,7 @@ from relayd.core.auth.access import Answer, ask
 from relayd.core.auth.verdict import Identity
 from relayd.core.hub import Hub
 from relayd.core.readers import Joined, Want
+from relayd.core.resume import Positions
 from relayd.core.routes import Match, TopicRefused
 from relayd.core.subscriber import Subscriber
 from relayd.core.topic import TopicError, TopicPattern, is_pattern
@@ -104,7 +105,7 @@ class Reading:
         self._held[topic] = _Held(exact=True, claims=True, max_hz=None)
         self._join([Want(topic)])
 
-    def subscribe(self, names: Iterable[str], max_hz: float | None, since: Mapping[str, str]) -> Asked:
+    def subscribe(self, names: Iterable[str], max_hz: float | None, since: Positions) -> Asked:
         """Add topics and patterns."""
         asked = Asked()
         self._asking = True
@@ -199,7 +200,7 @@ class Reading:
         held = self._held[topic]
         asked.wants[topic] = Want(topic, held.max_hz, how.since, held.claims)
 
-    def _ask_pattern(self, text: str, max_hz: float | None, since: Mapping[str, str], asked: Asked) -> None:
+    def _ask_pattern(self, text: str, max_hz: float | None, since: Positions, asked: Asked) -> None:
         try:
             pattern = TopicPattern.parse(text)
         except TopicError as fault:
@@ -219,7 +220,7 @@ class Reading:
         self,
         pattern: TopicPattern,
         max_hz: float | None,
-        since: Mapping[str, str],
+        since: Positions,
         asked: Asked,
         *,
         only_new: bool = False,

@@ -23,8 +23,10 @@ PHRASES: Final[Mapping[int, str]] = MappingProxyType(
         404: "Not Found",
         405: "Method Not Allowed",
         408: "Request Timeout",
+        409: "Conflict",
         413: "Content Too Large",
         414: "URI Too Long",
+        415: "Unsupported Media Type",
         426: "Upgrade Required",
         429: "Too Many Requests",
         431: "Request Header Fields Too Large",
@@ -53,6 +55,10 @@ class HttpRefusal:
     def later(self, retry_after_s: int) -> HttpRefusal:
         """The same refusal with a `Retry-After` of so many seconds."""
         return replace(self, retry_after_s=retry_after_s)
+
+    def with_headers(self, headers: tuple[tuple[str, str], ...]) -> HttpRefusal:
+        """The same refusal with further header lines."""
+        return replace(self, headers=self.headers + headers)
 
     def body(self) -> bytes:
         """The JSON body: `{"code": ..., "message": ...}`."""
@@ -149,6 +155,7 @@ NO_WEBSOCKET_HERE: Final = HttpRefusal(
     "no_websocket_here",
     "no WebSocket here: they are at /ws and /raw/TOPIC under the listener's prefix",
 )
+NO_STREAMS: Final = HttpRefusal(404, "unknown_path", "no_streams", "no event streams here")
 BAD_METHOD: Final = HttpRefusal(
     405, "bad_request", "method", "this method is not served here", (("Allow", "GET, HEAD, POST, OPTIONS"),)
 )

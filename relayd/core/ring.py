@@ -11,8 +11,10 @@ Offsets in a ring have no holes (a gap takes an offset of its own), so an entry 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 
+from relayd.core.ledger import Ledger
 from relayd.core.publication import Entry, GapMark, Publication
 
 # The list is cut when this many entries in front are dead and they are more than half of it: amortised O(1) per append.
@@ -26,8 +28,10 @@ class Ring:
     empty.
     """
 
-    __slots__ = ("_base", "_dead", "_deltas", "_entries", "_max_age_s", "_max_bytes", "_max_count", "bytes", "first",
-    "last_gap_gone")
+    __slots__ = (
+        "_base", "_dead", "_deltas", "_entries", "_ledger", "_max_age_s", "_max_bytes", "_max_count", "bytes", "first",
+        "last_gap_gone",
+    )  # fmt: skip
 
     def __init__(self, *, max_count: int, max_bytes: int, max_age_s: float, deltas: bool) -> None:
         self._max_count = max_count
@@ -37,6 +41,7 @@ class Ring:
         self._entries: list[Entry] = []
         self._dead = 0
         self._base: int | None = None
+        self._ledger: Ledger | None = None
         self.first = 1
         self.bytes = 0
         self.last_gap_gone = 0
@@ -91,6 +96,8 @@ class Ring:
             self._base = None
         if type(oldest) is GapMark:
             self.last_gap_gone = oldest.offset
+        if self._ledger is not None:
+            self._ledger.add(oldest.serial, len(self._entries) - self._dead)
         self.bytes -= oldest.size
         self.first += 1
         self._dead += 1
@@ -103,6 +110,19 @@ class Ring:
         entries = self._entries
         for index in range(self._dead + max(0, offset + 1 - self.first), len(entries)):
             yield entries[index]
+
+    def keep_ledger(self) -> None:
+        """Remember the serials of what is let go from now on: some reader will come back with a serial. Idempotent."""
+        if self._ledger is None:
+            self._ledger = Ledger(self.first)
+
+    def offset_at(self, serial: int) -> int | None:
+        """The offset of the newest entry with a serial up to this one, held or not; None when nobody can know."""
+        index = bisect_right(self._entries, serial, lo=self._dead, key=_serial_of)
+        held = index - self._dead
+        if held or self.first == 1:
+            return self.first + held - 1
+        return None if self._ledger is None else self._ledger.offset_at(serial)
 
     def newest(self) -> Publication | None:
         """The latest publication, whatever marks follow it."""
@@ -121,3 +141,7 @@ class Ring:
             return None if self._base is None else self._base - 1
         newest = self.newest()
         return None if newest is None else newest.offset - 1
+
+
+def _serial_of(entry: Entry) -> int:
+    return entry.serial

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+from relayd.core import wire
 from relayd.core.closecode import CLOSE_SLOW, CloseCode
 from relayd.core.publication import Encoding
 from relayd.core.volley import NO_PORT
@@ -130,8 +131,10 @@ class Subscriber:
             self.sink.failed(error)
             return 0
 
-    def tell(self, data: bytes) -> None:
-        """The control lane: after what is buffered, before any further publication; never dropped, but bounded."""
+    def tell(self, message: bytes) -> None:
+        """The control lane: a message (JSON) after what is buffered, before any further publication; never dropped, but
+        bounded."""
+        data = wire.dress(message, self.encoding)
         if not self.sink.buffered():
             self.control_bytes = 0
         self.control_bytes += len(data)

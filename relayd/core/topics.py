@@ -34,13 +34,18 @@ class Topic:
     """One topic: its ring, its state, and the cohorts that read it."""
 
     __slots__ = (
-        "claims", "cohorts", "demand", "epoch", "fields", "hub", "idle_since", "last_at", "name", "name_bytes",
-        "readers",
-        "ring", "route", "state", "waiters", "why",
+        "born_after", "claims", "cohorts", "demand", "epoch", "fields", "hub", "idle_since", "last_at", "name",
+        "name_bytes", "readers", "ref", "ring", "route", "state", "waiters", "why",
     )  # fmt: skip
 
-    def __init__(self, hub: Hub, match: Match, epoch: str, demand: Demand | None, now: float) -> None:
+    def __init__(
+        self, hub: Hub, match: Match, epoch: str, demand: Demand | None, now: float, ref: int = 0
+    ) -> None:
         self.hub = hub
+        self.ref = ref
+        """Its number in the hub: what a binary frame calls it."""
+        self.born_after = hub.serial
+        """The hub's serial when it was made: nobody can have had anything of it before."""
         self.demand = demand
         self.name = match.name
         self.name_bytes = match.name.encode("ascii")

@@ -1,20 +1,22 @@
-"""relayd.v1 on the wire: RFC 6455 frames, the envelope of a publication, control messages (docs/protocol.md).
+"""relayd.v1 on the wire: the envelope of a publication, control messages, and what carries them (docs/protocol.md).
 
 A publication is encoded at most once per encoding; the bytes hang on the publication and are shared by every reader.
-Frames from a server are never masked (RFC 6455 5.1), so a frame is a header of 2, 4 or 10 bytes and the payload as
-it is.
+Messages are JSON; `dress` puts one into what a reader's encoding carries it in: a WebSocket frame, or an event of a
+text/event-stream. Frames from a server are never masked (RFC 6455 5.1), so a frame is a header of 2, 4 or 10 bytes and
+the payload as it is.
 """
 
 from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
-from typing import Any
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import msgspec
 
-from relayd.core.publication import Encoding, Entry, Publication, TopicState
+from relayd.core.publication import Encoding, Entry, GapMark, Publication, TopicState
 from relayd.core.routes import Form, Mode
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
@@ -22,6 +24,10 @@ TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """Numbers a script can hold exactly; offsets and serials stay below (ECMA-262, Number.MAX_SAFE_INTEGER)."""
+
+SNAPSHOT_BIT: Final = 1 << 63
+"""In the offset of a binary frame: this publication replaces what was known of the topic."""
+_REFERENCE: Final = struct.Struct(">IQ")
 
 _json = msgspec.json.Encoder()
 _whole_json = msgspec.json.Decoder(msgspec.Raw)
@@ -37,9 +43,47 @@ def frame(opcode: int, payload: bytes) -> bytes:
     return bytes((0x80 | opcode, 127)) + size.to_bytes(8, "big") + payload
 
 
+def unframed(data: bytes) -> bytes:
+    """The payload of one frame that `frame` made."""
+    return data[{126: 4, 127: 10}.get(data[1], 2) :]
+
+
+def payloads(data: bytes) -> Iterator[bytes]:
+    """The payloads of several such frames in a row."""
+    at, end = 0, len(data)
+    while at < end:
+        size, start = data[at + 1], at + 2
+        if size == 126:
+            size, start = int.from_bytes(data[at + 2 : at + 4], "big"), at + 4
+        elif size == 127:
+            size, start = int.from_bytes(data[at + 2 : at + 10], "big"), at + 10
+        at = start + size
+        yield data[start:at]
+
+
+def event(text: bytes, *, name: bytes = b"", place: bytes = b"") -> bytes:
+    """One event of a text/event-stream (HTML, 9.2.5). Line ends in `text`, which in JSON are white space between
+    tokens, become lines of their own; the reader puts them together again. `place` is an id line.
+    """
+    if b"\n" in text or b"\r" in text:
+        text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\ndata: ")
+    head = b"event: %b\n" % name if name else b""
+    return b"%b%bdata: %b\n\n" % (place, head, text)
+
+
+def without_id(data: bytes) -> bytes:
+    """An event of a publication without its id, which stands first."""
+    return data[data.index(b"\n") + 1 :]
+
+
+def dress(text: bytes, encoding: Encoding) -> bytes:
+    """A message, which is JSON, as the readers of this encoding get it."""
+    return event(text) if encoding is Encoding.SSE else frame(TEXT, text)
+
+
 def message(**members: Any) -> bytes:
-    """A control message as a text frame, its keys in the order given."""
-    return frame(TEXT, _json.encode(members))
+    """A control message, its keys in the order given."""
+    return _json.encode(members)
 
 
 def is_json(payload: bytes) -> bool:
@@ -51,7 +95,7 @@ def is_json(payload: bytes) -> bool:
     return True
 
 
-def v1_frame(pub: Publication, *, as_snapshot: bool) -> bytes:
+def envelope(pub: Publication, *, as_snapshot: bool) -> bytes:
     """The envelope: topic, offset, flags, payload, in that order. The payload's own bytes stand in it unchanged."""
     flags = b',"snapshot":true' if as_snapshot or pub.snapshot else b""
     if pub.at_ms is not None:
@@ -65,25 +109,58 @@ def v1_frame(pub: Publication, *, as_snapshot: bool) -> bytes:
         member = b',"text":' + _json.encode(payload.decode("utf-8", "replace")) + b"}"
     # The grammar of topics leaves no character that JSON would escape.
     head = b'{"topic":"%b","offset":%d' % (pub.topic.name_bytes, pub.offset)
-    return frame(TEXT, b"%b%b%b" % (head, flags, member))
+    return b"%b%b%b" % (head, flags, member)
+
+
+def binary_frame(pub: Publication, *, as_snapshot: bool) -> bytes:
+    """A binary payload by reference: the topic's number (uint32), the offset (uint64, its top bit the snapshot flag),
+    the payload; big-endian.
+    """
+    place = pub.offset | SNAPSHOT_BIT if as_snapshot or pub.snapshot else pub.offset
+    return frame(BINARY, _REFERENCE.pack(pub.topic.ref, place) + pub.payload)
 
 
 def encode(entry: Entry, encoding: Encoding) -> bytes:
-    """The entry's frame, made at the first asking. A gap mark is b"" for RAW readers, who are closed instead, and on a
-    conflated topic, where the jump in offsets is the notice."""
+    """The entry as the readers of this encoding get it, made at the first asking. A gap mark is b"" for RAW readers,
+    who are closed instead, and on a conflated topic, where the jump in offsets is the notice."""
     made = entry.frames[encoding]
     if made is None:
-        if not isinstance(entry, Publication):
-            if encoding is Encoding.RAW or entry.topic.route.delivery.mode is Mode.CONFLATE:
-                made = b""
-            else:
-                made = lost(entry.topic.name, entry.offset - 1, entry.offset + 1, entry.missed, entry.why)
-        elif encoding is Encoding.RAW:
-            made = frame(TEXT if entry.is_text else BINARY, entry.payload)
-        else:
-            made = v1_frame(entry, as_snapshot=encoding is Encoding.V1_SNAPSHOT)
-        entry.frames[encoding] = made
+        made = entry.frames[encoding] = (
+            _encode(entry, encoding) if isinstance(entry, Publication) else _encode_gap(entry, encoding)
+        )
     return made
+
+
+def encode_snapshot(pub: Publication, encoding: Encoding) -> bytes:
+    """As `encode`, with the snapshot flag: for a newcomer to a topic without deltas. `/raw` has no flags."""
+    if encoding is Encoding.RAW:
+        return encode(pub, encoding)
+    if encoding is Encoding.BINARY and not pub.is_text:
+        return binary_frame(pub, as_snapshot=True)
+    flagged = encode(pub, Encoding.V1_SNAPSHOT)
+    return event(unframed(flagged), place=_id_of(pub)) if encoding is Encoding.SSE else flagged
+
+
+def _id_of(entry: Entry) -> bytes:
+    """Where a reader of a stream stands once it has the entry: the hub's numbering and the hub-wide serial."""
+    return b"id: %b.%d\n" % (entry.topic.hub.epoch.encode("ascii"), entry.serial)
+
+
+def _encode(pub: Publication, encoding: Encoding) -> bytes:
+    if encoding is Encoding.RAW:
+        return frame(TEXT if pub.is_text else BINARY, pub.payload)
+    if encoding is Encoding.SSE:
+        return event(unframed(encode(pub, Encoding.V1)), place=_id_of(pub))
+    if encoding is Encoding.BINARY:
+        return encode(pub, Encoding.V1) if pub.is_text else binary_frame(pub, as_snapshot=False)
+    return frame(TEXT, envelope(pub, as_snapshot=encoding is Encoding.V1_SNAPSHOT))
+
+
+def _encode_gap(mark: GapMark, encoding: Encoding) -> bytes:
+    if encoding is Encoding.RAW or mark.topic.route.delivery.mode is Mode.CONFLATE:
+        return b""
+    text = lost(mark.topic.name, mark.offset - 1, mark.offset + 1, mark.missed, mark.why)
+    return event(text, place=_id_of(mark)) if encoding is Encoding.SSE else frame(TEXT, text)
 
 
 def lost(topic: str, after: int, following: int, count: int | None, why: str) -> bytes:

@@ -1,37 +1,53 @@
-"""All open WebSockets of this process, whichever listener they came in by: their pings, and the deadlines at their end.
+"""All open WebSockets and event streams of this process, whichever listener they came in by: their signs of life, and
+the deadlines at their end.
 
-No connection has a timer of its own. `tick`, called every 0.1 s with monotonic seconds, sends the pings that are due,
-closes who did not answer, aborts who did not hang up, and sends pongs that had to wait.
+No connection has a timer of its own. `tick`, called every 0.1 s with monotonic seconds, sends the pings and comments
+that are due, closes who did not answer, aborts who did not hang up, and sends pongs that had to wait.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from relayd.core import wire
 from relayd.core.closecode import CloseCode
 from relayd.core.counters import ListenerCounters
+from relayd.core.heartbeat import Heartbeats
 from relayd.core.keepalive import PingSweep
 
 if TYPE_CHECKING:
     from relayd.io.downstream import DownstreamProtocol
+    from relayd.io.sse import EventStream
 
 #: How long a client has to answer a close frame and hang up (docs/protocol.md).
 CLOSE_WITHIN_S: Final = 2.0
 
 
+class Client(Protocol):
+    """An open connection, whatever it speaks."""
+
+    def close(self, close: CloseCode, retry_s: int | None = None) -> None:
+        """End it, saying why."""
+        ...
+
+    def abort_if_not_lost(self) -> None:
+        """Its time to hang up is over."""
+        ...
+
+
 class Clients:
-    """The open WebSockets, and those that are closing."""
+    """The open connections, and those that are closing."""
 
     def __init__(self, counters: ListenerCounters, monotonic: Callable[[], float]) -> None:
         self.counters = counters
         self.monotonic = monotonic
         self.sweep: PingSweep[DownstreamProtocol] = PingSweep(counters, monotonic())
-        self.open: dict[str, DownstreamProtocol] = {}
+        self.heartbeats: Heartbeats[EventStream] = Heartbeats()
+        self.open: dict[str, Client] = {}
         """By session id."""
-        self._closing: deque[tuple[float, DownstreamProtocol]] = deque()  # (abort at, who), ascending
+        self._closing: deque[tuple[float, Client]] = deque()  # (abort at, who), ascending
         self._pongs: dict[DownstreamProtocol, bytes] = {}
 
     def tick(self, now: float) -> None:
@@ -43,6 +59,8 @@ class Clients:
                 client.ping(frame)
         for client in beat.dead:
             client.no_pong()
+        for stream in self.heartbeats.tick(now):
+            stream.beat()
         closing = self._closing
         while closing and closing[0][0] <= now:
             closing.popleft()[1].abort_if_not_lost()
@@ -51,7 +69,7 @@ class Clients:
                 if client.pong(payload):
                     del self._pongs[client]
 
-    def expect_end(self, client: DownstreamProtocol) -> None:
+    def expect_end(self, client: Client) -> None:
         """A close was sent or answered: abort the connection if it is not lost in time."""
         self._closing.append((self.monotonic() + CLOSE_WITHIN_S, client))
 

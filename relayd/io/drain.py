@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
@@ -12,10 +11,7 @@ from twisted.python.failure import Failure
 
 from relayd.core.closecode import CLOSE_RESTART
 from relayd.core.drain import LOOK_EVERY_S, Drain, Stage
-from relayd.io.clients import Clients
-
-if TYPE_CHECKING:
-    from relayd.io.downstream import DownstreamProtocol
+from relayd.io.clients import Client, Clients
 
 log = Logger()
 
@@ -41,7 +37,7 @@ class Draining:
         self._monotonic = monotonic
         self._close_doors = close_doors
         self._others = others
-        self._remaining: list[DownstreamProtocol] | None = None  # not yet closed; None while the doors are open
+        self._remaining: list[Client] | None = None  # not yet closed; None while the doors are open
         self._began = 0.0
         self._told = 0
         self._next = inf

@@ -2,9 +2,10 @@
 for and stays in between.
 
     bytes -> PROXY header (if the listener wants one) -> request head -> core/guard.judge, which finds
-        a WebSocket      a fresh protocol of the factory that `websocket` names, fed a clean head; its frames are
-        metered anything else    a fresh protocol of `site` (twisted.web), fed a clean head and the declared body a
-        refusal        a fixed answer, then silence until the client hangs up
+        a WebSocket      a fresh protocol of the factory that `websocket` names, fed a clean head, its frames metered
+        an event stream  a fresh protocol of the factory that `stream` names, which is fed nothing
+        anything else    a fresh protocol of `site` (twisted.web), fed a clean head and the declared body
+        a refusal        a fixed answer, then silence until the client hangs up
 
 One request a connection on the HTTP side is a decision: with it no second request can be smuggled in behind the
 first, and a proxy that keeps connections to relayd can never mix two visitors.
@@ -26,10 +27,10 @@ from twisted.internet.protocol import ServerFactory
 
 from relayd.core.address import client_key
 from relayd.core.admission import Admission
-from relayd.core.guard import GuardCounters, GuardSettings
+from relayd.core.guard import GuardCounters, GuardSettings, Stream
 from relayd.core.head import RequestHead
 from relayd.core.pending import Pending
-from relayd.core.refusal import HttpRefusal
+from relayd.core.refusal import NO_STREAMS, HttpRefusal
 from relayd.io.guard_connection import Guard
 from relayd.io.proxied import Proxied
 
@@ -39,11 +40,16 @@ __all__ = ["GuardCounters", "GuardFactory", "GuardSettings", "HttpRefusal", "Req
 SWEEP_EVERY_S: Final = 0.25
 
 
+def _no_streams(head: RequestHead, stream: Stream) -> HttpRefusal:
+    return NO_STREAMS
+
+
 class GuardFactory(ServerFactory):
     """The guards of one listener.
 
     `websocket` says for each WebSocket that may open which factory's protocol gets it, or refuses; a factory may
-    have `meter_limits` (core/meter.MeterLimits) where those of the settings do not fit. `site` gets every other
+    have `meter_limits` (core/meter.MeterLimits) where those of the settings do not fit. `stream` does the same for
+    event streams. `site` gets every other
     request. `admission` and `counters` are shared by the listeners of a process; without `admission` the
     factory has its own. `show_address` writes an address for the log; without it the log holds none.
     """
@@ -54,6 +60,7 @@ class GuardFactory(ServerFactory):
         self,
         *,
         websocket: Callable[[RequestHead], IProtocolFactory | HttpRefusal],
+        stream: Callable[[RequestHead, Stream], IProtocolFactory | HttpRefusal] = _no_streams,
         site: IProtocolFactory,
         settings: GuardSettings,
         reactor: Any,
@@ -63,6 +70,7 @@ class GuardFactory(ServerFactory):
         show_address: Callable[[str], str] | None = None,
     ) -> None:
         self.websocket = websocket
+        self.stream = stream
         self.site: Any = site
         self.settings = settings
         self.monotonic = monotonic

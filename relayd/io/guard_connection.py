@@ -13,10 +13,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_POLICY, CloseCode
-from relayd.core.guard import Handshake, Plain, judge
+from relayd.core.guard import Handshake, Plain, Stream, judge
 from relayd.core.head import HeadParser, RequestHead
 from relayd.core.meter import FrameMeter
 from relayd.core.refusal import INTERNAL, REQUEST_TIMEOUT, HttpRefusal
+from relayd.core.sse import render_refusal
 from relayd.io.certificates import peer_of
 from relayd.io.proxied import address_of, host_of
 from relayd.io.transport import DirectTransport, find_direct
@@ -39,6 +40,7 @@ class GuardState(Enum):
     HEAD = auto()
     PLAIN = auto()
     WEBSOCKET = auto()
+    STREAM = auto()  # the client has said all it has to say
     SILENCE = auto()  # an answer or a close frame is on its way out: what still comes is read and thrown away
     LOST = auto()
 
@@ -101,15 +103,14 @@ class Guard(Protocol):
         if isinstance(purpose, HttpRefusal):
             self._turn_away(head, purpose)
             return
-        is_websocket = isinstance(purpose, Handshake)
-        refusal = factory.admission.admit(self.client, factory.monotonic(), handshake=is_websocket)
+        refusal = factory.admission.admit(self.client, factory.monotonic(), handshake=not isinstance(purpose, Plain))
         if refusal is not None:
-            self._turn_away(head, refusal)
+            self._turn_away(head, refusal, purpose)
             return
         self.admitted = True
-        target: Any = factory.websocket(head) if is_websocket else factory.site
+        target = self._target(head, purpose)
         if isinstance(target, HttpRefusal):
-            self._turn_away(head, target)
+            self._turn_away(head, target, purpose)
             return
         self._head = None
         self._behind = target.buildProtocol(address_of(self.client, self._addr))
@@ -119,6 +120,9 @@ class Guard(Protocol):
             self._stall = StallWatch(self.transport, settings.stalled_after_s)
             factory.counters.http_requests += 1
             factory.answering(self)
+        elif isinstance(purpose, Stream):
+            self.state = GuardState.STREAM
+            factory.counters.streams += 1
         else:
             self.state = GuardState.WEBSOCKET
             factory.counters.handshakes += 1
@@ -126,9 +130,16 @@ class Guard(Protocol):
         if not self._body_left_bytes:
             factory.settle(self)
         self._behind.makeConnection(self.transport)
-        self._behind.dataReceived(purpose.clean)
+        if not isinstance(purpose, Stream):
+            self._behind.dataReceived(purpose.clean)
         if rest:
             _INPUTS[self.state](self, rest)
+
+    def _target(self, head: RequestHead, purpose: Handshake | Stream | Plain) -> Any:
+        """Whose protocol gets the connection, or why nobody's does."""
+        if isinstance(purpose, Handshake):
+            return self.factory.websocket(head)
+        return self.factory.stream(head, purpose) if isinstance(purpose, Stream) else self.factory.site
 
     def _body(self, data: bytes) -> None:
         body = data[: self._body_left_bytes]
@@ -160,15 +171,15 @@ class Guard(Protocol):
 
     # Ends.
 
-    def _turn_away(self, head: RequestHead, refusal: HttpRefusal) -> None:
+    def _turn_away(self, head: RequestHead, refusal: HttpRefusal, purpose: object = None) -> None:
         """Refuse who asked in good form, with a line for the operator: scripts see nothing of the answer to a
         WebSocket.
         """
         fields = {"origin": head.get("origin")} if head.get("origin") is not None else {}
         log.warn("request refused", why=refusal.label, path=head.path, **fields, **self.factory.shown(self.client))
-        self.refuse(refusal)
+        self.refuse(refusal, purpose)
 
-    def refuse(self, refusal: HttpRefusal) -> None:
+    def refuse(self, refusal: HttpRefusal, purpose: object = None) -> None:
         """Answer with a refusal, and leave the client a moment to take it."""
         factory = self.factory
         _count(factory.counters.refused, refusal.label)
@@ -176,7 +187,9 @@ class Guard(Protocol):
         self._head = None
         factory.settle(self)
         factory.linger(self)
-        self.transport.write(refusal.render())
+        self.transport.write(
+            render_refusal(refusal, purpose.cors) if isinstance(purpose, Stream) else refusal.render()
+        )
         # Over TCP only our half is closed, so that the peer has read the answer when it closes its own.
         has_halves = IHalfCloseableDescriptor.providedBy(self.transport)
         hang_up = self.transport.loseWriteConnection if has_halves else self.transport.loseConnection
@@ -260,6 +273,7 @@ _INPUTS: Final[dict[GuardState, Callable[[Guard, bytes], None]]] = {
     GuardState.HEAD: Guard._request_head,
     GuardState.PLAIN: Guard._body,
     GuardState.WEBSOCKET: Guard._frames,
+    GuardState.STREAM: Guard._nothing,
     GuardState.SILENCE: Guard._nothing,
     GuardState.LOST: Guard._nothing,
 }

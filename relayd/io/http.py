@@ -31,7 +31,9 @@ from relayd.core.refusal import HttpRefusal
 from relayd.core.routes import TopicRefused
 from relayd.core.topic import TopicError, TopicPattern
 from relayd.io import client_script
+from relayd.io.cors import Cors
 from relayd.io.identify import CHALLENGE, identify
+from relayd.io.sse import StreamResource
 from relayd.io.web import JsonResource, StrictSite, answer_bytes, answer_json, refuse
 
 #: Long enough for an upstream that must be dialled first, short enough for a script.
@@ -85,6 +87,7 @@ def build_site(
     for name, resource in (extra or {}).items():
         top.putChild(name, resource)
     top.putChild(client_script.NAME, client_script.ClientScript())
+    top.putChild(b"sse", StreamResource(Cors(origins, secure, credentials=door is not None)))
     top.putChild(b"topics", TopicsResource(hub, origins, secure, reactor, door))
     return StrictSite(root, reactor)
 
@@ -100,35 +103,16 @@ class TopicsResource(JsonResource):
         self._hub = hub
         self._origins = origins
         self._secure = secure
+        self._cors = Cors(origins, secure, credentials=door is not None)
         self._reactor = reactor
         self._waiting = 0
 
     def render(self, request: Request) -> bytes | int:
-        refusal = self._check_origin(request)
+        refusal = self._cors.admit(request, exposed=b"ETag")
         return super().render(request) if refusal is None else refuse(request, refusal)
 
-    def _check_origin(self, request: Request) -> HttpRefusal | None:
-        origin = request.getHeader(b"origin")
-        if origin is None:
-            return None  # a page's own requests carry none, and `require_origin` is about WebSockets
-        text = origin.decode("latin-1")
-        host = (request.getHeader(b"host") or b"").decode("latin-1")
-        refusal = self._origins.refuse(text, host, secure=self._secure)
-        if refusal is None:
-            request.setHeader(b"access-control-allow-origin", origin)
-            request.setHeader(b"access-control-expose-headers", b"ETag")
-            request.setHeader(b"vary", b"Origin")
-            if self._door is not None and self._origins.vouches(text, host, secure=self._secure):
-                request.setHeader(b"access-control-allow-credentials", b"true")
-        return refusal
-
     def render_OPTIONS(self, request: Request) -> bytes:
-        request.setResponseCode(204)
-        request.setHeader(b"access-control-allow-methods", b"GET")
-        headers = b"If-None-Match" if self._door is None else b"Authorization, If-None-Match"
-        request.setHeader(b"access-control-allow-headers", headers)
-        request.setHeader(b"access-control-max-age", b"600")
-        return b""
+        return self._cors.preflight(request, b"GET", b"If-None-Match")
 
     def render_GET(self, request: Request) -> bytes | int:
         if self._door is None:
@@ -263,6 +247,5 @@ def _payloads(publications: list[Publication]) -> Iterator[bytes]:
     """The publications as on `/ws`, the first of them flagged as the snapshot; their frames are shared with it."""
     encoding = Encoding.V1_SNAPSHOT
     for publication in publications:
-        frame = wire.encode(publication, encoding)
-        yield frame[{126: 4, 127: 10}.get(frame[1], 2) :]
+        yield wire.unframed(wire.encode(publication, encoding))
         encoding = Encoding.V1

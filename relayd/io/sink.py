@@ -1,29 +1,41 @@
 """Where the bytes for one browser go: the `Sink` that `core` writes to, on a Twisted transport.
 
 The direct transport below does the work, whether it is the connection's own or lies under TLS. All calls are dead once
-the WebSocket has left the state OPEN: nothing may follow a close frame (RFC 6455 5.5.1), and Autobahn does not look.
+the connection ends: nothing may follow a close frame (RFC 6455 5.5.1), and Autobahn does not look.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.interfaces import IPullProducer
 from zope.interface import implementer
 
-from relayd.core.closecode import CloseCode, reason
+from relayd.core.closecode import CloseCode
 from relayd.core.subscriber import PutWay
 from relayd.core.volley import NO_PORT
-from relayd.io.transport import find_direct
+from relayd.io.transport import DirectServer, find_direct
 
 if TYPE_CHECKING:
-    from relayd.io.downstream import DownstreamProtocol
+    import socket
+
+
+class Connection(Protocol):
+    """Whose sink it is."""
+
+    def close(self, close: CloseCode, retry_s: int | None = None) -> None:
+        """End it, saying why."""
+        ...
+
+    def guarded(self, call: Callable[..., None], *args: Any) -> None:
+        """Call, and keep an exception to this connection."""
+        ...
 
 
 @implementer(IPullProducer)
 class TransportSink:
-    """The sink of one open WebSocket.
+    """The sink of one open WebSocket or event stream.
 
     What it binds takes nothing after the end. Behind TLS it takes all or nothing, since what the TLS layer has
     encrypted cannot be taken back.
@@ -31,7 +43,7 @@ class TransportSink:
 
     __slots__ = ("_direct", "_produce", "_protocol", "_transport", "is_open")
 
-    def __init__(self, protocol: DownstreamProtocol, transport: Any) -> None:
+    def __init__(self, protocol: Connection, transport: Any) -> None:
         self._protocol = protocol
         self._transport = transport
         self._direct = find_direct(transport)
@@ -70,6 +82,11 @@ class TransportSink:
         return self._direct.busy
 
     @property
+    def socket(self) -> socket.socket | None:
+        """The TCP socket below; None where there is another or none."""
+        return self._direct.socket if isinstance(self._direct, DirectServer) else None
+
+    @property
     def drained_bytes(self) -> int:
         """Bytes the kernel took from the buffer so far: while this grows the client reads."""
         return self._direct.drained_bytes
@@ -91,11 +108,11 @@ class TransportSink:
             self._direct.unregisterProducer()
 
     def close(self, close: CloseCode, retry_s: int | None = None) -> None:
-        """Close frame, deadline, abort. A second call does nothing."""
-        self._protocol.close_with(close, reason(close, retry_s))
+        """Say why, deadline, abort. A second call does nothing."""
+        self._protocol.close(close, retry_s)
 
     def end(self) -> None:
-        """The WebSocket leaves the state OPEN: from here on all calls are dead."""
+        """The connection ends: from here on all calls are dead."""
         self.unpull()
         self.is_open = False
         self._direct.end_direct()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relayd.core.answers import TOPICS_PER_ANSWER
 from relayd.core.auth.access import Access, Anyone, Claim, OfField
 from relayd.core.auth.credentials import Places
 from relayd.core.auth.verdict import Identity
@@ -19,7 +20,7 @@ from relayd.core.closecode import (
     CLOSE_FORBIDDEN,
     CLOSE_OVERLOADED,
 )
-from relayd.core.downstream import MAX_STRIKES, TOPICS_PER_ANSWER, DownstreamSession
+from relayd.core.downstream import MAX_STRIKES, DownstreamSession
 from relayd.core.publication import Publication, TopicState
 from relayd.core.reading import MAX_PATTERNS
 from relayd.core.routes import AllowValues

@@ -9,7 +9,7 @@ import pytest
 from relayd.core.cohort import MAX_REST_BYTES
 from relayd.core.routes import Mode
 from relayd.core.subscriber import MAX_CONTROL_BYTES
-from tests.support.hub_rig import Client, FakeVolley, Rig, delivery, route, say
+from tests.support.hub_rig import Client, FakeVolley, Rig, StreamClient, delivery, route, say
 
 # 60 seeds x 2,600 steps: 156,000 generated steps in a few seconds.
 SEEDS, STEPS = 60, 2600
@@ -37,14 +37,22 @@ class _World:
         self.clients: list[tuple[object, Client]] = []
 
     def open(self) -> None:
-        """A new browser, quick or slow, sometimes with a rate."""
+        """A new browser, quick or slow, sometimes with a rate; or an EventSource."""
+        if self.random.random() < 0.3:
+            topics = tuple(self.random.sample(self.names, self.random.randint(1, 5)))
+            session, sink = self.rig.stream(*topics, room=self.random.choice([0, 200, 5000, 1 << 40]))
+            self.clients.append((session, StreamClient(sink, _conflated)))
+            return
         session, sink = self.rig.open(self.random.choice([0, 200, 5000, 1 << 40]))
         self.clients.append((session, Client(sink, _conflated)))
         self.subscribe(len(self.clients) - 1)
 
     def subscribe(self, index: int) -> None:
         """More topics, now and then from a position."""
-        session, _ = self.clients[index]
+        session, client = self.clients[index]
+        if isinstance(client, StreamClient):
+            self.cut(index)
+            return
         topics = self.random.sample(self.names, self.random.randint(1, 5))
         if self.random.random() < 0.3:
             conflated = [name for name in topics if _conflated(name)]
@@ -55,10 +63,28 @@ class _World:
 
     def unsubscribe(self, index: int) -> None:
         """Fewer topics."""
-        session, _ = self.clients[index]
+        session, client = self.clients[index]
+        if isinstance(client, StreamClient):
+            return
         held = [topic.name for topic in session.subscriber.topics]
         if held:
             say(session, op="unsubscribe", topics=self.random.sample(held, self.random.randint(1, len(held))))
+
+    def cut(self, index: int) -> None:
+        """A stream breaks, with what is on its way, and is dialled again at once or a while later."""
+        session, client = self.clients[index]
+        assert isinstance(client, StreamClient)
+        topics = tuple(client.next_offset) or tuple(topic.name for topic in session.subscriber.topics)
+        session.lost()
+        for _ in range(self.random.choice([0, 3, 60])):
+            self.publish()
+        if client.last_event_id is None:
+            client = StreamClient(client.sink, _conflated)  # it has nothing: a newcomer
+        again, sink = self.rig.stream(
+            *topics, room=self.random.choice([200, 5000, 1 << 40]), last_event_id=client.last_event_id
+        )
+        client.again(sink)
+        self.clients[index] = (again, client)
 
     def publish(self) -> None:
         """A message, a snapshot or a gap, of any size."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from relayd.core.closecode import CLOSE_SLOW
 from relayd.core.publication import Encoding
 from relayd.core.subscriber import MAX_CONTROL_BYTES, Subscriber
+from relayd.core.wire import TEXT, frame
 from tests.support.hub_rig import Client, FakeSink, Rig, route, say
 
 
@@ -16,21 +17,28 @@ class ControlLaneTests:
         sink = FakeSink(room=0)
         sink.write(b"rest")
         Subscriber(sink, Encoding.V1).tell(b"answer")
-        assert bytes(sink.buffer) == b"restanswer"
+        assert bytes(sink.buffer) == b"rest" + frame(TEXT, b"answer")
 
     def test_bound(self) -> None:
         """One that asks and does not read is closed as slow; one that reads starts anew."""
         sink = FakeSink(room=0)
         subscriber = Subscriber(sink, Encoding.V1)
-        subscriber.tell(b"x" * MAX_CONTROL_BYTES)
+        whole = b"x" * (MAX_CONTROL_BYTES - 4)  # and the head of its frame
+        subscriber.tell(whole)
         assert sink.closed is None
         sink.read(1 << 30)
-        subscriber.tell(b"x" * MAX_CONTROL_BYTES)
+        subscriber.tell(whole)
         assert sink.closed is None
         sink.room = 0
         sink.buffer += b"unread"
         subscriber.tell(b"x")
         assert sink.closed is CLOSE_SLOW
+
+    def test_dressed_for_its_reader(self) -> None:
+        """A frame or an event."""
+        sink = FakeSink()
+        Subscriber(sink, Encoding.SSE).tell(b"{}")
+        assert bytes(sink.taken) == b"data: {}\n\n"
 
 
 class SendTests:

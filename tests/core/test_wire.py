@@ -13,7 +13,7 @@ from relayd.core import wire
 from relayd.core.publication import Encoding, GapMark, Publication, TopicState
 from relayd.core.routes import Form, Mode
 from relayd.core.topics import Topic
-from tests.support.hub_rig import Rig, delivery, frames, route
+from tests.support.hub_rig import Rig, delivery, events, frames, route
 
 RIG = Rig(route("t/$n"), route("text/$n", delivery(form=Form.TEXT)), route("latest/$n", delivery(Mode.CONFLATE)))
 
@@ -39,6 +39,13 @@ class FrameTests:
         """The three lengths and their borders."""
         payload = b"x" * size
         assert frames(bytearray(wire.frame(wire.BINARY, payload))) == [(wire.BINARY, payload)]
+
+    @pytest.mark.parametrize("sizes", [[], [0], [125, 126, 65535, 65536, 0]])
+    def test_taken_apart(self, sizes: list[int]) -> None:
+        """One, or several in a row."""
+        made = [b"x" * size for size in sizes]
+        whole = [wire.frame(wire.TEXT, payload) for payload in made]
+        assert list(wire.payloads(b"".join(whole))) == [wire.unframed(one) for one in whole] == made
 
     def test_header(self) -> None:
         """FIN set, no mask, the shortest length."""
@@ -113,26 +120,87 @@ class EnvelopeTests:
         assert wire.encode(mark, Encoding.V1) == b""
 
 
+class EventTests:
+    """An event of a text/event-stream."""
+
+    def test_publication(self) -> None:
+        """Its id is the hub's numbering and the serial."""
+        event = wire.encode(publication(b'{"a":1}'), Encoding.SSE)
+        assert event == b'id: e.1\ndata: {"topic":"t/a","offset":7,"data":{"a":1}}\n\n'
+        assert wire.without_id(event) == b'data: {"topic":"t/a","offset":7,"data":{"a":1}}\n\n'
+
+    @pytest.mark.parametrize("payload", [b'{"a":\n1}', b"[1,\r\n2]", b"\r1\n\n", b'"a\\nb"'])
+    def test_lines(self, payload: bytes) -> None:
+        """White space between tokens may be line ends; no event is cut by them."""
+        [event] = events(bytearray(wire.encode(publication(payload), Encoding.SSE)))
+        assert json.loads(event.text)["data"] == json.loads(payload)
+
+    def test_snapshot(self) -> None:
+        """The same publication for a newcomer."""
+        [event] = events(bytearray(wire.encode_snapshot(publication(b"1"), Encoding.SSE)))
+        assert (event.text, event.id) == ('{"topic":"t/a","offset":7,"snapshot":true,"data":1}', "e.1")
+
+    def test_gap(self) -> None:
+        """A mark has a place of its own."""
+        mark = GapMark(RIG.hub.topic("t/a"), 7, 3, 3, "upstream", 0.0)
+        [event] = events(bytearray(wire.encode(mark, Encoding.SSE)))
+        assert (json.loads(event.text)["op"], event.id) == ("lost", "e.3")
+
+    def test_message(self) -> None:
+        """Anything else has neither id nor name, unless it is asked for."""
+        assert wire.dress(b"{}", Encoding.SSE) == b"data: {}\n\n"
+        assert wire.event(b"{}", name=b"close") == b"event: close\ndata: {}\n\n"
+
+
+class BinaryTests:
+    """Binary payloads by reference."""
+
+    def test_frame(self) -> None:
+        """Number, offset, payload."""
+        one = publication(b"\x00\xff", is_text=False)
+        [(opcode, payload)] = frames(bytearray(wire.encode(one, Encoding.BINARY)))
+        assert opcode == wire.BINARY
+        assert payload == one.topic.ref.to_bytes(4, "big") + (7).to_bytes(8, "big") + b"\x00\xff"
+
+    @pytest.mark.parametrize("by_feed", [True, False])
+    def test_snapshot(self, by_feed: bool) -> None:
+        """The top bit of the offset, whoever says so."""
+        one = publication(b"\x00", is_text=False, snapshot=by_feed)
+        encoded = wire.encode(one, Encoding.BINARY) if by_feed else wire.encode_snapshot(one, Encoding.BINARY)
+        [(_, payload)] = frames(bytearray(encoded))
+        assert int.from_bytes(payload[4:12], "big") == 7 | 1 << 63
+
+    def test_text_is_text(self) -> None:
+        """The same bytes as for everybody else."""
+        one = publication(b"1")
+        assert wire.encode(one, Encoding.BINARY) is wire.encode(one, Encoding.V1)
+        assert wire.encode_snapshot(one, Encoding.BINARY) is wire.encode(one, Encoding.V1_SNAPSHOT)
+
+    def test_raw_has_no_flags(self) -> None:
+        """Nothing but the payload."""
+        assert wire.encode_snapshot(publication(b"1"), Encoding.RAW) == b"\x81\x011"
+
+
 class ControlTests:
     """What the server says beside publications."""
 
     def test_state(self) -> None:
         """With and without a reason."""
-        assert body(wire.state("t", TopicState.LIVE, "")) == '{"op":"state","topic":"t","state":"live"}'
-        assert json.loads(body(wire.state("t", TopicState.FAILED, "no such")))["why"] == "no such"
+        assert wire.state("t", TopicState.LIVE, "") == b'{"op":"state","topic":"t","state":"live"}'
+        assert json.loads(wire.state("t", TopicState.FAILED, "no such"))["why"] == "no such"
 
     def test_error(self) -> None:
         """Only what there is."""
-        assert body(wire.error("bad_request", "no")) == '{"op":"error","code":"bad_request","message":"no"}'
-        assert json.loads(body(wire.error("forbidden", "no", request=1, topic="t"))) == {
+        assert wire.error("bad_request", "no") == b'{"op":"error","code":"bad_request","message":"no"}'
+        assert json.loads(wire.error("forbidden", "no", request=1, topic="t")) == {
             "op": "error", "id": 1, "code": "forbidden", "message": "no", "topic": "t",
         }  # fmt: skip
-        assert json.loads(body(wire.error("rate_limited", "no", retry_s=0.0501)))["retry_ms"] == 51
+        assert json.loads(wire.error("rate_limited", "no", retry_s=0.0501))["retry_ms"] == 51
 
     def test_reply(self) -> None:
         """The id only where there was one."""
-        assert body(wire.reply("pong", None)) == '{"op":"pong"}'
-        assert body(wire.reply("pong", "x")) == '{"op":"pong","id":"x"}'
+        assert wire.reply("pong", None) == b'{"op":"pong"}'
+        assert wire.reply("pong", "x") == b'{"op":"pong","id":"x"}'
 
 
 class CommandTests:

@@ -28,6 +28,7 @@ from relayd.io.downstream import DownstreamFactory
 from relayd.io.guard import GuardFactory
 from relayd.io.http import build_site
 from relayd.io.listener import ClientsService, ListenerService
+from relayd.io.sse import EventStreamFactory
 from tests.support.browser import Browser, handshake
 from tests.support.hub_rig import FakeDemand, route
 
@@ -78,7 +79,11 @@ class Relay:
             prefix=self.settings.prefix,
             door=door,
         )
+        self.streams = EventStreamFactory(
+            self.hub, self.clients, new_id=lambda: f"s{next(ids)}", random=lambda: 0.0, door=door
+        )
         self.guards = GuardFactory(
+            stream=lambda head, stream: self.streams.of(head, stream, self.settings),
             websocket=lambda head: self.factory.of(head, self.settings),
             site=self.site,
             settings=self.settings,
