@@ -61,8 +61,9 @@ dist: $(READY)
 	$(BIN)/python -m build --outdir dist .
 
 clean:
-	rm -rf .venv .venv-* build dist artifacts node_modules *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build dist artifacts node_modules clients/javascript/node_modules *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f .coverage .coverage.*
 
 -include bench/targets.mk
+-include clients/javascript/targets.mk
 -include tests/targets.mk

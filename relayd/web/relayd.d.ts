@@ -3,7 +3,7 @@
 /** A JSON value, as the upstream sent it. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-/** One publication. Its payload stands under exactly one of `data`, `text` and `base64`. */
+/** One publication. Its payload stands under exactly one of `data`, `text` and `bytes`. */
 export interface Publication<Data = Json> {
   readonly topic: string;
   /** Numbers the publications of one topic. */
@@ -15,7 +15,7 @@ export interface Publication<Data = Json> {
   readonly data?: Data;
   readonly text?: string;
   /** The payload was binary. */
-  readonly base64?: string;
+  readonly bytes?: Uint8Array;
 }
 
 /** What `for await` gives: a publication that says what is missing before it. */
@@ -52,8 +52,12 @@ export interface TopicState {
   readonly why: string;
 }
 
+export type Transport = "websocket" | "sse" | "poll";
+
 export interface ConnectionState {
   readonly state: "connecting" | "open" | "waiting" | "closed";
+  /** With `open`: which way it goes. */
+  readonly transport?: Transport;
   /** Of the close, with `waiting` and `closed`. */
   readonly code?: number;
   readonly reason?: string;
@@ -70,16 +74,22 @@ export interface Refusal {
   readonly topic?: string;
 }
 
-/** The error with which a `for await` ends: a refusal of its topic, or the close of the connection. */
+/** With which a `for await` ends: a refusal of its topic, or the close of the connection. Or a `publish`: a refusal by
+ * relayd, or `unavailable` (the connection is not open), `busy` (1000 have no answer yet), `lost` (the connection was lost
+ * before the answer: it may have been published). */
 export interface RelayError extends Error {
   readonly code: string | number;
   readonly reason?: string;
+  readonly topic?: string;
 }
 
 export interface SubscribeOptions {
   /** At most so many publications a second and topic, the newest; no effect on topics of deltas. Of several
    * subscriptions to the same text the fastest decides. */
   maxHz?: number;
+  /** Publications of a topic that relayd sends ahead of what the page has taken, 4000 unless told: so much a page that is
+   * busy finds afterwards, the rest is served by the route's mode. Of several subscriptions the smallest decides. 0: no end. */
+  window?: number;
   /** Publications that wait for `for await`; beyond, the oldest are dropped and counted. 1000 unless told. */
   buffer?: number;
 }
@@ -110,21 +120,25 @@ export interface ConnectOptions {
   token?: string | (() => string | Promise<string>);
   /** At most so many publications a second and topic while the page is hidden (1 unless told); 0: as when visible. */
   hiddenHz?: number;
-  /** Replaces parts of the browser, in tests. */
-  world?: Partial<World>;
+  /** Ways to try, in this order: where WebSockets are blocked, SSE, then long-polling. */
+  transports?: readonly Transport[];
+  /** Of requests by HTTP: `include` sends cookies to a relayd of another origin. */
+  credentials?: RequestCredentials;
+  /** What stands for `globalThis`, in tests. */
+  world?: World;
 }
 
 /** What relayd.js takes from the browser. */
 export interface World {
-  WebSocket: new (url: string) => WebSocket;
-  document: Pick<Document, "visibilityState" | "addEventListener"> | undefined;
-  window: Pick<Window, "addEventListener"> | undefined;
+  readonly WebSocket: new (url: string) => WebSocket;
+  readonly Math: Pick<Math, "random">;
+  readonly performance: Pick<Performance, "now">;
+  readonly location?: Pick<Location, "href">;
+  readonly document?: Pick<Document, "visibilityState" | "addEventListener">;
+  addEventListener?(type: "online", listener: () => void, options: AddEventListenerOptions): void;
+  fetch: typeof fetch;
   setTimeout(call: () => void, ms: number): unknown;
-  clearTimeout(timer: unknown): void;
-  /** Monotonic milliseconds. */
-  now(): number;
-  /** From 0 up to 1. */
-  random(): number;
+  clearTimeout(timer: any): void;
 }
 
 interface ConnectionEvents {
@@ -134,12 +148,22 @@ interface ConnectionEvents {
 
 export interface Connection {
   readonly state: ConnectionState["state"];
+  /** The way it goes, or that is tried. */
+  readonly transport: Transport;
   on<Type extends keyof ConnectionEvents>(type: Type, listener: (event: ConnectionEvents[Type]) => void): () => void;
   subscribe<Data = Json>(
     topic: string,
     callback: (message: Publication<Data>, subscription: Subscription<Data>) => void,
     options?: SubscribeOptions): Subscription<Data>;
   subscribe<Data = Json>(topic: string, options?: SubscribeOptions): IterableSubscription<Data>;
+  /**
+   * Publishes a JSON value, where relayd lets this page. It waits for an attempt to connect that is under way, not for
+   * another.
+   *
+   * @returns its position (`epoch:offset`), or nothing where it was handed on to the route's upstream.
+   * @throws RelayError
+   */
+  publish(topic: string, data: unknown): Promise<string | undefined>;
   /** Shows a fresh token on the open connection. */
   authorize(token: string): void;
   /** For good. */

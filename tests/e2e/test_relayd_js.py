@@ -33,7 +33,9 @@ routes:
 PAGE = """
 async (topic) => {
   const { connect } = await import("/relayd.js");
-  const world = { setTimeout: (call, ms) => setTimeout(call, Math.min(ms, 100)) };
+  const { WebSocket, fetch, document, performance, location, clearTimeout, addEventListener } = globalThis;
+  const world = { WebSocket, fetch, document, performance, location, clearTimeout, addEventListener, Math,
+    setTimeout: (call, ms) => setTimeout(call, Math.min(ms, 100)) };
   const relay = connect("/ws", { world });
   const seen = (window.seen = { got: [], opened: 0, resumed: [], topic: "", errors: [] });
   relay.on("state", ({ state }) => (seen.opened += state === "open"));

@@ -3,8 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { connect } from "../../../relayd/web/relayd.js";
-import { Page, settle } from "./rig.js";
+import { Page, connect, settle } from "./rig.js";
 
 test("http addresses become WebSocket addresses, and nonsense is refused at once", async () => {
   for (const [given, dialled] of [
@@ -108,7 +107,7 @@ test("a silent connection is asked, and given up when it does not answer", async
 
 test("a connection that never opens is given up", async () => {
   const page = new Page();
-  await page.clock.forward(24_999);
+  await page.clock.forward(9_999);
   assert.equal(page.relay.state, "connecting");
   await page.clock.forward(1);
   assert.equal(page.relay.state, "waiting");

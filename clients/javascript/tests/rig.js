@@ -1,10 +1,11 @@
 /* A page's surroundings, all in hand: time that moves when told, dice that are known, and sockets that a test plays. */
 
-import { connect } from "../../../relayd/web/relayd.js";
+/* The sources, or what was built of them (RELAYD_JS). */
+export const { connect, topic } = await import(process.env.RELAYD_JS ?? "../src/index.js");
 
-/* Lets everything that was promised happen. (An `await` inside the client takes a few turns.) */
+/* Lets everything that was promised happen. (A stream of the platform takes a few turns of its own.) */
 export const settle = async () => {
-  for (let turn = 0; turn < 8; turn++) await null;
+  for (let turn = 0; turn < 2; turn++) await new Promise(setImmediate);
 };
 
 /* Time in milliseconds, and the timers that wait for it. */
@@ -108,14 +109,17 @@ export class Page {
   sockets = [];
   document = new Target();
   window = new Target();
+  server; // answers fetch
   states = [];
   errors = [];
   dice = 0.5;
 
   constructor(options = {}, url = "wss://relay.example/ws") {
     const page = this;
-    const { Peer = Socket, random = () => page.dice, ...rest } = options;
+    const { Peer = Socket, random = () => page.dice, server, ...rest } = options;
+    this.server = server;
     this.relay = connect(url, {
+      transports: ["websocket"],
       ...rest,
       world: {
         WebSocket: class extends Peer {
@@ -126,10 +130,11 @@ export class Page {
         },
         setTimeout: (call, ms) => this.clock.set(call, ms),
         clearTimeout: (timer) => this.clock.clear(timer),
-        now: () => this.clock.now,
-        random,
+        performance: { now: () => this.clock.now },
+        Math: { random },
         document: this.document,
-        window: this.window,
+        addEventListener: (...listener) => this.window.addEventListener(...listener),
+        fetch: (...request) => page.server.fetch(page, ...request),
       },
     });
     this.relay.on("state", (event) => this.states.push(event));

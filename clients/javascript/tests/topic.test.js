@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { topic } from "../../../relayd/web/relayd.js";
+import { topic } from "./rig.js";
 
 test("values become segments", () => {
   assert.equal(topic("kraken", "ticker", "BTC/USD"), "kraken/ticker/BTC~2FUSD");
