@@ -15,44 +15,37 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 from twisted.web.resource import IResource
 
 from relayd import __version__
 from relayd.app.feeds import Feeds
+from relayd.app.life import Life
 from relayd.config import model
 from relayd.config.compile import compile_routes
-from relayd.core.admission import Admission
 from relayd.core.auth.access import Anyone
 from relayd.core.auth.credentials import Places
 from relayd.core.auth.door import Door, Visitor
-from relayd.core.counters import HubCounters, ListenerCounters
+from relayd.core.counters import HubCounters
 from relayd.core.downstream import DownstreamSession
-from relayd.core.drain import Drain, DrainSettings, Stage
 from relayd.core.guard import GuardCounters, Stream
 from relayd.core.head import RequestHead
 from relayd.core.hub import Hub, HubLimits
-from relayd.core.loop_lag import WorstLag
-from relayd.core.overload import Overload, OverloadCounters
 from relayd.core.refusal import HttpRefusal
 from relayd.core.routes import RouteTable
 from relayd.core.shown import shown_address
 from relayd.core.subscriber import Sink
 from relayd.io.admin import AdminSources, build_admin
 from relayd.io.auth import AuthService
-from relayd.io.clients import Clients
 from relayd.io.downstream import DownstreamFactory
-from relayd.io.drain import Draining
 from relayd.io.gate import AdminGate
 from relayd.io.guard import GuardFactory
 from relayd.io.http import build_site
-from relayd.io.limits import fit_limits, memory_limit_bytes, resident_bytes
-from relayd.io.listener import ClientsService, ListenerService, admission_limits, guard_settings
+from relayd.io.limits import fit_limits, resident_bytes
+from relayd.io.listener import ClientsService, ListenerService, guard_settings
 from relayd.io.names import Names
-from relayd.io.notify import NotifyService
-from relayd.io.overload import OverloadWatch
 from relayd.io.sse import EventStreamFactory
 from relayd.io.ticker import Ticker
 from relayd.io.upstream import UpstreamService
@@ -118,28 +111,25 @@ class Relay(MultiService):
         self._pin()
         self.door = None if config.auth is None else self._build_door(config.auth)
         self.listeners = MultiService()
-        self.draining = self._build_draining()
-        self.overload = self._build_overload()
+        self.life = Life(config, self.hub, self.upstreams, self.ticker, monotonic, environ)
+        self.draining = self.life.draining
+        self.clients = self.life.clients
         self._build_listeners(extra)
         self.listeners.setServiceParent(self)
-        self.notify = self._build_notify()
-        self.notify.setServiceParent(self)
+        self.life.notify.setServiceParent(self)
         self.ticker.add(_HubClock(self.hub, monotonic))
 
     def startService(self) -> None:
         """Starts every part, and says so once all listeners are open."""
         super().startService()
-        self.notify.ready()
+        self.life.notify.ready()
 
     def stopService(self) -> Deferred[None]:
         """Sends the clients away as the `drain` block says, and then stops every part; feeds flow until then."""
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        self.notify.stopping()
-        gone = self.draining.run()
-        self.ticker.wake()
-        await gone
+        await self.life.end()
         await maybeDeferred(super().stopService)
         self._volley.close()
 
@@ -202,79 +192,6 @@ class Relay(MultiService):
         self.ticker.add(door)
         return door
 
-    # -- the end, and what systemd hears -------------------------------------------------------------------------------
-
-    def _build_draining(self) -> Draining:
-        self.counters = ListenerCounters()
-        self.clients = Clients(self.counters, self._monotonic)
-        self.admission = Admission(
-            admission_limits(self.config.limits), started=self._monotonic(), random=random.random
-        )
-        self._doors: list[ListenerService] = []
-        self._factories: list[GuardFactory] = []
-        block = self.config.drain
-        draining = Draining(
-            Drain(DrainSettings(block.notice_s, block.over_s, block.retry_s)),
-            self.clients,
-            self._monotonic,
-            close_doors=self._close_doors,
-            others=lambda: sum(factory.answers for factory in self._factories),
-        )
-        self.ticker.add(draining)
-        return draining
-
-    def _build_overload(self) -> OverloadWatch:
-        limits, base_bytes = self.config.limits, resident_bytes()
-        most_bytes = limits.memory_bytes or memory_limit_bytes(None)
-        watch = OverloadWatch(
-            Overload(most_bytes, limits.lag_s, OverloadCounters()),
-            self.hub,
-            self.admission,
-            base_bytes=base_bytes,
-            sockets=self._sockets,
-            now=self._monotonic(),
-        )
-        self.ticker.on_lag.append(watch.hear_lag)
-        self.ticker.add(watch)
-        return watch
-
-    def _sockets(self) -> tuple[int, int]:
-        """Connections in the clear, and over TLS."""
-        secure = sum(factory.sockets for factory in self._factories if factory.settings.secure)
-        return self.admission.sockets - secure, secure
-
-    def _close_doors(self) -> Deferred[Any]:
-        self.admission.draining = True
-        return gatherResults([maybeDeferred(door.stopService) for door in self._doors])
-
-    def _build_notify(self) -> NotifyService:
-        lag = WorstLag()
-        self.ticker.on_lag.append(lag.hear)
-        notify = NotifyService(
-            self._environ,
-            self._monotonic,
-            lag_s=lag.take,
-            trouble=self._trouble,
-            status=self._status,
-            stop_within_s=self.draining.drain.settings.longest_s,
-        )
-        self.ticker.add(notify)
-        return notify
-
-    def _trouble(self) -> str | None:
-        """Why this process would be better started anew."""
-        if self.draining.drain.stage is not Stage.SERVING:
-            return None  # its listeners are closed on purpose
-        return next((why for door in self._doors if (why := door.trouble()) is not None), None)
-
-    def _status(self) -> str:
-        """One line for `systemctl status`."""
-        live = sum(service.session.counters.connected for service in self.upstreams.values())
-        return (
-            f"{len(self.clients.open)} browsers, {len(self.hub.topics)} topics, "
-            f"{live} of {len(self.upstreams)} upstreams connected, load {self.overload.overload.load.value}"
-        )
-
     # -- the listeners ------------------------------------------------------------------------------------------------
 
     def _build_listeners(self, extra: Mapping[bytes, IResource]) -> None:
@@ -283,11 +200,11 @@ class Relay(MultiService):
         ClientsService(self.clients, self._reactor, self._monotonic).setServiceParent(self.listeners)
         for listener in config.listeners:
             factory = self._guard_factory(listener, extra)
-            self._factories.append(factory)
+            self.life.factories.append(factory)
             service = ListenerService(listener.endpoint, factory, self._reactor, listener.tls, self._volley)
             service.setServiceParent(self.listeners)
-            self._doors.append(service)
-        services = list(self._doors)
+            self.life.doors.append(service)
+        services = list(self.life.doors)
         if config.admin is not None:
             sources = AdminSources(
                 hub=self.hub,
@@ -295,12 +212,8 @@ class Relay(MultiService):
                 guards=self.guards,
                 upstreams={name: service.session for name, service in self.upstreams.items()},
                 monotonic=self._monotonic,
-                not_ready=[
-                    self.draining.drain.not_ready,
-                    self.overload.overload.not_ready,
-                    *(door.not_ready for door in self._doors),
-                ],
-                overload=self.overload.overload.counters,
+                not_ready=self.life.not_ready(),
+                overload=self.life.overload.overload.counters,
                 auth=None if self.door is None else self.door.counters,
                 certificates=lambda: self._certificates(services),
             )
@@ -370,7 +283,7 @@ class Relay(MultiService):
             reactor=self._reactor,
             monotonic=self._monotonic,
             counters=self.guards,
-            admission=self.admission,
+            admission=self.life.admission,
         )
 
     def _make_session(
