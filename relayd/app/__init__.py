@@ -33,6 +33,7 @@ from relayd.core.downstream import DownstreamSession
 from relayd.core.guard import GuardCounters, Stream
 from relayd.core.head import RequestHead
 from relayd.core.hub import Hub, HubLimits
+from relayd.core.kept import Kept
 from relayd.core.refusal import HttpRefusal
 from relayd.core.routes import RouteTable
 from relayd.core.shown import shown_address
@@ -47,6 +48,7 @@ from relayd.io.limits import fit_limits, resident_bytes
 from relayd.io.listener import ClientsService, ListenerService, guard_settings
 from relayd.io.names import Names
 from relayd.io.sse import EventStreamFactory
+from relayd.io.state import StateService
 from relayd.io.ticker import Ticker
 from relayd.io.upstream import UpstreamService
 from relayd.io.volley import AioVolley
@@ -106,6 +108,7 @@ class Relay(MultiService):
         self.ticker = Ticker(reactor, monotonic)
         self.ticker.setServiceParent(self)
         self._volley = AioVolley()
+        self.state: StateService | None = None
         self.hub = self._build_hub()
         self.upstreams = self._build_upstreams()
         self._pin()
@@ -162,9 +165,21 @@ class Relay(MultiService):
             name: feeds.build(name, block, payload_most_bytes=payload_bytes)
             for name, block in self.config.upstreams.items()
         }
+        if self.config.state is not None:
+            # Before the upstreams: what an earlier run has used up counts for the first dial.
+            self.state = self._build_state(self.config.state, feeds)
+            self.state.setServiceParent(self)
         for service in built.values():
             service.setServiceParent(self)
         return built
+
+    def _build_state(self, state: model.State, feeds: Feeds) -> StateService:
+        kept = Kept(feeds.hosts, monotonic=self._monotonic, wall=time.time)
+        for name, resume in feeds.resumes.items():
+            kept.keep(name, resume)
+        service = StateService(state.dir, kept, self._reactor, self.ticker)
+        feeds.hosts.on_dial = service.save
+        return service
 
     def _pin(self) -> None:
         for route in self.hub.routes.routes:
@@ -216,6 +231,7 @@ class Relay(MultiService):
                 overload=self.life.overload.overload.counters,
                 auth=None if self.door is None else self.door.counters,
                 certificates=lambda: self._certificates(services),
+                state=None if self.state is None else self.state.counters,
             )
             site = build_admin(sources, self._reactor, self._build_gate(config.admin))
             services.append(ListenerService(config.admin.endpoint, site, self._reactor, config.admin.tls))

@@ -45,13 +45,18 @@ class Feeds:
         self._reactor = reactor
         self._monotonic = monotonic
         self._environ = environ
-        self._hosts = HostWindows()
+        self.hosts = HostWindows()
+        """The limits that are used up, by host."""
+        self.resumes: dict[str, Resume] = {}
+        """Where the feeds that can be resumed stand, by upstream."""
         self._names = names
 
     def build(self, name: str, block: model.Upstream, *, payload_most_bytes: int) -> UpstreamService:
         """One upstream, not started; the hub asks its demand for topics from here on."""
         dialect = compile_upstream(block)
         resume = Resume()
+        if dialect.cursor is not None:
+            self.resumes[name] = resume
         names = secret_names(block)
 
         def read() -> dict[str, str]:
@@ -80,7 +85,7 @@ class Feeds:
             wall=time.time,
             preparation=Preparation(dialect.connect.before, speak) if dialect.connect.before else None,
             forget_cursor=resume.forget,
-            windows=compile_windows(dialect, block, self._hosts),
+            windows=compile_windows(dialect, block, self.hosts),
             counters=UpstreamCounters(),
         )
         service = UpstreamService(

@@ -37,4 +37,5 @@ def compile_windows(dialect: Dialect, upstream: model.Upstream, hosts: HostWindo
         send=window("send", limits.send),
         subscribe=window("subscribe", limits.subscribe),
         http=window("http", limits.http),
+        on_dial=lambda: hosts.on_dial(),
     )

@@ -34,7 +34,6 @@ class Later:
 
 
 LATER: Final = (
-    Later(("state",), "rings, cursors and windows live as long as the process"),
     Later(("workers",), "one process serves all browsers"),
     Later(("engine",), "one machine serves all browsers"),
     Later(("upstreams", "*", "preset"), "write the upstream's blocks out"),

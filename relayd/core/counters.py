@@ -140,6 +140,15 @@ class UpstreamCounters:
     unknown: int = _number("counter", "messages that no rule of the configuration knows")
 
 
+@dataclass(slots=True)
+class StateCounters:
+    """What outlives the process (`state`)."""
+
+    written: int = _number("counter", "times the state was written to its file")
+    failed: int = _number("counter", "times it could not be written")
+    unreadable: int = _number("counter", "times the file was there at the start and could not be used")
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One field as the admin listener shows it: `value` is a number, a number per label value, or a Histogram."""

@@ -8,7 +8,7 @@ has left. Upstreams count per address, not per connection: all windows of one ho
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 MARGIN_S = 0.05  # guess: the upstream counts arrivals, and jitter of the network brings two of ours nearer together
 
@@ -67,7 +67,7 @@ class SlidingWindow:
 class Windows:
     """The limits of one upstream: dials, frames sent, of these the ones that (un)subscribe, HTTP. None = no limit."""
 
-    __slots__ = ("connect", "http", "send", "subscribe")
+    __slots__ = ("_on_dial", "connect", "http", "send", "subscribe")
 
     def __init__(
         self,
@@ -76,7 +76,10 @@ class Windows:
         send: SlidingWindow | None = None,
         subscribe: SlidingWindow | None = None,
         http: SlidingWindow | None = None,
+        on_dial: Callable[[], object] = bool,
     ) -> None:
+        """`on_dial` is called for each dial that `connect` counts."""
+        self._on_dial = on_dial
         self.connect = connect
         self.send = send
         self.subscribe = subscribe
@@ -105,7 +108,9 @@ class Windows:
 
     def dialled(self, now: float) -> None:
         """A dial began."""
-        record((self.connect,), now)
+        if self.connect is not None:
+            self.connect.record(now)
+            self._on_dial()
 
     def sent(self, now: float, *, subscribes: bool) -> None:
         """A frame went out."""
@@ -117,11 +122,32 @@ class HostWindows:
 
     def __init__(self) -> None:
         self._histories: dict[tuple[str, str], History] = {}
+        self._spans_s: dict[tuple[str, str], float] = {}
+        self.on_dial: Callable[[], object] = bool
+        """Called when a dial was counted that a limit is set for."""
 
     def window(self, host: str, kind: str, count: int, span_s: float) -> SlidingWindow:
         """A window for events of `kind` (`connect`, `send`, `subscribe`) at `host`; errors as of SlidingWindow."""
-        history = self._histories.setdefault((host.lower(), kind), History())
-        return SlidingWindow(count, span_s, history)
+        key = host.lower(), kind
+        history = self._histories.setdefault(key, History())
+        window = SlidingWindow(count, span_s, history)
+        self._spans_s[key] = max(span_s, self._spans_s.get(key, 0.0))
+        return window
+
+    def recent(self, now: float) -> dict[tuple[str, str], tuple[float, ...]]:
+        """By host and kind, the times of the events that still count, oldest first."""
+        found = {}
+        for key, history in self._histories.items():
+            since = now - self._spans_s[key] - MARGIN_S
+            if times := tuple(at for at in history.times if at > since):
+                found[key] = times
+        return found
+
+    def restore(self, host: str, kind: str, times: Iterable[float]) -> None:
+        """Events of an earlier run, before the first of this one; those that no window counts are forgotten."""
+        history = self._histories.get((host, kind))
+        if history is not None:
+            history.times.extend(sorted(times))
 
 
 def free_at(windows: Iterable[SlidingWindow | None], now: float) -> float:

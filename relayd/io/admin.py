@@ -21,7 +21,15 @@ from prometheus_client.registry import Collector
 from twisted.web.server import Request
 
 from relayd.core.auth.door import AuthCounters
-from relayd.core.counters import Histogram, HubCounters, ListenerCounters, Sample, UpstreamCounters, samples
+from relayd.core.counters import (
+    Histogram,
+    HubCounters,
+    ListenerCounters,
+    Sample,
+    StateCounters,
+    UpstreamCounters,
+    samples,
+)
 from relayd.core.guard import GuardCounters
 from relayd.core.hub import Hub
 from relayd.core.overload import OverloadCounters
@@ -33,7 +41,15 @@ from relayd.io.web import JsonResource, StrictSite, answer_json
 PREFIX: Final = "relayd"
 DAY_S: Final = 86_400.0
 
-Counters = ListenerCounters | HubCounters | UpstreamCounters | GuardCounters | AuthCounters | OverloadCounters
+Counters = (
+    ListenerCounters
+    | HubCounters
+    | UpstreamCounters
+    | GuardCounters
+    | AuthCounters
+    | OverloadCounters
+    | StateCounters
+)
 
 
 @dataclass(slots=True)
@@ -55,6 +71,8 @@ class AdminSources:
     """The time that certificates go by."""
     overload: OverloadCounters | None = None
     """What the watch over memory and event loop counts."""
+    state: StateCounters | None = None
+    """What the keeper of `state` counts, where there is one."""
 
     def reasons(self) -> list[str]:
         """Why relayd is not ready."""
@@ -166,6 +184,7 @@ class CountersCollector(Collector):
         yield from _families("guard", {None: sources.guards})
         yield from _families("auth", {} if sources.auth is None else {None: sources.auth})
         yield from _families("overload", {} if sources.overload is None else {None: sources.overload})
+        yield from _families("state", {} if sources.state is None else {None: sources.state})
         yield from _families("hub", {None: sources.hub.counters})
         yield from _families("upstream", {name: session.counters for name, session in sources.upstreams.items()})
         yield from _certificates(sources)

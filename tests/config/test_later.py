@@ -11,7 +11,7 @@ from tests.support.relay_yaml import UPSTREAM, problems, relay_yaml, told
 class LaterTests:
     """Each is refused with what to do until then, and forgotten otherwise."""
 
-    @pytest.mark.parametrize("key", ["state", "workers", "engine"])
+    @pytest.mark.parametrize("key", ["workers", "engine"])
     def test_top(self, key):
         """Blocks of the file."""
         (problem,) = problems(relay_yaml(top=f"{key}: 4"))

@@ -134,3 +134,24 @@ class WindowsTests:
         windows.dialled(1.0)
         windows.sent(1.0, subscribes=True)
         assert windows.dial_free_at(1.0) == windows.send_free_at(1.0, subscribes=True) == 1.0
+
+
+class RestoredTests:
+    """What an earlier run used up."""
+
+    def test_counts(self) -> None:
+        """In any order, for the limits that there are."""
+        hosts = HostWindows()
+        window = hosts.window("H", "connect", 2, 10.0)
+        hosts.restore("h", "connect", [-1.0, -3.0])
+        hosts.restore("other", "connect", [0.0])
+        assert hosts.recent(0.0) == {("h", "connect"): (-3.0, -1.0)}
+        assert window.free_at(0.0) == pytest.approx(7.0 + MARGIN_S)
+        assert hosts.recent(20.0) == {}
+
+    def test_dials_are_told(self) -> None:
+        """Those that a limit counts."""
+        told: list[str] = []
+        Windows(connect=SlidingWindow(1, 1.0), on_dial=lambda: told.append("dial")).dialled(0.0)
+        Windows(on_dial=lambda: told.append("free")).dialled(0.0)
+        assert told == ["dial"]

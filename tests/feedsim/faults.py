@@ -44,7 +44,7 @@ FAULTS = (
     Fault(
         "banned for being too fast",
         "strict sliding windows for dials, frames, subscriptions and requests, pongs and resubscribes included, shared "
-        "per host; Retry-After is obeyed",
+        "per host and kept over a crash; Retry-After is obeyed",
         (
             SIM + "LimitTests::test_no_window_of_frames_holds_more",
             SIM + "LimitTests::test_retry_after",
@@ -52,6 +52,8 @@ FAULTS = (
             ASK + "PaceTests::test_subscribes",
             ASK + "PaceTests::test_requests",
             "tests/core/test_windows.py::SharingTests::test_two_limits_over_one_history",
+            "tests/core/test_kept.py::WindowTests::test_a_crash_loop_keeps_the_limit",
+            "tests/e2e/test_state.py::CrashLoopTests::test_two_dials_in_three_lives",
         ),
     ),
     Fault(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from relayd.core.upstream.states import State
 from tests.feedsim.journal import LOST
@@ -627,6 +628,21 @@ class GarbageTests(FeedCase):
 
 class CursorTests(FeedCase):
     """Where a feed can be resumed."""
+
+    async def test_over_a_restart(self) -> None:
+        """`state`: the relay that comes next goes on where the last one was, and what happened between is published."""
+        directory = Path(self.mktemp()).absolute()
+        rig = self.run_feed(Jetstream, lambda text: f"{text}state: {{dir: {directory}}}\n")
+        browser = await rig.browse(["bluesky/app.bsky.feed.post"])
+        await rig.subscribed("app.bsky.feed.post")
+        rig.feed.publish("app.bsky.feed.post")
+        await rig.caught_up(browser)
+        await rig.stop_relay()
+        missed = rig.feed.publish("app.bsky.feed.post")
+        rig.start_relay()
+        again = await rig.browse(["bluesky/app.bsky.feed.post"])
+        await eventually(lambda: again.received("bluesky/app.bsky.feed.post"))
+        self.assertEqual(again.received("bluesky/app.bsky.feed.post"), [missed.payload])
 
     async def test_a_point_that_is_too_old(self) -> None:
         """400: the point is forgotten, and the next dial does without."""

@@ -39,6 +39,7 @@ from relayd.config.model.limits import Limits
 from relayd.config.model.listener import Admin, Listener, ListenerTls
 from relayd.config.model.log import Log
 from relayd.config.model.route import Access, Deliver, Mode, Route
+from relayd.config.model.state import State
 from relayd.config.model.upstream import Upstream
 from relayd.config.scalars import History, Rate
 
@@ -81,6 +82,7 @@ __all__ = [
     "Sequence",
     "Silence",
     "Snapshot",
+    "State",
     "Subscribe",
     "Topic",
     "Upstream",

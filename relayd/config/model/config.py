@@ -13,6 +13,7 @@ from relayd.config.model.limits import Limits
 from relayd.config.model.listener import Admin, Listener
 from relayd.config.model.log import Log
 from relayd.config.model.route import Route
+from relayd.config.model.state import State
 from relayd.config.model.upstream import Upstream
 from relayd.config.scalars import Given, Seq, Text
 
@@ -36,5 +37,7 @@ class Config(Block):
     """The listener for operators; left out: there is none."""
     drain: Drain = Field(default_factory=Drain)
     """How relayd goes down."""
+    state: Given[State] = None
+    """What outlives the process; left out: limits and cursors live as long as the process."""
     log: Log = Field(default_factory=Log)
     """What is logged."""

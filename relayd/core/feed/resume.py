@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from hashlib import sha256
 
 # Messages that share one cursor value, such as a microsecond; more are let through twice rather than lost (guess).
 MAX_AT_CURSOR = 64
@@ -20,17 +21,31 @@ class Resume:
         self._seen: OrderedDict[object, None] = OrderedDict()
         self._from: int | None = None
         self._before: frozenset[bytes] = frozenset()
+        self._restored: frozenset[str] = frozenset()
+        """Digests of what an earlier process had at its cursor, while that is the cursor."""
+        self._restored_before: frozenset[str] = frozenset()
+
+    def at_cursor(self) -> list[str]:
+        """Digests of the messages at the cursor, for `restore` in another process."""
+        return sorted({_digest(payload) for payload in self._at_cursor} | self._restored)
+
+    def restore(self, cursor: int | str, at_cursor: list[str]) -> None:
+        """Go on where another process was."""
+        self.cursor = cursor
+        self._restored = frozenset(at_cursor)
 
     def connected(self) -> int | str | None:
         """A connection resumes at the cursor, which is returned: what it replays up to there is known already."""
         self._from = self.cursor if isinstance(self.cursor, int) else None
         self._before = frozenset(self._at_cursor)
+        self._restored_before = self._restored
         return self.cursor
 
     def forget(self) -> None:
         """The upstream does not know the cursor: it starts where it likes."""
         self.cursor = self._from = None
         self._at_cursor.clear()
+        self._restored = frozenset()
 
     def replayed(self, point: object, payload: bytes) -> bool:
         """Notes the point of a message. True = it came before this connection."""
@@ -39,14 +54,18 @@ class Resume:
             return False
         if not isinstance(point, int) or isinstance(point, bool):
             return False
-        if self._from is not None and (point < self._from or (point == self._from and payload in self._before)):
+        if self._from is not None and (point < self._from or (point == self._from and self._is_before(payload))):
             return True
         if not isinstance(self.cursor, int) or point > self.cursor:
             self.cursor = point
             self._at_cursor.clear()
+            self._restored = frozenset()
         if point == self.cursor and len(self._at_cursor) < MAX_AT_CURSOR:
             self._at_cursor.add(payload)
         return False
+
+    def _is_before(self, payload: bytes) -> bool:
+        return payload in self._before or (bool(self._restored_before) and _digest(payload) in self._restored_before)
 
     def repeated(self, identity: object) -> bool:
         """Notes the identity of a message. True = it came before."""
@@ -59,3 +78,7 @@ class Resume:
         if len(self._seen) > MAX_SEEN:
             self._seen.popitem(last=False)
         return False
+
+
+def _digest(payload: bytes) -> str:
+    return sha256(payload).hexdigest()
