@@ -33,7 +33,6 @@ from relayd.core.downstream import DownstreamSession
 from relayd.core.guard import GuardCounters, Stream
 from relayd.core.head import RequestHead
 from relayd.core.hub import Hub, HubLimits
-from relayd.core.kept import Kept
 from relayd.core.refusal import HttpRefusal
 from relayd.core.routes import RouteTable
 from relayd.core.shown import shown_address
@@ -167,19 +166,11 @@ class Relay(MultiService):
         }
         if self.config.state is not None:
             # Before the upstreams: what an earlier run has used up counts for the first dial.
-            self.state = self._build_state(self.config.state, feeds)
+            self.state = feeds.build_state(self.config.state)
             self.state.setServiceParent(self)
         for service in built.values():
             service.setServiceParent(self)
         return built
-
-    def _build_state(self, state: model.State, feeds: Feeds) -> StateService:
-        kept = Kept(feeds.hosts, monotonic=self._monotonic, wall=time.time)
-        for name, resume in feeds.resumes.items():
-            kept.keep(name, resume)
-        service = StateService(state.dir, kept, self._reactor, self.ticker)
-        feeds.hosts.on_dial = service.save
-        return service
 
     def _pin(self) -> None:
         for route in self.hub.routes.routes:

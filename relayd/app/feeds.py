@@ -18,12 +18,14 @@ from relayd.core.feed.conversation import Conversation
 from relayd.core.feed.resume import Resume
 from relayd.core.feed.voice import Voice
 from relayd.core.hub import Hub
+from relayd.core.kept import Kept
 from relayd.core.topics import Topic
 from relayd.core.upstream.prepare import Preparation
 from relayd.core.upstream.session import UpstreamSession
 from relayd.core.windows import HostWindows
 from relayd.io.names import Names
 from relayd.io.secrets import read_secrets, secret_names
+from relayd.io.state import StateService
 from relayd.io.ticker import Ticker
 from relayd.io.upstream import Transport, UpstreamService
 
@@ -45,9 +47,8 @@ class Feeds:
         self._reactor = reactor
         self._monotonic = monotonic
         self._environ = environ
-        self.hosts = HostWindows()
-        """The limits that are used up, by host."""
-        self.resumes: dict[str, Resume] = {}
+        self._hosts = HostWindows()
+        self._resumes: dict[str, Resume] = {}
         """Where the feeds that can be resumed stand, by upstream."""
         self._names = names
 
@@ -56,7 +57,7 @@ class Feeds:
         dialect = compile_upstream(block)
         resume = Resume()
         if dialect.cursor is not None:
-            self.resumes[name] = resume
+            self._resumes[name] = resume
         names = secret_names(block)
 
         def read() -> dict[str, str]:
@@ -85,7 +86,7 @@ class Feeds:
             wall=time.time,
             preparation=Preparation(dialect.connect.before, speak) if dialect.connect.before else None,
             forget_cursor=resume.forget,
-            windows=compile_windows(dialect, block, self.hosts),
+            windows=compile_windows(dialect, block, self._hosts),
             counters=UpstreamCounters(),
         )
         service = UpstreamService(
@@ -101,6 +102,15 @@ class Feeds:
             transport=Transport(block.transport),
         )
         self._hub.demands[name] = service.demand
+        return service
+
+    def build_state(self, state: model.State) -> StateService:
+        """Keeps what the upstreams built so far have used up and reached, not started."""
+        kept = Kept(self._hosts, monotonic=self._monotonic, wall=time.time)
+        for name, resume in self._resumes.items():
+            kept.keep(name, resume)
+        service = StateService(state.dir, kept, self._reactor, self._ticker)
+        self._hosts.on_dial = service.save
         return service
 
 
