@@ -85,15 +85,17 @@ class Readers:
         if subscriber.lagging is not None and subscriber.pace is not Pace.LAGGING:
             subscriber.lagging.produce()
 
-    def leave(self, subscriber: Subscriber, claims: Mapping[Topic, bool]) -> None:
-        """The connection is gone."""
-        self._step_out(subscriber).stop()
+    def leave(self, subscriber: Subscriber, claims: Mapping[Topic, bool]) -> dict[Topic, int]:
+        """The connection is gone. Returns the offsets up to which it was given everything, or told of the loss."""
+        lagging = self._step_out(subscriber)
+        lagging.stop()
         subscriber.lagging = None
         subscriber.pace = Pace.GONE
         topics = list(subscriber.topics)
         subscriber.topics.clear()
         for topic in topics:
             topic.remove_reader(claims[topic], self._hub.now())
+        return lagging.positions
 
     def _step_out(self, subscriber: Subscriber) -> Lagging:
         """Out of its cohort, with positions in hand."""

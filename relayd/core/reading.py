@@ -166,11 +166,12 @@ class Reading:
         """Serve what is behind."""
         self._hub.readers.settle(self._subscriber)
 
-    def leave(self) -> None:
-        """The connection is gone."""
+    def leave(self) -> dict[Topic, int]:
+        """The connection is gone. Returns how far it was given each topic."""
         self._hub.meet(self, None)
-        self._hub.readers.leave(self._subscriber, {topic: held.claims for topic, held in self._held.items()})
+        claims = {topic: held.claims for topic, held in self._held.items()}
         self._held.clear()
+        return self._hub.readers.leave(self._subscriber, claims)
 
     # -- one by one ---------------------------------------------------------------------------------------------------
 

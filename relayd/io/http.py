@@ -24,6 +24,7 @@ from relayd.core.auth.door import Door
 from relayd.core.auth.verdict import Identity
 from relayd.core.hub import Hub
 from relayd.core.origin import OriginPolicy
+from relayd.core.poll import Polls
 from relayd.core.publication import Encoding, Publication
 from relayd.core.readers import Hold
 from relayd.core.reading import check_access, may_read
@@ -33,6 +34,7 @@ from relayd.core.topic import TopicError, TopicPattern
 from relayd.io import client_script
 from relayd.io.cors import Cors
 from relayd.io.identify import CHALLENGE, identify
+from relayd.io.poll import PollResource
 from relayd.io.sse import StreamResource
 from relayd.io.web import JsonResource, StrictSite, answer_bytes, answer_json, refuse
 
@@ -67,6 +69,7 @@ def build_site(
     prefix: str = "",
     extra: Mapping[bytes, IResource] | None = None,
     door: Door | None = None,
+    polls: Polls | None = None,
 ) -> StrictSite:
     """The HTTP side of one listener.
 
@@ -78,6 +81,7 @@ def build_site(
         prefix: the listener's path before everything, such as `/feed`.
         extra: further resources by their first path segment; `b""` is the page at `/`.
         door: where browsers say who they are; without one nobody is known.
+        polls: those of the hub; by default the listener has its own.
     """
     top = root = JsonResource()
     for segment in prefix.encode("ascii").split(b"/")[1:]:
@@ -87,7 +91,9 @@ def build_site(
     for name, resource in (extra or {}).items():
         top.putChild(name, resource)
     top.putChild(client_script.NAME, client_script.ClientScript())
-    top.putChild(b"sse", StreamResource(Cors(origins, secure, credentials=door is not None)))
+    cors = Cors(origins, secure, credentials=door is not None)
+    top.putChild(b"sse", StreamResource(cors))
+    top.putChild(b"poll", PollResource(polls or Polls(hub, reactor.callLater), cors, door))
     top.putChild(b"topics", TopicsResource(hub, origins, secure, reactor, door))
     return StrictSite(root, reactor)
 

@@ -9,7 +9,7 @@ import pytest
 from relayd.core.cohort import MAX_REST_BYTES
 from relayd.core.routes import Mode
 from relayd.core.subscriber import MAX_CONTROL_BYTES
-from tests.support.hub_rig import Client, FakeVolley, Rig, StreamClient, delivery, route, say
+from tests.support.hub_rig import Client, FakeVolley, PollClient, Rig, StreamClient, delivery, route, say
 
 # 60 seeds x 2,600 steps: 156,000 generated steps in a few seconds.
 SEEDS, STEPS = 60, 2600
@@ -35,6 +35,7 @@ class _World:
         self.published: dict[str, int] = dict.fromkeys(self.names, 0)
         self.missed: dict[str, int] = dict.fromkeys(self.names, 0)
         self.clients: list[tuple[object, Client]] = []
+        self.pollers: list[tuple[tuple[str, ...], PollClient, list[bytes]]] = []
 
     def open(self) -> None:
         """A new browser, quick or slow, sometimes with a rate; or an EventSource."""
@@ -69,6 +70,18 @@ class _World:
         held = [topic.name for topic in session.subscriber.topics]
         if held:
             say(session, op="unsubscribe", topics=self.random.sample(held, self.random.randint(1, len(held))))
+
+    def poll(self) -> None:
+        """Somebody who polls asks again, or goes away and leaves its poll behind; now and then somebody new comes."""
+        if len(self.pollers) < 4:
+            topics = tuple(self.random.sample(self.names, self.random.randint(1, 5)))
+            self.pollers.append((topics, PollClient(_conflated), self.rig.poll(*topics, wait_s=0.5)))
+            return
+        topics, client, answers = self.pollers.pop(self.random.randrange(len(self.pollers)))
+        if answers:
+            client.take(answers[0])
+            answers = self.rig.poll(*topics, since=client.since, wait_s=self.random.choice([0.0, 0.5]))
+        self.pollers.append((topics, client, answers))
 
     def cut(self, index: int) -> None:
         """A stream breaks, with what is on its way, and is dialled again at once or a while later."""
@@ -106,8 +119,10 @@ class _World:
             self.publish()
         elif chance < 0.75:
             self.rig.clock.turn()
-        elif chance < 0.80:
+        elif chance < 0.78:
             self.rig.clock.advance(self.random.choice([0.001, 0.02, 0.3]))
+        elif chance < 0.80:
+            self.poll()
         elif not self.clients or (chance < 0.83 and len(self.clients) < 12):
             self.open()
         else:
@@ -136,6 +151,14 @@ class _World:
             for _, client in self.clients:
                 client.sink.read(1 << 30)
                 client.read()
+        for topics, client, answers in self.pollers:
+            client.take(answers[0])
+            [answer] = self.rig.poll(*topics, since=client.since, wait_s=0.0)
+            client.take(answer)
+            for name in topics:
+                topic = self.rig.hub.topics.get(name)
+                assert topic is None or client.since[name] == topic.position
+        assert self.rig.counters.polls_waiting == 0
         for session, client in self.clients:
             if client.sink.closed:
                 continue

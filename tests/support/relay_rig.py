@@ -22,6 +22,7 @@ from relayd.core.counters import HubCounters, ListenerCounters
 from relayd.core.downstream import DownstreamSession
 from relayd.core.guard import GuardCounters, GuardSettings
 from relayd.core.hub import Hub, HubLimits
+from relayd.core.poll import Polls
 from relayd.core.routes import Route, RouteTable
 from relayd.io.clients import Clients
 from relayd.io.downstream import DownstreamFactory
@@ -71,6 +72,7 @@ class Relay:
             prefix=self.settings.prefix,
             door=door,
         )
+        self.polls = Polls(self.hub, reactor.callLater)
         self.site = build_site(
             self.hub,
             self.settings.origins,
@@ -78,6 +80,7 @@ class Relay:
             secure=self.settings.secure,
             prefix=self.settings.prefix,
             door=door,
+            polls=self.polls,
         )
         self.streams = EventStreamFactory(
             self.hub, self.clients, new_id=lambda: f"s{next(ids)}", random=lambda: 0.0, door=door
@@ -113,6 +116,8 @@ class Relay:
                 browser.transport.abortConnection()
         for browser in self._browsers:
             await browser.until(lambda browser=browser: browser.lost is not None)
+        while self.polls.is_sweeping:
+            await turn(0.01)
         while self.guards._call is not None:  # its last look at deadlines need not be waited for
             self.guards._call.reset(0)
             await turn()

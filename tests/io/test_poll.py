@@ -1,0 +1,134 @@
+"""Long-polling over real connections, through the guard."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from relayd.core.guard import GuardSettings
+from relayd.core.origin import OriginPolicy
+from tests.support.door import DoorRig
+from tests.support.relay_rig import Relay, eventually
+
+PAGE = "https://app.example.com"
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int
+    head: bytes
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class PollTests(TestCase):
+    """As `curl` would ask."""
+
+    def relay(self, **kwargs: Any) -> Relay:
+        relay = Relay(**kwargs)
+        relay.open()
+        self.addCleanup(lambda: Deferred.fromCoroutine(relay.close()))
+        return relay
+
+    async def begin(self, relay: Relay, target: str, body: Any = None, *headers: str, method: str = "POST") -> Any:
+        """A connection whose request has been sent."""
+        browser = await relay.dial()
+        text = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        lines = [f"{method} {target} HTTP/1.1", "Host: relay.example", *headers]
+        if body is not None:
+            lines.append(f"Content-Length: {len(text)}")
+        browser.transport.write("\r\n".join([*lines, "", ""]).encode() + text)
+        return browser
+
+    async def answer(self, browser: Any) -> Answer:
+        await browser.until(lambda: browser.lost)
+        return Answer(int(browser.head.split()[1]), browser.head, bytes(browser.data))
+
+    async def ask(self, *asked: Any, **how: Any) -> Answer:
+        return await self.answer(await self.begin(*asked, **how))
+
+    async def test_both_ways_of_asking(self) -> None:
+        """The same answer."""
+        relay = self.relay()
+        relay.publish("t/a", b'{"n": 1}')
+        posted = await self.ask(relay, "/poll", {"topics": ["t/a"]})
+        got = await self.ask(relay, "/poll?topics=t/a", method="GET")
+        assert posted.status == got.status == 200
+        assert posted.json == got.json
+        assert b'"data":{"n": 1}' in posted.body
+        assert b"Cache-Control: no-store" in posted.head
+
+    async def test_waits(self) -> None:
+        """Answered when something comes, and counted meanwhile."""
+        relay = self.relay()
+        browser = await self.begin(relay, "/poll", {"topics": ["t/a"], "since": {"t/a": "e1:0"}})
+        await eventually(lambda: relay.hub.counters.polls_waiting)
+        assert relay.guards.admission.connections == 1
+        relay.publish("t/a", b"1")
+        answer = await self.answer(browser)
+        assert answer.json["messages"][-1]["data"] == 1
+        assert answer.json["topics"]["t/a"]["position"] == "e1:1"
+        assert f"Content-Length: {len(answer.body)}".lower().encode() in answer.head.lower()
+
+    async def test_nothing_comes(self) -> None:
+        """An empty answer after the wait."""
+        answer = await self.ask(self.relay(), "/poll?topics=t/a&wait=100ms", method="GET")
+        assert (answer.status, answer.json["messages"]) == (200, [])
+
+    async def test_a_client_that_goes(self) -> None:
+        """Nobody reads its topics any more."""
+        relay = self.relay()
+        browser = await self.begin(relay, "/poll", {"topics": ["t/a"]})
+        await eventually(lambda: relay.hub.counters.polls_waiting)
+        browser.transport.abortConnection()
+        await eventually(lambda: not relay.hub.counters.polls_waiting)
+        assert not relay.hub.topic("t/a").readers
+
+    async def test_refused(self) -> None:
+        """With a text of ours."""
+        relay = self.relay()
+        for body, status, code in (
+            (b"{", 400, "bad_request"),
+            ({"topics": ["u/a"]}, 404, "unknown_topic"),
+        ):
+            answer = await self.ask(relay, "/poll", body)
+            assert (answer.status, answer.json["code"]) == (status, code)
+        assert (await self.ask(relay, "/poll", method="GET")).status == 400
+        assert (await self.ask(relay, "/poll?topics=t/a", method="HEAD")).status == 200
+
+    async def test_pages_of_other_origins(self) -> None:
+        """Those that are named may ask; JSON needs a preflight."""
+        relay = self.relay(settings=GuardSettings(origins=OriginPolicy.parse([PAGE])))
+        preflight = await self.ask(relay, "/poll", None, f"Origin: {PAGE}", method="OPTIONS")
+        assert preflight.status == 204
+        assert b"Access-Control-Allow-Methods: GET, POST\r\n" in preflight.head
+        assert b"Access-Control-Allow-Headers: Content-Type\r\n" in preflight.head
+        refused = await self.ask(relay, "/poll", {"topics": ["t/a"]}, "Origin: https://evil.example")
+        assert refused.status == 403
+        answer = await self.ask(relay, "/poll", {"topics": ["t/a"], "wait_s": 0}, f"Origin: {PAGE}")
+        assert f"Access-Control-Allow-Origin: {PAGE}".encode() in answer.head
+
+    async def test_auth(self) -> None:
+        """As on any request; the verdict may come late, or after the client has gone."""
+        doors = DoorRig()
+        relay = self.relay(door=doors.door)
+        bad = await self.ask(relay, "/poll", {"topics": ["t/a"], "wait_s": 0}, "Authorization: Bearer bad")
+        assert bad.status == 401
+        good = await self.ask(relay, "/poll", {"topics": ["t/a"], "wait_s": 0}, "Authorization: Bearer alice")
+        assert good.status == 200
+        doors.authority.later = True
+        browser = await self.begin(relay, "/poll", {"topics": ["t/a"]}, "Authorization: Bearer alice")
+        await eventually(lambda: doors.authority.waiting)
+        doors.authority.answer(doors.authority.verdict("alice"))
+        await eventually(lambda: relay.hub.counters.polls_waiting)
+        relay.publish("t/a")
+        assert (await self.answer(browser)).status == 200
