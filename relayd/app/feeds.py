@@ -102,6 +102,7 @@ class Feeds:
             transport=Transport(block.transport),
         )
         self._hub.demands[name] = service.demand
+        self._hub.ways_up[name] = service.way
         return service
 
     def build_state(self, state: model.State) -> StateService:

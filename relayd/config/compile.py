@@ -11,6 +11,7 @@ from relayd.config.check.values import Fit
 from relayd.core.auth.access import Access, Anyone, Claim, Rule, parse_value
 from relayd.core.conflation import key_reader
 from relayd.core.feed.path import parse_path
+from relayd.core.feed.publish import parse_publish
 from relayd.core.routes import Delivery, Form, Mode, Route
 from relayd.core.topic import TopicTemplate
 
@@ -48,6 +49,7 @@ def compile_route(route: model.Route, upstream: model.Upstream | None) -> Route:
         stale_after_s=route.stale_after_s,
         linger_s=route.linger_s,
         pin=(),
+        publish=None if route.publish is None else parse_publish(route.publish.send),
         access=Access(_rule(route.access.subscribe), _rule(route.access.publish)),
     )
     return compiled if route.pin is False else _pinned(compiled, route.pin)

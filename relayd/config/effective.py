@@ -57,6 +57,8 @@ def _upstream(upstream: Upstream) -> dict[str, Any]:
 
 def _route(route: Route, upstream: Upstream) -> dict[str, Any]:
     data = _block(route)
+    if "publish" in data:
+        data["publish"] = _masked("publish", data["publish"], True)
     if route.deliver.mode is None:
         data["deliver"] = {"mode": "lossless" if deltas_of(route, upstream) is Fit.ALL else "queue", **data["deliver"]}
     return data

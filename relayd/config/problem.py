@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +19,8 @@ KeyPath = tuple[Key, ...]
 SECRET_KEYS: Final = frozenset(
     ("url", "query", "headers", "json", "form", "send", "set", "login", "topics", "before", "refresh")
 )
+_QUOTED: Final = re.compile(r"""^(['"]).*\1: (?=a placeholder is )""", re.DOTALL)
+_NO_PLACEHOLDER: Final = re.compile(r"^\$\{.*\} (?=is no placeholder)", re.DOTALL)
 #: Longer values are cut: an error is one line.
 MAX_SHOWN_CHARACTERS: Final = 40
 MAX_LINE_CHARACTERS: Final = 500
@@ -133,6 +136,11 @@ def may_be_secret(path: KeyPath) -> bool:
     if path[:1] == ("auth",):
         return path[-1] in ("url", "jwks")
     return path[:1] == ("upstreams",) and not SECRET_KEYS.isdisjoint(path[2:])
+
+
+def without_values(text: str) -> str:
+    """A message about a template without the template: somebody may have written a secret into it."""
+    return _QUOTED.sub("", _NO_PLACEHOLDER.sub("${...} ", text))
 
 
 def closest(word: object, known: Iterable[str]) -> str:

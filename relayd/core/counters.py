@@ -112,6 +112,7 @@ class HubCounters:
     topics_dropped: int = _number("counter", "topics without readers that gave way to new ones")
     posts: int = _number("counter", "publications of clients on topics of routes without an upstream")
     posts_up: int = _number("counter", "publications of clients handed to upstreams")
+    publishers_paused: int = _number("counter", "times a client was paused because an upstream's buffer was full")
     posts_refused: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(POST_REFUSALS, 0),
         metadata={"kind": "counter", "meaning": "publications of clients that were refused, by error", "label": "code"},

@@ -76,7 +76,7 @@ class DownstreamSession:
         self.subscriber = Subscriber(sink, Encoding.V1 if raw_topic is None else Encoding.RAW)
         self.counters = DownstreamCounters()
         self._reading = Reading(hub, self.subscriber, self._met)
-        self._posting = Posting(hub)
+        self._posting = Posting(hub, sink)
         self._strikes = 0
         self._lost = False
         self._going_on = False
@@ -165,6 +165,7 @@ class DownstreamSession:
         self._lost = True
         if self._visitor is not None:
             self._visitor.left()
+        self._posting.leave()
         self._reading.leave()
 
     @property

@@ -23,6 +23,7 @@ from relayd.core.routes import Match, RouteTable, TopicRefused
 from relayd.core.topic import TopicPattern
 from relayd.core.topics import Demand, Topic
 from relayd.core.volley import Volley
+from relayd.core.wayup import WayUp
 
 # Looking a member up in an enum costs 0.1 us on CPython 3.11 (measured), which `publish` pays once a message.
 LIVE = TopicState.LIVE
@@ -76,6 +77,8 @@ class Hub:
         self.topics: dict[str, Topic] = {}
         self.demands: dict[str, Demand] = {}
         """Per upstream; filled by the composition root."""
+        self.ways_up: dict[str, WayUp] = {}
+        """Per upstream; likewise."""
         self.serial = 0
         self.ring_bytes = 0
         self._made = 0

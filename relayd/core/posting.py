@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relayd.core.auth.verdict import Identity
+from relayd.core.feed.publish import Upward
 from relayd.core.hub import Hub
 from relayd.core.reading import check_access
 from relayd.core.routes import TopicRefused
+from relayd.core.subscriber import Sink
+from relayd.core.wayup import WayUp
 from relayd.core.windows import SlidingWindow
 
 
@@ -28,7 +31,8 @@ def post(hub: Hub, name: str, payload: bytes, is_text: bool, identity: Identity 
     """Publish one payload for `identity` (None: a stranger). Text is UTF-8 already: the caller has checked.
 
     Raises TopicRefused: `bad_request`, `unknown_topic`, `forbidden` as the routes do, `unauthorized` or `forbidden` by
-    `access.publish`, `too_large` over `limits.message`, `unavailable` where there are too many topics.
+    `access.publish`, `too_large` over `limits.message`, `unavailable` where there are too many topics; and where it
+    goes to an upstream what `WayUp.send` raises.
     """
     try:
         posted = _post(hub, name, payload, is_text, identity)
@@ -49,20 +53,28 @@ def _post(hub: Hub, name: str, payload: bytes, is_text: bool, identity: Identity
     if len(payload) > hub.limits.message_bytes:
         raise TopicRefused("too_large", f"the payload is over limits.message ({hub.limits.message_bytes} bytes)")
     if route.upstream is not None:
-        raise TopicRefused("forbidden", f"route {route.template.text}: it has no `publish`, so nothing goes up")
+        if route.publish is None:
+            raise TopicRefused("forbidden", f"route {route.template.text}: it has no `publish`, so nothing goes up")
+        hub.ways_up[route.upstream].send(Upward(route.publish, found.fields, payload, is_text))
+        return Posted(name, None)
     topic = hub.topic(name)
     hub.publish(topic, payload, is_text)
     return Posted(name, topic.position)
 
 
 class Posting:
-    """What one connection publishes, at the pace of `limits.publish`. Its memory: the times of one window."""
+    """What one connection publishes, at the pace of `limits.publish`. Its memory: the times of one window.
 
-    __slots__ = ("_hub", "_window")
+    The connection is paused while an upstream that it published to has a full buffer.
+    """
 
-    def __init__(self, hub: Hub) -> None:
+    __slots__ = ("_hub", "_sink", "_waits_for", "_window")
+
+    def __init__(self, hub: Hub, sink: Sink) -> None:
         self._hub = hub
+        self._sink = sink
         self._window: SlidingWindow | None = None
+        self._waits_for: WayUp | None = None
 
     def post(self, name: str, payload: bytes, is_text: bool, identity: Identity | None) -> Posted:
         """As `post` above, and `rate_limited` beyond the pace. What is refused for another reason counts as well."""
@@ -75,4 +87,26 @@ class Posting:
             count, span_s = hub.limits.publications, hub.limits.publications_per_s
             what = f"limits.publish is reached: {count} in {span_s:g} s from one connection"
             raise TopicRefused("rate_limited", what, self._window.free_at(now) - now)
-        return post(hub, name, payload, is_text, identity)
+        posted = post(hub, name, payload, is_text, identity)
+        if posted.position is None:
+            self._pause_while_full(name)
+        return posted
+
+    def _pause_while_full(self, name: str) -> None:
+        upstream = self._hub.routes.find(name).route.upstream
+        way = self._hub.ways_up[upstream] if upstream is not None else None
+        if way is not None and way.full and self._waits_for is None:
+            self._waits_for = way
+            self._hub.counters.publishers_paused += 1
+            self._sink.pause()
+            way.pause(self, self._resume)
+
+    def _resume(self) -> None:
+        self._waits_for = None
+        self._sink.resume()
+
+    def leave(self) -> None:
+        """The connection is gone. Idempotent."""
+        if self._waits_for is not None:
+            self._waits_for.leave(self)
+            self._waits_for = None

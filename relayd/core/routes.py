@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from relayd.core.auth.access import Access
+from relayd.core.feed.publish import Publish
 from relayd.core.topic import TopicError, TopicPattern, TopicTemplate, check_topic, is_pattern
 
 # A value longer than this is not tried against a regex of the file (shared decision in docs/reference/config.md): it
@@ -153,6 +154,8 @@ class Route:
     """Topics of this route that are wanted whoever listens."""
     access: Access = field(default_factory=Access)
     """Who may do what with its topics."""
+    publish: Publish | None = None
+    """What is sent to the upstream of what clients publish; None: nothing is."""
 
     @property
     def fixed(self) -> dict[str, str]:

@@ -61,6 +61,14 @@ class Sink(Protocol):
         """... until here."""
         ...
 
+    def pause(self) -> None:
+        """Read nothing more of the client ..."""
+        ...
+
+    def resume(self) -> None:
+        """... until here. Idempotent, both."""
+        ...
+
     def close(self, close: CloseCode, retry_s: int | None = None) -> None:
         """Close frame, deadline, abort. A second call does nothing."""
         ...

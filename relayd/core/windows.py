@@ -93,10 +93,11 @@ class Windows:
         """When the next frame may go out."""
         if not subscribes:
             return free_at((self.send,), now)
-        free = free_at((self.subscribe,), now)
-        if self.send is None:
-            return free
-        return max(free, self.send.free_at(now, spare=1 if self.send.count >= SPARED_FROM else 0))
+        return max(free_at((self.subscribe,), now), self.publish_free_at(now))
+
+    def publish_free_at(self, now: float) -> float:
+        """When the next frame may go out that can also wait, or be refused."""
+        return now if self.send is None else self.send.free_at(now, spare=1 if self.send.count >= SPARED_FROM else 0)
 
     def http_free_at(self, now: float) -> float:
         """When the next HTTP request may be made."""

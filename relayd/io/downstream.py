@@ -90,6 +90,7 @@ class DownstreamProtocol(WebSocketServerProtocol):
         self._drained_at_ping = 0
         self._ending = False
         self._gone = False
+        self._paused = False
         self._cause: str | None = None  # why we closed
 
     # -- the handshake -------------------------------------------------------------------------------------------------
@@ -177,6 +178,8 @@ class DownstreamProtocol(WebSocketServerProtocol):
 
     def no_pong(self) -> None:
         """Two pings had no answer. A client that reads what stands before them is not gone, only slow."""
+        if self._paused:
+            return  # its pong may have come: nobody reads it
         if self._sink is not None and self._sink.drained_bytes == self._drained_at_ping:
             self.close(CLOSE_NO_PONG)
 
@@ -187,6 +190,12 @@ class DownstreamProtocol(WebSocketServerProtocol):
                 return False
             self._sink.write(wire.frame(wire.PONG, payload))
         return True
+
+    def pause_reading(self, paused: bool) -> None:
+        """Stop reading, or go on; what it sends meanwhile waits in its own kernel. Idempotent."""
+        if paused is not self._paused:
+            self._paused = paused
+            (self.transport.pauseProducing if paused else self.transport.resumeProducing)()
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -223,6 +232,8 @@ class DownstreamProtocol(WebSocketServerProtocol):
         if self._ending:
             return
         self._ending = True
+        if not self._gone:
+            self.pause_reading(False)
         if self._sink is not None:
             self._sink.end()
         if self._pulse is not None:

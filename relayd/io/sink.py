@@ -28,6 +28,10 @@ class Connection(Protocol):
         """End it, saying why."""
         ...
 
+    def pause_reading(self, paused: bool) -> None:
+        """Stop reading what it says, or go on. Idempotent."""
+        ...
+
     def guarded(self, call: Callable[..., None], *args: Any) -> None:
         """Call, and keep an exception to this connection."""
         ...
@@ -106,6 +110,16 @@ class TransportSink:
         if self._produce is not None:
             self._produce = None
             self._direct.unregisterProducer()
+
+    def pause(self) -> None:
+        """Read nothing more of the client; it is not asked for pongs meanwhile."""
+        if self.is_open:
+            self._protocol.pause_reading(True)
+
+    def resume(self) -> None:
+        """Read again."""
+        if self.is_open:
+            self._protocol.pause_reading(False)
 
     def close(self, close: CloseCode, retry_s: int | None = None) -> None:
         """Say why, deadline, abort. A second call does nothing."""

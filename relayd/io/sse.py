@@ -106,6 +106,9 @@ class EventStream(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """A client has nothing to say after its request; what it says is thrown away."""
 
+    def pause_reading(self, paused: bool) -> None:
+        """It says nothing that could wait."""
+
     def beat(self) -> None:
         """A sign of life, if the stream was silent and the client reads."""
         if self._session is None or self._sink is None:

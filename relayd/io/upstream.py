@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from relayd.core.demand import Demand
 from relayd.core.dial_rules import DEFAULT, DialRules
 from relayd.core.feed.outcome import Frame, HttpRequest
+from relayd.core.feed.publish import Upward
 from relayd.core.upstream.effects import (
     Close,
     Dial,
@@ -37,6 +38,7 @@ from relayd.core.upstream.effects import (
 from relayd.core.upstream.session import UpstreamSession
 from relayd.core.upstream.states import State
 from relayd.core.upstream.talk import Sse
+from relayd.core.wayup import WayUp
 from relayd.io.dialling import DiallingReactor
 from relayd.io.names import WITHIN_S, Names
 from relayd.io.ticker import Ticker
@@ -171,6 +173,7 @@ class UpstreamService(Service):
         self.setName(f"upstream {session.name}")
         self.session = session
         self.demand: Demand[Any] = Demand(session, monotonic=monotonic, wake=ticker.wake)
+        self.way = WayUp(self._speak)
         self._names = names or Names(reactor)
         self._reactor: Any = DiallingReactor(reactor, self._names, rules)
         self._monotonic = monotonic
@@ -220,6 +223,14 @@ class UpstreamService(Service):
         shown = None if self._tls is None else self._tls.ends_at
         return self._certificate_ends_at if shown is None else shown
 
+    def _speak(self, upward: Upward) -> None:
+        """A client publishes. Raises TopicRefused."""
+        try:
+            effects = self.session.publish(upward, self._monotonic())
+        finally:
+            self._ticker.wake()  # it may have to be dialled
+        self._carry_out(effects)
+
     # -- what the connection tells
 
     def tcp_up(self, protocol: UpstreamSocket) -> None:
@@ -249,10 +260,19 @@ class UpstreamService(Service):
         """The upstream pinged, and Autobahn answered."""
         self._carry_out(self.session.ponged(self._monotonic()))
 
+    def buffer_filled(self, protocol: UpstreamProtocol, full: bool) -> None:
+        """A connection takes no more for now, or takes it again."""
+        if protocol is self._protocol:
+            if full:
+                self.way.filled()
+            else:
+                self.way.drained()
+
     def lost(self, protocol: UpstreamSocket, loss: Loss) -> None:
         """The connection ended."""
         if protocol is self._protocol:
             self._protocol = None
+            self.way.drained()
             self._cancel_calls()
             self._carry_out(self.session.lost(loss, self._monotonic()))
 
@@ -364,6 +384,7 @@ class UpstreamService(Service):
     def _drop(self) -> None:
         self._cancel_calls()
         protocol, self._protocol = self._protocol, None
+        self.way.drained()
         dialling, self._dialling = self._dialling, None
         if protocol is not None:
             protocol.let_go()

@@ -12,10 +12,11 @@ from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientPr
 from autobahn.websocket.types import ConnectingRequest
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from relayd.core.feed.outcome import Frame
 from relayd.core.upstream.effects import Loss, LossKind, printable
@@ -80,6 +81,7 @@ class UpstreamProtocol(WebSocketClientProtocol):
     # -- what the transport and Autobahn tell
 
     def connectionMade(self) -> None:
+        self.transport.registerProducer(_SendBuffer(self), True)
         if self._owner is not None:
             self._owner.tcp_up(self)
         super().connectionMade()
@@ -148,6 +150,15 @@ class UpstreamProtocol(WebSocketClientProtocol):
         else:
             self._lose(self._reply.ended(), abort=False)
 
+    def buffer_filled(self, full: bool) -> None:
+        """The transport's send buffer went over its bound, or is empty again."""
+        if self._owner is not None:
+            self._owner.buffer_filled(self, full)
+
+    def dropConnection(self, abort: bool = False) -> None:
+        self.transport.unregisterProducer()  # Twisted does not hang up on a producer
+        super().dropConnection(abort)
+
     # -- helpers
 
     def _name(self) -> str:
@@ -165,6 +176,7 @@ class UpstreamProtocol(WebSocketClientProtocol):
             if abort:
                 self.transport.abortConnection()
             else:
+                self.transport.unregisterProducer()
                 # A close frame of ours may still be on its way out; whether it arrives is not waited for long.
                 self.transport.loseConnection()
                 self._waits = self.factory.reactor.callLater(GOODBYE_WITHIN_S, self._abort)
@@ -179,6 +191,23 @@ class UpstreamProtocol(WebSocketClientProtocol):
         if self._waits is not None:
             self._waits.cancel()
             self._waits = None
+
+
+@implementer(IPushProducer)
+class _SendBuffer:
+    """How Twisted says that a connection's send buffer is over 64 KiB, and that it is empty again."""
+
+    def __init__(self, protocol: UpstreamProtocol) -> None:
+        self._protocol = protocol
+
+    def pauseProducing(self) -> None:
+        self._protocol.buffer_filled(True)
+
+    def resumeProducing(self) -> None:
+        self._protocol.buffer_filled(False)
+
+    def stopProducing(self) -> None:
+        """The connection is lost, which its protocol hears as well."""
 
 
 def _text(data: bytes | None) -> str:

@@ -21,7 +21,6 @@ class LaterTests:
         ("route", "path"),
         [
             ("exclusive: true", "exclusive"),
-            ("publish: {send: x}", "publish"),
             ("deliver: {bandwidth: 1MiB}", "deliver.bandwidth"),
             ("deliver: {deflate: true}", "deliver.deflate"),
         ],
@@ -69,4 +68,4 @@ class LaterTests:
         """Whatever stands in the file."""
         for data in (None, 5, [], {"routes": 5, "upstreams": [None]}, {"routes": {"x": {"publish": 1}}}):
             assert all(later in LATER for _, later in find_later(data))
-        assert [path for path, _ in find_later({"routes": [{"publish": 1}]})] == [("routes", 0, "publish")]
+        assert [path for path, _ in find_later({"routes": [{"exclusive": 1}]})] == [("routes", 0, "exclusive")]

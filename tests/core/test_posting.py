@@ -7,21 +7,24 @@ import pytest
 from relayd.core.auth.access import Access, Anyone, Claim, Literal, OfField
 from relayd.core.auth.verdict import Identity
 from relayd.core.counters import POST_REFUSALS
+from relayd.core.feed.publish import Upward, parse_publish
 from relayd.core.posting import Posted, Posting, post
 from relayd.core.routes import AllowValues, TopicRefused
-from tests.support.hub_rig import Client, Rig, route, say
+from relayd.core.wayup import WayUp
+from tests.support.hub_rig import Client, FakeSink, Rig, route, say
 
 PUBLIC = Access(publish=Anyone.PUBLIC)
 CHAT = route("chat/$room", upstream=None, access=PUBLIC, allow={"room": AllowValues(("a", "b"))})
 MINE = route("user/$sub/$box", upstream=None, access=Access(publish=(Claim("sub", (OfField("sub"),)),)))
 STAFF = route("staff/$n", upstream=None, access=Access(publish=(Claim("role", (Literal("staff"),)),)))
 FEED = route("feed/$n", access=PUBLIC)
+UP = route("up/$n", access=PUBLIC, publish=parse_publish({"n": "$n", "m": "$data"}))
 ALICE = Identity("alice", {"sub": "alice"})
 
 
 def rig(**limits: int) -> Rig:
     """A hub with local routes, and one of an upstream."""
-    return Rig(CHAT, MINE, STAFF, FEED, **limits)
+    return Rig(CHAT, MINE, STAFF, FEED, UP, **limits)
 
 
 def refusal(hub: Rig, name: str, identity: Identity | None = None, payload: bytes = b"1") -> tuple[str, str]:
@@ -116,7 +119,7 @@ class PostingTests:
     def test_pace(self) -> None:
         """Beyond `limits.publish` it is refused, with when to come again; then it is let through."""
         hub = rig()
-        posting = Posting(hub.hub)
+        posting = Posting(hub.hub, FakeSink())
         for _ in range(100):
             posting.post("chat/a", b"1", True, None)
         with pytest.raises(TopicRefused) as caught:
@@ -132,7 +135,7 @@ class PostingTests:
 
     def test_refusals_count(self) -> None:
         """Trying doors is publishing too."""
-        posting = Posting(rig().hub)
+        posting = Posting(rig().hub, FakeSink())
         codes = []
         for _ in range(101):
             with pytest.raises(TopicRefused) as caught:
@@ -144,7 +147,58 @@ class PostingTests:
         """One connection's pace is not another's."""
         hub = rig()
         for _ in range(2):
-            posting = Posting(hub.hub)
+            posting = Posting(hub.hub, FakeSink())
             for _ in range(100):
                 posting.post("chat/a", b"1", True, None)
         assert hub.counters.posts == 200
+
+
+class UpTests:
+    """Where there is an upstream."""
+
+    def way(self, hub: Rig) -> list[Upward]:
+        """What it was handed."""
+        spoken: list[Upward] = []
+        hub.hub.ways_up["up"] = WayUp(spoken.append)
+        return spoken
+
+    def test_handed_over(self) -> None:
+        """With the topic's fields; no topic is made, nothing is published, and there is no position."""
+        hub = rig()
+        spoken = self.way(hub)
+        assert post(hub.hub, "up/a", b"5", True, None) == Posted("up/a", None)
+        assert spoken == [Upward(UP.publish, {"n": "a"}, b"5", True)]
+        assert (hub.counters.posts, hub.counters.posts_up, hub.counters.publications, hub.hub.topics) == (0, 1, 0, {})
+
+    def test_paused_while_full(self) -> None:
+        """Once, until there is room."""
+        hub = rig()
+        self.way(hub)
+        way, sink = hub.hub.ways_up["up"], FakeSink()
+        posting = Posting(hub.hub, sink)
+        posting.post("up/a", b"5", True, None)
+        assert not sink.paused
+        way.filled()
+        for _ in range(3):
+            posting.post("up/a", b"5", True, None)
+        assert sink.paused and way.paused == 1 and hub.counters.publishers_paused == 1
+        posting.post("chat/a", b"5", True, None)
+        way.drained()
+        assert not sink.paused
+        way.filled()
+        posting.post("up/b", b"5", True, None)
+        assert sink.paused and hub.counters.publishers_paused == 2
+
+    def test_gone(self) -> None:
+        """A connection that is lost while it is paused leaves nothing behind."""
+        hub = rig()
+        self.way(hub)
+        way, sink = hub.hub.ways_up["up"], FakeSink()
+        way.filled()
+        posting = Posting(hub.hub, sink)
+        posting.post("up/a", b"5", True, None)
+        posting.leave()
+        posting.leave()
+        assert way.paused == 0
+        way.drained()
+        assert sink.paused

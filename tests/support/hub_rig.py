@@ -104,6 +104,7 @@ class FakeSink:
         self.produce: Callable[[], None] | None = None
         self.closed: CloseCode | None = None
         self.most_buffered = 0
+        self.paused = False
 
     def bind(self, put: PutWay) -> None:
         """One way to send for all times, and a port while nothing is buffered."""
@@ -156,6 +157,16 @@ class FakeSink:
         """The producer is done."""
         assert self.produce is not None, "no producer"
         self.produce = None
+
+    def pause(self) -> None:
+        """Nothing more is read."""
+        assert not self.paused, "paused twice"
+        self.paused = True
+
+    def resume(self) -> None:
+        """It is read again."""
+        assert self.paused, "not paused"
+        self.paused = False
 
     def close(self, close: CloseCode, retry_s: int | None = None) -> None:
         """The first close counts."""

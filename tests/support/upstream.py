@@ -28,6 +28,7 @@ from relayd.core.feed.outcome import (
     Unknown,
     Unrouted,
 )
+from relayd.core.feed.publish import Upward
 from relayd.core.publication import TopicState
 from relayd.core.upstream.effects import DialImpossible, DialRequest
 
@@ -101,6 +102,9 @@ class TinyTalk:
 
     def resubscribe(self, topics: Sequence[str]) -> Sequence[Sending]:
         return [frame("-" + ",".join(topics)), *self.retry(topics)]
+
+    def publish(self, upward: Upward) -> Frame:
+        return upward.frame({"id": 1, **upward.fields})
 
     def snapshot(self, topic: str) -> Sequence[Sending]:
         return [HttpRequest("GET", f"http://feed.example/{topic}", number=7)] if topic == self._fetched else []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from relayd.config.check.deltas import deltas_of, variants_fit
 from relayd.config.check.values import Fit
+from relayd.config.check.wayup import check_way_up
 from relayd.config.model import Route, Upstream
 from relayd.config.problem import KeyPath, Problem, Source, alternatives, closest
 from relayd.core.feed.dialect import Dialect
@@ -126,9 +127,10 @@ class _Check:
 
     def way_up(self) -> Iterator[Problem]:
         """Publishing to an upstream."""
-        if self.route.access.publish != "nobody":
-            what = f"nothing says what is sent to the upstream {self.route.upstream}"
-            yield self._problem(("access", "publish"), what, expected="a route without `upstream`, or nobody")
+        is_stream = self.feed.upstream.transport == "sse"
+        yield from check_way_up(
+            self.path, self.route, self.template, self.feed.dialect, self.source, is_stream=is_stream
+        )
 
     def pinned(self) -> Iterator[Problem]:
         """Topics that are kept without a browser."""

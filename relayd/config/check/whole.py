@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 from relayd.config.check.auth import check_access, check_auth
 from relayd.config.check.listeners import check_listeners
@@ -15,12 +13,9 @@ from relayd.config.check.secrets import check_environment
 from relayd.config.check.upstreams import check_upstream
 from relayd.config.compile_upstream import compile_upstream
 from relayd.config.model import Upstream
-from relayd.config.problem import Problem, Source, alternatives, closest
+from relayd.config.problem import Problem, Source, alternatives, closest, without_values
 from relayd.config.validate import Blocks
 from relayd.core.feed.errors import DialectError
-
-_QUOTED: Final = re.compile(r"""^(['"]).*\1: (?=a placeholder is )""", re.DOTALL)
-_NO_PLACEHOLDER: Final = re.compile(r"^\$\{.*\} (?=is no placeholder)", re.DOTALL)
 
 
 def check(blocks: Blocks, source: Source, environ: Mapping[str, str]) -> list[Problem]:
@@ -46,7 +41,7 @@ def _check_upstream(name: str, upstream: Upstream, source: Source, feeds: dict[s
     try:
         dialect = compile_upstream(upstream)
     except DialectError as error:
-        found += [source.problem(source.written(path, place), _without_values(what)) for place, what in error.problems]
+        found += [source.problem(source.written(path, place), without_values(what)) for place, what in error.problems]
     else:
         if not found:
             feeds[name] = Feed(upstream, dialect)
@@ -75,6 +70,3 @@ def _check_routes(blocks: Blocks, feeds: Mapping[str, Feed], source: Source) -> 
     yield from check_overlaps(parsed, source)
 
 
-def _without_values(text: str) -> str:
-    """A message about a template without the template: somebody may have written a secret into it."""
-    return _QUOTED.sub("", _NO_PLACEHOLDER.sub("${...} ", text))

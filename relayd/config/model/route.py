@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from relayd.config.expressions import Field_, Path
+from relayd.config.expressions import Field_, Path, Template
 from relayd.config.model.access import Who
 from relayd.config.model.allow import Allow, Pin
 from relayd.config.model.block import Block
@@ -53,6 +53,14 @@ class Access(Block):
     """Who may publish; nobody unless it is said: a browser is heard by all others."""
 
 
+class RoutePublish(Block):
+    """What is sent to the upstream of what clients publish."""
+
+    send: Template
+    """The message: `$data` is the published JSON value, the route's fields are placeholders, `$id` counts; `$data`
+    alone is the payload as it stands."""
+
+
 class Route(Block):
     """Ties a topic template to an upstream, or to what clients publish."""
 
@@ -66,6 +74,8 @@ class Route(Block):
     that an upstream subscription depends on, and without an upstream for all."""
     access: Access = Field(default_factory=Access)
     """Who may subscribe and publish."""
+    publish: Given[RoutePublish] = None
+    """How what clients publish is sent to the upstream; left out: nothing is."""
     deliver: Deliver = Field(default_factory=Deliver)
     """How publications are kept and delivered."""
     stale_after_s: OrOff[Duration] = Field(default=None, alias="stale_after")

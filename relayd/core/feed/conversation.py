@@ -26,6 +26,7 @@ from relayd.core.feed.outcome import (
     Control,
     Data,
     Fail,
+    Frame,
     HttpRequest,
     Login,
     Outcome,
@@ -36,6 +37,7 @@ from relayd.core.feed.outcome import (
     Unrouted,
 )
 from relayd.core.feed.path import MISSING, Scope
+from relayd.core.feed.publish import Upward
 from relayd.core.feed.resume import Resume
 from relayd.core.feed.routing import Router, Target
 from relayd.core.feed.settling import Settling
@@ -203,6 +205,12 @@ class Conversation(Generic[T]):
         sends = self._asking.renew(again)
         self._router.restart(topic for one in again for topic in one.topics)
         return sends
+
+    def publish(self, upward: Upward) -> Frame:
+        """What a client publishes, as a message of the feed. Raises Refused, Unset."""
+        if upward.publish.as_it_stands:
+            return upward.frame({})
+        return upward.frame({**self._voice.values(upward.publish.names), **self.dialect.row_values(upward.fields)})
 
     def snapshot(self, topic: T) -> list[Sending]:
         """What asks for a wanted topic's snapshot; nothing where the dialect has no way to ask for one."""

@@ -10,6 +10,7 @@ from math import inf
 from typing import Generic, TypeVar
 
 from relayd.core.counters import UpstreamCounters
+from relayd.core.feed.errors import Refused, Unset
 from relayd.core.feed.outcome import (
     Ack,
     Beat,
@@ -23,6 +24,8 @@ from relayd.core.feed.outcome import (
     Sending,
     Unrouted,
 )
+from relayd.core.feed.publish import Upward
+from relayd.core.routes import TopicRefused
 from relayd.core.upstream.effects import Effect, FeedSink, Loss, LossKind, Note, Ping, Send, printable
 from relayd.core.upstream.lanes import Lanes, Overrun
 from relayd.core.upstream.policy import UpstreamPolicy
@@ -314,6 +317,22 @@ class Connection(Generic[T]):
             self._counters.sent += 1
             effects.append(Send(sending))
         return effects
+
+    def publish(self, upward: Upward, now: float) -> Send:
+        """What a client publishes, if it may go now. Raises TopicRefused."""
+        free_at = self.lanes.publication_free_at(now)
+        if free_at > now:
+            raise TopicRefused("rate_limited", "limits.send of the upstream is reached", free_at - now)
+        try:
+            frame = self._talk.publish(upward)
+        except Refused as refused:
+            raise TopicRefused("bad_request", str(refused)) from None
+        except Unset as unset:
+            raise TopicRefused("unavailable", f"`publish` needs ${unset.name}, which has no value yet") from None
+        self.lanes.published(now)
+        self.sent += 1
+        self._counters.sent += 1
+        return Send(frame)
 
     @property
     def _difference_due(self) -> bool:

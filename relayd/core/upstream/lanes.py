@@ -47,6 +47,15 @@ class Lanes:
         """Put into the second lane."""
         self._put(sendings, self._subscriptions)
 
+    def publication_free_at(self, now: float) -> float:
+        """When a client's publication may go: after what waits in the lanes for its limit. `now` or later."""
+        waiting = bool(self._answers or self._subscriptions)
+        return max(self._windows.publish_free_at(now), self.next_release() if waiting else now)
+
+    def published(self, now: float) -> None:
+        """A client's publication went out beside the lanes."""
+        self._windows.sent(now, subscribes=False)
+
     def pinged(self, now: float) -> None:
         """A ping or pong went out beside the lanes; it counts all the same."""
         self._windows.sent(now, subscribes=False)

@@ -112,6 +112,12 @@ class UpstreamPolicy:
             values["login_within_s"] = dialect.login_within_s
         return cls(**{**values, **others})
 
+    @property
+    def is_kept(self) -> bool:
+        """Connected whoever wants something; but an upstream that cuts those who say nothing is not dialled before
+        there is something to say."""
+        return self.dial_at_start and self.first_send_s is None
+
     def verdict(self, loss: Loss) -> Verdict:
         """What a loss asks for: the narrowest rule of `reconnect`, else the default."""
         if loss.code is not None and (rule := self.reconnect.after_code(loss.code)) is not None:

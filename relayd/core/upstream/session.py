@@ -13,6 +13,7 @@ from math import inf
 from typing import Generic, TypeVar
 
 from relayd.core.counters import UpstreamCounters
+from relayd.core.feed.publish import Upward
 from relayd.core.upstream.attempt import Attempt, Step
 from relayd.core.upstream.connection import Connection
 from relayd.core.upstream.effects import (
@@ -35,6 +36,7 @@ from relayd.core.upstream.policy import UpstreamPolicy
 from relayd.core.upstream.prepare import Preparation
 from relayd.core.upstream.redial import Redial
 from relayd.core.upstream.renewal import Renewal
+from relayd.core.upstream.speaking import TAKES, Speaking, away
 from relayd.core.upstream.states import CONNECTED, Event, OutOfOrder, State, after
 from relayd.core.upstream.steps import Steps
 from relayd.core.upstream.talk import Sse, Talk
@@ -108,6 +110,7 @@ class UpstreamSession(Generic[T]):
         self.redial = Redial(policy, self._windows, random)
         self._renewal = Renewal(policy, random)
         self._steps = Steps(policy)
+        self._speaking = Speaking()
         self._stopping = False
         self._asked_away = False
         """The goodbye under way is the upstream's wish."""
@@ -142,6 +145,13 @@ class UpstreamSession(Generic[T]):
         """Somebody needs a fresh snapshot of this topic: ask for it anew, if that was not done too often of late."""
         if self.connection is not None and self.connection.ready:
             self.connection.refresh(topic, now)
+
+    def publish(self, upward: Upward, now: float) -> Effects:
+        """A client publishes: out at once, or TopicRefused. The upstream is dialled for the next, and kept a while."""
+        self._speaking.spoke(now)
+        if self.connection is None or self.state not in TAKES:
+            raise away(self.state, self.redial.due(), now)
+        return [self.connection.publish(upward, now)]
 
     # -- inputs: the connection
 
@@ -256,6 +266,7 @@ class UpstreamSession(Generic[T]):
         stale = state in (State.STALE, State.LOGIN)
         return min(
             self._steps.by,
+            self._speaking.next_deadline(),
             self._renewal.next_deadline(self.topics.difference_due),
             self.connection.next_deadline(stale=stale),
         )
@@ -263,6 +274,7 @@ class UpstreamSession(Generic[T]):
     def tick(self, now: float) -> Effects:
         """Do all that is due."""
         self._count()
+        self._speaking.tick(now)
         state = self.state
         if state is State.STOPPED:
             return NOTHING
@@ -299,8 +311,7 @@ class UpstreamSession(Generic[T]):
 
     @property
     def _wants_connection(self) -> bool:
-        # An upstream that cuts those who say nothing is not dialled before there is something to say.
-        return self.topics.wanted or (self.policy.dial_at_start and self.policy.first_send_s is None)
+        return self.topics.wanted or self._speaking.wanted or self.policy.is_kept
 
     def _count(self) -> None:
         topics, counters = self.topics, self.counters

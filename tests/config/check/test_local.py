@@ -34,6 +34,7 @@ class LocalTests:
         ("more", "said"),
         [
             ("linger: 5s", "linger: without an upstream no upstream subscription outlives its last browser (expected no `linger`)"),
+            ("publish: {send: $data}", "publish: without an upstream nothing can be sent up (expected no `publish`)"),
             ("pin: [chat/a]", "pin: without an upstream no upstream has to be kept subscribed (expected no `pin`)"),
             ("deliver: {mode: lossless}", "deliver.mode: without an upstream nobody can be asked for a fresh snapshot (expected queue or conflate)"),
             ("deliver: {key: a}", "deliver.key: a key has a meaning only with conflation (expected mode: conflate)"),

@@ -27,16 +27,6 @@ def about(route: str, upstream: str = UPSTREAM) -> list[str]:
     return [one.removeprefix("routes[0].") for one in told(relay_yaml(upstream, f"{{upstream: feed, {route}}}"))]
 
 
-class WayUpTests:
-    """What browsers publish on a route of an upstream."""
-
-    def test_nothing_is_sent(self):
-        """Who may publish is asked for in vain."""
-        assert about("topic: m/$symbol, allow: {channel: [x], symbol: any}, access: {publish: public}") == [
-            "access.publish: nothing says what is sent to the upstream feed (expected a route without `upstream`, or nobody)"
-        ]
-
-
 class TopicTests:
     """What a topic is made of."""
 

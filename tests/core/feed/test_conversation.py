@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from relayd.core.feed.conversation import Conversation, Wanted
 from relayd.core.feed.dialect import Dialect
+from relayd.core.feed.errors import Refused
 from relayd.core.feed.outcome import (
     Ack,
     Beat,
     Control,
     Data,
     Fail,
+    Frame,
     Held,
     HttpRequest,
     Login,
@@ -25,6 +27,7 @@ from relayd.core.feed.outcome import (
     Unknown,
     Unrouted,
 )
+from relayd.core.feed.publish import AS_IT_STANDS, Upward, parse_publish
 from relayd.core.feed.resume import Resume
 from relayd.core.upstream.effects import DialImpossible
 from tests.support.feeds import NAMES, Replay
@@ -570,3 +573,22 @@ def mutated(message: Any, data: st.DataObject) -> Any:
             break
         place = place[key]
     return copy
+
+
+class PublishTests:
+    """What clients publish."""
+
+    def test_values(self) -> None:
+        """Typed fields, the next id, what was saved."""
+        spoken = dialect(topic={"at": {"channel": "ch", "symbol": "sym"}, "types": {"symbol": "int"}})
+        publish = parse_publish({"n": "$id", "k": "$key", "s": "$symbol", "m": "$data"})
+        conversation = talk(spoken, saved={"key": "s3"})
+        upward = Upward(publish, {"channel": "c", "symbol": "7"}, b"[1]", True)
+        assert conversation.publish(upward).payload == b'{"n":1,"k":"s3","s":7,"m":[1]}'
+        assert conversation.publish(upward).payload.startswith(b'{"n":2,')
+        with pytest.raises(Refused):
+            conversation.publish(upward._replace(fields={"channel": "c", "symbol": "x"}))
+
+    def test_as_it_stands(self) -> None:
+        """Nothing is rendered, no id used up."""
+        assert talk().publish(Upward(AS_IT_STANDS, {}, b"\xff", False)) == Frame(b"\xff", False)

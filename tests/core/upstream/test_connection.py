@@ -9,8 +9,10 @@ import pytest
 from relayd.core.counters import UpstreamCounters
 from relayd.core.feed.outcome import Frame, HttpRequest
 from relayd.core.feed.path import parse_path
+from relayd.core.feed.publish import AS_IT_STANDS, Upward, parse_publish
 from relayd.core.feed.sequence import Sequence
 from relayd.core.feed.spec import HeartbeatSpec, SilenceSpec
+from relayd.core.routes import TopicRefused
 from relayd.core.upstream.connection import Connection
 from relayd.core.upstream.effects import DialImpossible, Effect, Loss, LossKind, Note, Ping, Send
 from relayd.core.upstream.lanes import Overrun
@@ -18,7 +20,7 @@ from relayd.core.upstream.places import Claim, Places
 from relayd.core.upstream.policy import UpstreamPolicy
 from relayd.core.upstream.states import Event
 from relayd.core.upstream.topics import TopicLedger
-from relayd.core.windows import SlidingWindow, Windows
+from relayd.core.windows import MARGIN_S, SlidingWindow, Windows
 from tests.support.upstream import NO_FIELDS, TinyTalk, WritingHub
 
 
@@ -518,3 +520,34 @@ class FetchedSnapshotTests(ConnectionCase):
         self.says("a#5")
         self.connection.refresh("a", self.now)
         assert self.tend() == ["GET"]
+
+
+class PublishTests(ConnectionCase):
+    """What clients publish."""
+
+    def test_at_once(self) -> None:
+        """Rendered, sent, counted."""
+        self.connect()
+        upward = Upward(parse_publish("say $to $data"), {"to": "a"}, b'"hi"', True)
+        assert self.word(self.connection.publish(upward, self.now)) == "say a hi"
+        assert (self.counters.sent, self.connection.sent) == (1, 1)
+
+    def test_limit(self) -> None:
+        """Strictly, with when there is room."""
+        self.connect(windows=Windows(send=SlidingWindow(1, 10)))
+        upward = Upward(AS_IT_STANDS, {}, b"1", True)
+        self.connection.publish(upward, self.now)
+        with pytest.raises(TopicRefused) as caught:
+            self.connection.publish(upward, self.now + 1)
+        assert (caught.value.code, caught.value.message) == ("rate_limited", "limits.send of the upstream is reached")
+        assert caught.value.retry_s == pytest.approx(9 + MARGIN_S)
+        assert self.counters.sent == 1
+
+    def test_cannot_be_said(self) -> None:
+        """By what the message cannot hold, and by what is not known yet."""
+        self.connect()
+        for payload, name, code in ((b'"a\\"b"', "id", "bad_request"), (b"1", "token", "unavailable")):
+            with pytest.raises(TopicRefused) as caught:
+                self.connection.publish(Upward(parse_publish(f"say $data ${name}"), {}, payload, True), self.now)
+            assert caught.value.code == code
+        assert self.counters.sent == 0

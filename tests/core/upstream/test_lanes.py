@@ -57,3 +57,22 @@ class LanesTests:
         lanes.answer(frames("a") * ANSWERS_MOST)
         with pytest.raises(Overrun, match=r"limits\.send"):
             lanes.answer(frames("a"))
+
+    def test_publications(self) -> None:
+        """Beside the lanes and within the limit: after what waits, and one place stays free for a pong."""
+        lanes = Lanes(Windows(send=SlidingWindow(4, 1), subscribe=SlidingWindow(1, 10)))
+        assert lanes.publication_free_at(0.0) == 0.0
+        for _ in range(3):
+            lanes.published(0.0)
+        assert lanes.publication_free_at(0.0) == 1 + MARGIN_S
+        lanes.subscribe(frames("s1", "s2"))
+        assert lanes.release(2.0) == frames("s1")
+        assert lanes.publication_free_at(2.0) == 12 + MARGIN_S
+        assert lanes.release(13.0) == frames("s2")
+        assert lanes.publication_free_at(13.0) == 13.0
+
+    def test_publications_without_limits(self) -> None:
+        """What waits for the next tend holds nobody up."""
+        lanes = Lanes(Windows())
+        lanes.subscribe(frames("s1"))
+        assert lanes.publication_free_at(5.0) == 5.0

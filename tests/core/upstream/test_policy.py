@@ -81,3 +81,10 @@ class DialectTests:
         """A feed that pushes unasked, without a login."""
         policy = UpstreamPolicy.of(build_dialect({"connect": {"url": "ws://x/"}, "topic": {"at": {"symbol": "s"}}}))
         assert (policy.unasked, policy.login_within_s) == (True, 10.0)
+
+    @pytest.mark.parametrize(
+        ("at_start", "first_send_s", "kept"), [(True, None, True), (True, 5.0, False), (False, None, False)]
+    )
+    def test_kept(self, at_start: bool, first_send_s: float | None, kept: bool) -> None:
+        """Where nobody wants anything: not one that cuts those who say nothing."""
+        assert UpstreamPolicy(dial_at_start=at_start, first_send_s=first_send_s).is_kept is kept

@@ -16,11 +16,13 @@ from relayd.core.feed.connect import HttpStep
 from relayd.core.feed.conversation import Conversation
 from relayd.core.feed.outcome import Frame, HttpRequest
 from relayd.core.feed.path import parse_paths
+from relayd.core.feed.publish import Upward, parse_publish
 from relayd.core.feed.resume import Resume
 from relayd.core.feed.spec import CodeRule, HeartbeatSpec, ReconnectSpec, SilenceSpec
 from relayd.core.feed.url import parse_http
 from relayd.core.feed.voice import Voice
 from relayd.core.hours import parse_hours
+from relayd.core.routes import TopicRefused
 from relayd.core.upstream.effects import (
     Close,
     Dial,
@@ -37,6 +39,7 @@ from relayd.core.upstream.places import Claim
 from relayd.core.upstream.policy import UpstreamPolicy
 from relayd.core.upstream.prepare import Preparation
 from relayd.core.upstream.session import UpstreamSession
+from relayd.core.upstream.speaking import AWAY, KEPT_S
 from relayd.core.upstream.states import OutOfOrder, State
 from relayd.core.windows import SlidingWindow, Windows
 from tests.support.upstream import NO_FIELDS, TinyTalk, WritingHub
@@ -1041,3 +1044,53 @@ class RealDialectTests:
         assert self.says(type="error", reason="NO-USD is not a valid product") == [
             "ticker/NO-USD failed: NO-USD is not a valid product"
         ]
+
+
+class PublishTests:
+    """What clients publish."""
+
+    HELLO = Upward(parse_publish("hello $data"), {}, b"5", True)
+
+    def refused(self, feed: Dialogue) -> str:
+        """Why nothing is taken."""
+        with pytest.raises(TopicRefused) as caught:
+            feed.session.publish(self.HELLO, feed.now)
+        assert caught.value.code == "unavailable"
+        return caught.value.message
+
+    def test_at_once(self) -> None:
+        """In the words of the feed; nobody has to read anything of it."""
+        feed = Dialogue()
+        feed.live("a")
+        assert feed.do(feed.session.publish, self.HELLO) == ["hello 5"]
+
+    def test_dialled_on_demand(self) -> None:
+        """The first is refused and dials, the next is taken; a minute after the last the connection ends."""
+        feed = Dialogue()
+        feed.start()
+        assert self.refused(feed) == AWAY[State.IDLE]
+        assert feed.settle() == ["dial"]
+        assert self.refused(feed) == AWAY[State.CONNECTING]
+        assert feed.open() == []
+        assert feed.do(feed.session.publish, self.HELLO) == ["hello 5"]
+        assert feed.after(KEPT_S - 1) == []
+        assert feed.do(feed.session.publish, self.HELLO) == ["hello 5"]
+        assert feed.after(KEPT_S - 1) == []
+        assert feed.after(1) == ["close"]
+        assert self.refused(feed) == AWAY[State.DRAINING]
+
+    def test_while_it_is_away(self) -> None:
+        """Refused, and never said later."""
+        feed = Dialogue()
+        feed.talk_options = {"login": True}
+        assert self.refused(feed) == AWAY[State.STOPPED]
+        feed.start()
+        feed.settle()
+        feed.open()
+        assert self.refused(feed) == AWAY[State.LOGIN]
+        feed.lost()
+        assert self.refused(feed) == AWAY[State.BACKOFF]
+        feed.after(30)
+        assert feed.open() == ["key"]
+        assert feed.says("in") == []
+        assert feed.do(feed.session.publish, self.HELLO) == ["hello 5"]
