@@ -186,7 +186,8 @@ export function makeTopics(request) {
     const epoch = answer.position.slice(0, colon);
     const offset = Number(answer.position.slice(colon + 1));
     let topic = known.get(name);
-    if (!topic) {
+    const isFirst = !topic;
+    if (isFirst) {
       const subs = new Set([...readers].filter((sub) => sub.meets(name) && !fresh.has(sub)));
       if (!subs.size) return;
       topic = { epoch, subs, newcomers: new Map(), catching: 0 };
@@ -199,7 +200,7 @@ export function makeTopics(request) {
     topic.acked = undefined;
     topic.window = Math.min(...[...topic.subs].map((sub) => sub.window));
     if (id === topic.catching) topic.catching = 0;
-    topic.rejoined = recovered === undefined && !isNew;
+    topic.rejoined = recovered === undefined && !isNew && !isFirst;
     for (const sub of topic.subs) {
       if (topic.newcomers.get(sub) <= id) topic.newcomers.delete(sub);
       const at = sub.at.get(name);
