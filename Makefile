@@ -66,4 +66,5 @@ clean:
 
 -include bench/targets.mk
 -include clients/javascript/targets.mk
+-include examples/targets.mk
 -include tests/targets.mk

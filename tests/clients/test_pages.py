@@ -1,11 +1,11 @@
-"""What docs/browser.md and examples/price-board promise, in a real Chromium."""
+"""What docs/browser.md and the examples promise, in a real Chromium."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +22,9 @@ from tests.support.wheel import ROOT
 DOCUMENT = (ROOT / "docs/browser.md").read_text("utf-8")
 MARKETS = ["BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "ADA-USD", "DOGE-USD"]
 # How a snippet's last words begin, in the order of the page.
-SHOWS = ["kraken/ticker/BTC~2FUSD", "demo/ticker/", "", "", "", "open", ""]
+SHOWS = ["kraken/ticker/BTC~2FUSD", "demo/ticker/", "", "", "not published: forbidden", "", "open sse", "open", ""]
+
+Scheme = Literal["light", "dark"]
 
 pytestmark = pytest.mark.browser
 
@@ -32,16 +34,38 @@ def snippets(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
 
 
-@pytest.fixture(scope="module")
-def wire() -> Iterator[Wire]:
-    """The price board, which has all that the demo has, behind a wire that can be cut."""
+@contextmanager
+def example(name: str) -> Iterator[Wire]:
+    """An example as a person starts it, behind a wire that can be cut."""
     port = free_port()
-    command = [sys.executable, "examples/price-board/run.py", "--port", str(port)]
+    command = [sys.executable, "examples/run.py", name, "--port", str(port)]
     with Program(command, ROOT, environment(PYTHONPATH=str(ROOT))) as program:
-        program.says(rf"Open http://127\.0\.0\.1:{port}/")
+        program.says(rf"Open http://127\.0\.0\.1:{port}/", 60)
         wire = Wire(port)
         yield wire
         wire.close()
+
+
+@contextmanager
+def visit(wire: Wire, tab: Page, scheme: Scheme = "light", width: int = 760, height: int = 620) -> Iterator[Page]:
+    """The example's page in a context of its own, which has not complained in the end."""
+    browser = tab.context.browser
+    assert browser is not None
+    with closing(browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})) as context:
+        page = context.new_page()
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: "Content Security" in message.text and complaints.append(message.text))
+        page.goto(f"http://127.0.0.1:{wire.port}/")
+        yield page
+        assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    """The price board, which has all that the demo has, behind a wire that can be cut."""
+    with example("price-board") as wire:
+        yield wire
 
 
 @pytest.fixture(scope="module")
@@ -94,19 +118,9 @@ class PriceBoardTests:
     """examples/price-board."""
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
-    def test_shows_six_prices_and_survives_a_cut(
-        self, wire: Wire, tab: Page, scheme: Literal["light", "dark"], tmp_path: Path
-    ) -> None:
+    def test_shows_six_prices_and_survives_a_cut(self, wire: Wire, tab: Page, scheme: Scheme, artifacts: Path) -> None:
         """Live, then grey while the wire is cut, then live again, under its own strict policy."""
-        browser = tab.context.browser
-        assert browser is not None
-        context = browser.new_context(color_scheme=scheme, viewport={"width": 760, "height": 560})
-        with closing(context):
-            page = context.new_page()
-            complaints: list[str] = []
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("console", lambda message: "Content Security" in message.text and complaints.append(message.text))
-            page.goto(f"http://127.0.0.1:{wire.port}/")
+        with visit(wire, tab, scheme) as page:
             live = page.locator('#board tr[data-state="live"]')
             expect(live).to_have_count(len(MARKETS), timeout=10_000)
             assert page.locator("#board th").all_inner_texts() == MARKETS
@@ -116,5 +130,73 @@ class PriceBoardTests:
             expect(page.locator("#note")).to_have_text("Back where we stood.", timeout=10_000)
             expect(page.locator("#connection")).to_have_text("Live")
             expect(live).to_have_count(len(MARKETS), timeout=10_000)
-            page.screenshot(path=tmp_path / f"{scheme}.png")
-            assert complaints == []
+            page.screenshot(path=artifacts / f"price-board-{scheme}.png")
+
+
+class PlainTests:
+    """examples/plain."""
+
+    def test_shows_trades_and_says_when_it_is_over(self, wire: Wire, tab: Page, artifacts: Path) -> None:
+        """Eight rows, the newest first; without a library nobody dials again."""
+        with example("plain") as wire, visit(wire, tab) as page:
+            rows = page.locator("#trades tr")
+            expect(rows).to_have_count(8, timeout=20_000)
+            assert {text[:4] for text in page.locator("#trades th").all_inner_texts()} <= {"BTC-", "ETH-"}
+            expect(page.locator("#trades td:nth-child(2)", has_text=re.compile(r"^\d+\.\d+$"))).to_have_count(8)
+            before = page.locator("#note").inner_text()
+            expect(page.locator("#note")).not_to_have_text(before, timeout=10_000)
+            page.screenshot(path=artifacts / "plain.png")
+            wire.cut()
+            expect(page.locator("#connection")).to_have_text(re.compile("^Closed: 1006"))
+
+
+class ChatTests:
+    """examples/chat."""
+
+    def test_two_talk_and_miss_nothing_while_one_is_away(self, wire: Wire, tab: Page, artifacts: Path) -> None:
+        """Both see both, in one order; what was said while a wire was cut is there afterwards; other rooms count."""
+        with example("chat") as wire, visit(wire, tab) as ada, visit(wire, tab) as grace:
+
+            def say(page: Page, name: str, text: str) -> None:
+                page.fill("#name", name)
+                page.fill("#text", text)
+                page.click("form button")
+                expect(page.locator("#messages li.mine", has_text=text)).to_be_visible(timeout=10_000)
+
+            for page in (ada, grace):
+                expect(page.locator("#connection")).to_have_text("Live", timeout=10_000)
+            said = ["Is the relay up?", "It is: I see you.", "<b>Then</b> what I see is what came back."]
+            say(ada, "Ada", said[0])
+            say(grace, "Grace", said[1])
+            say(ada, "Ada", said[2])
+            for page in (ada, grace):
+                expect(page.locator("#messages li")).to_have_text(
+                    [f"{name}{text}" for name, text in zip(["Ada", "Grace", "Ada"], said, strict=True)]
+                )
+            wire.cut()
+            for page in (ada, grace):
+                expect(page.locator("#connection")).to_have_text("Live", timeout=15_000)
+            said.append("Back again.")
+            say(grace, "Grace", said[-1])
+            expect(ada.locator("#messages li.mine")).to_have_count(2)
+            expect(ada.locator("#messages li")).to_have_count(4)
+            grace.get_by_role("button", name="engine").click()
+            say(grace, "Grace", "psst")
+            expect(ada.locator("#rooms button", has_text="engine")).to_have_text("engine1")
+            ada.screenshot(path=artifacts / "chat.png")
+
+
+class TelemetryTests:
+    """examples/telemetry."""
+
+    def test_draws_binary_frames(self, wire: Wire, tab: Page, artifacts: Path) -> None:
+        """Forty-eight machines, as binary WebSocket frames; frames of a cut are made up for."""
+        with example("telemetry") as wire, visit(wire, tab, "dark", 1100, 760) as page:
+            expect(page.locator("#connection")).to_have_text("Live", timeout=10_000)
+            expect(page.locator(".machine b", has_text=re.compile(r"^\d\d\.\d °C$"))).to_have_count(48, timeout=10_000)
+            expect(page.locator("#summary")).to_have_text(re.compile(r"^48 machines · \d+ warm · \d+ hot$"))
+            expect(page.locator("#note")).to_have_text(re.compile(r"^\d+ frames a second, \d+\.\d KiB of binary$"))
+            wire.cut()
+            expect(page.locator("#connection")).to_have_text("Live", timeout=15_000)
+            expect(page.locator("body:not([data-old])")).to_be_visible(timeout=10_000)
+            page.screenshot(path=artifacts / "telemetry.png")

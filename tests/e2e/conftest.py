@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,7 +11,7 @@ import pytest
 
 from tests.support.daemon import Daemon, Exchange, Start
 from tests.support.ports import free_port
-from tests.support.wheel import ROOT, Installation, installation
+from tests.support.wheel import Installation, installation
 
 HERE = Path(__file__).parent
 
@@ -59,11 +58,3 @@ def start(relayd: Installation, place: Path) -> Iterator[Start]:
             return daemon
 
         yield begin
-
-
-@pytest.fixture(scope="session")
-def artifacts() -> Path:
-    """Where what a person may want to look at is kept."""
-    folder = Path(os.environ.get("ARTIFACTS", ROOT / "artifacts"))
-    folder.mkdir(exist_ok=True)
-    return folder
