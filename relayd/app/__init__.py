@@ -160,6 +160,7 @@ class Relay(MultiService):
     def _build_upstreams(self) -> dict[str, UpstreamService]:
         feeds = Feeds(self.hub, self.ticker, self._reactor, self._monotonic, self._environ, self._names)
         payload_bytes = self.config.limits.payload_bytes
+        self.clocks = feeds.clocks
         built = {
             name: feeds.build(name, block, payload_most_bytes=payload_bytes)
             for name, block in self.config.upstreams.items()
@@ -222,6 +223,7 @@ class Relay(MultiService):
                 overload=self.life.overload.overload.counters,
                 auth=None if self.door is None else self.door.counters,
                 certificates=lambda: self._certificates(services),
+                clocks=self.clocks,
                 state=None if self.state is None else self.state.counters,
             )
             site = build_admin(sources, self._reactor, self._build_gate(config.admin))

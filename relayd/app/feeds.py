@@ -20,6 +20,7 @@ from relayd.core.feed.voice import Voice
 from relayd.core.hub import Hub
 from relayd.core.kept import Kept
 from relayd.core.topics import Topic
+from relayd.core.upstream.clock import FeedClock
 from relayd.core.upstream.prepare import Preparation
 from relayd.core.upstream.session import UpstreamSession
 from relayd.core.windows import HostWindows
@@ -48,6 +49,8 @@ class Feeds:
         self._monotonic = monotonic
         self._environ = environ
         self._hosts = HostWindows()
+        self.clocks: dict[str, FeedClock] = {}
+        """By upstream."""
         self._resumes: dict[str, Resume] = {}
         """Where the feeds that can be resumed stand, by upstream."""
         self._names = names
@@ -55,6 +58,7 @@ class Feeds:
     def build(self, name: str, block: model.Upstream, *, payload_most_bytes: int) -> UpstreamService:
         """One upstream, not started; the hub asks its demand for topics from here on."""
         dialect = compile_upstream(block)
+        clock = self.clocks[name] = FeedClock(time.time)
         resume = Resume()
         if dialect.cursor is not None:
             self._resumes[name] = resume
@@ -64,12 +68,12 @@ class Feeds:
             return read_secrets(names, self._environ)
 
         def speak(saved: Mapping[str, object]) -> Voice:
-            return Voice(wall=time.time, uuid=_uuid, secrets=read(), saved=saved, resume=resume)
+            return Voice(wall=clock.now, uuid=_uuid, secrets=read(), saved=saved, resume=resume)
 
         def converse(saved: Mapping[str, object]) -> Conversation[Topic]:
             return Conversation(
                 dialect,
-                wall=time.time,
+                wall=clock.now,
                 uuid=_uuid,
                 secrets=read(),
                 saved=saved,
@@ -100,6 +104,7 @@ class Feeds:
             names=self._names,
             rules=DialRules.parse(block.connect.allow_addresses, "connect.allow_addresses"),
             transport=Transport(block.transport),
+            clock=clock,
         )
         self._hub.demands[name] = service.demand
         self._hub.ways_up[name] = service.way

@@ -33,6 +33,7 @@ from relayd.core.counters import (
 from relayd.core.guard import GuardCounters
 from relayd.core.hub import Hub
 from relayd.core.overload import OverloadCounters
+from relayd.core.upstream.clock import FeedClock
 from relayd.core.upstream.session import UpstreamSession
 from relayd.io.clients import Clients
 from relayd.io.gate import AdminGate
@@ -71,6 +72,8 @@ class AdminSources:
     """The time that certificates go by."""
     overload: OverloadCounters | None = None
     """What the watch over memory and event loop counts."""
+    clocks: Mapping[str, FeedClock] = field(default_factory=dict)
+    """The times that upstreams go by."""
     state: StateCounters | None = None
     """What the keeper of `state` counts, where there is one."""
 
@@ -188,6 +191,7 @@ class CountersCollector(Collector):
         yield from _families("hub", {None: sources.hub.counters})
         yield from _families("upstream", {name: session.counters for name, session in sources.upstreams.items()})
         yield from _certificates(sources)
+        yield from _clocks(sources)
         yield _gauge("hub_topics", "topics that exist now", len(sources.hub.topics))
         yield _gauge("hub_ring_bytes", "bytes of publications held in rings", sources.hub.ring_bytes)
         yield _gauge("hub_lagging", "clients whose socket did not take all, now", sources.hub.readers.count_lagging())
@@ -211,6 +215,16 @@ def _certificates(sources: AdminSources) -> Iterator[Metric]:
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:
     return GaugeMetricFamily(f"{PREFIX}_{name}", meaning, value=value)
+
+
+def _clocks(sources: AdminSources) -> Iterator[Metric]:
+    """A family without members would be noise where there are no upstreams."""
+    meaning = "how far the clock of the upstream is ahead of ours, 0 below 2 s"
+    family = GaugeMetricFamily(f"{PREFIX}_upstream_clock_skew_seconds", meaning, labels=["upstream"])
+    for name, clock in sources.clocks.items():
+        family.add_metric([name], clock.skew_s)
+    if family.samples:
+        yield family
 
 
 def _families(group: str, objects: Mapping[str | None, Counters]) -> Iterator[Metric]:

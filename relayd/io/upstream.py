@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from relayd.core.demand import Demand
 from relayd.core.dial_rules import DEFAULT, DialRules
 from relayd.core.feed.outcome import Frame, HttpRequest
 from relayd.core.feed.publish import Upward
+from relayd.core.upstream.clock import FeedClock
 from relayd.core.upstream.effects import (
     Close,
     Dial,
@@ -35,6 +37,7 @@ from relayd.core.upstream.effects import (
     Send,
     printable,
 )
+from relayd.core.upstream.reply import date_s
 from relayd.core.upstream.session import UpstreamSession
 from relayd.core.upstream.states import State
 from relayd.core.upstream.talk import Sse
@@ -61,6 +64,8 @@ LINES = {
     "refused": "upstream {upstream} refuses us: {why}",
     "fail": "upstream {upstream} refused something without saying what: {text}",
     "full": "limits.topics of upstream {upstream} is reached ({most}): further topics fail until a place frees",
+    "skew": "upstream {upstream}: its clock is {skew_s} s {ahead} ours; what is sent to it holds its time",
+    "no skew": "upstream {upstream}: its clock and ours agree again",
     "gaps": "upstream {upstream}: gaps come too often to {repair}; they are only marked from now on",
 }
 #: Header fields that the handshake itself writes.
@@ -160,9 +165,11 @@ class UpstreamService(Service):
         names: Names | None = None,
         rules: DialRules = DEFAULT,
         transport: Transport = Transport.WEBSOCKET,
+        clock: FeedClock | None = None,
     ) -> None:
         """
         Args:
+            clock: told the time that the upstream's answers show.
             transport: what the upstream speaks.
             payload_most_bytes: the largest message taken (`limits.payload`).
             ca: a PEM file of authorities (`connect.tls.ca`); None = those of the system.
@@ -182,6 +189,7 @@ class UpstreamService(Service):
         self._ca = ca
         self._user_agent = user_agent
         self._transport = transport
+        self._clock = clock if clock is not None else FeedClock(time.time)
         self._endpoint = connect_from or self._hostname_endpoint
         self._certificate_ends_at: float | None = None
         self._tls: UpstreamTls | None = None
@@ -240,6 +248,10 @@ class UpstreamService(Service):
         self._ending.add(protocol)
         self._carry_out(self.session.tcp_up(self._monotonic()))
 
+    def answered(self, fields: Mapping[str, str]) -> None:
+        """The opening request was answered, well or not, with these header fields."""
+        self._dated(date_s(fields))
+
     def ws_open(self) -> None:
         """The handshake is done."""
         self._carry_out(self.session.ws_open(self._monotonic()))
@@ -282,6 +294,11 @@ class UpstreamService(Service):
             self._ending.discard(protocol)
             self.session.socket_closed()
             self._carry_out(())
+
+    def _dated(self, date: float | None) -> None:
+        note = self._clock.heard(date)
+        if note is not None:
+            self._carry_out([note])
 
     # -- effects
 
@@ -366,6 +383,7 @@ class UpstreamService(Service):
         self._calls.discard(called)
         now = self._monotonic()
         if isinstance(result, Reply):
+            self._dated(result.date_s)
             self._carry_out(self.session.replied(result.body, result.status, number, now, result.retry_after_s))
             return
         if isinstance(result.value, NoReply):

@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from relayd.core.feed.outcome import HttpRequest
 from relayd.core.upstream.effects import Loss, LossKind, printable
-from relayd.core.upstream.reply import retry_after_s
+from relayd.core.upstream.reply import date_s, retry_after_s
 from relayd.io.tls import UpstreamTls
 
 REPLY_MOST_BYTES = 4 << 20
@@ -36,6 +36,8 @@ class Reply:
     status: int
     body: bytes
     retry_after_s: float | None
+    date_s: float | None = None
+    """What its `Date` said, in seconds since 1970."""
 
 
 class NoReply(Exception):
@@ -131,7 +133,7 @@ async def call(reactor: Any, request: HttpRequest, trust: Any, user_agent: str) 
         raise NoReply(_loss(error, policy)) from None
     fields = {name.decode("latin-1").lower(): values[-1] for name, values in response.headers.getAllRawHeaders()}
     texts = {name: value.decode("latin-1") for name, value in fields.items()}
-    return Reply(response.code, data, retry_after_s(texts))
+    return Reply(response.code, data, retry_after_s(texts), date_s(texts))
 
 
 def _loss(error: Exception, policy: _Policy) -> Loss:

@@ -98,6 +98,7 @@ class UpstreamProtocol(WebSocketClientProtocol):
                 if self._reply.refused and self._waits is None:
                     self._waits = self.factory.reactor.callLater(BODY_WITHIN_S, self._waited)
                 return
+            self._owner.answered(self._reply.fields)
             if isinstance(reply, Loss):
                 self._lose(reply, abort=True)
                 return

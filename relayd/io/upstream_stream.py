@@ -76,6 +76,8 @@ class StreamProtocol(Protocol):
             return
         if self._reply is not None:
             reply = self._reply.feed(data)
+            if reply is not None:
+                self._owner.answered(self._reply.fields)
             if isinstance(reply, Loss):
                 self._lose(reply)
             elif reply is not None:

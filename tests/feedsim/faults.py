@@ -109,8 +109,10 @@ FAULTS = (
     ),
     Fault(
         "the login is refused",
-        "told to the browsers; again after 5, 10, 20 min",
+        "told to the browsers; again after 5, 10, 20 min; what is sent holds the upstream's time, and a difference of "
+        "more than 2 s is told",
         (
+            SIM + "ClockTests::test_the_clock_of_the_upstream",
             SIM + "LoginTests::test_refused",
             SIM + "LoginTests::test_a_close_code_that_says_stop",
             CORE + "RefusalTests::test_login_refused",

@@ -370,6 +370,20 @@ class TokenTests(FeedCase):
         self.assertEqual(rig.feed.tokens, 2)
 
 
+class ClockTests(FeedCase):
+    """Row 9: our clock is wrong, and signatures are refused for it."""
+
+    async def test_the_clock_of_the_upstream(self) -> None:
+        """Its `Date` is an hour behind: what is signed and sent holds its time, which is a metric too."""
+        rig = self.run_feed(Coinbase)
+        rig.feed.ahead_s = -3600.0
+        date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + rig.feed.ahead_s))
+        rig.simulator.refuse(503, b"busy", Date=date)
+        await rig.browse(["coinbase/level2/ETH-USD"])
+        await rig.subscribed("level2 ETH-USD")
+        self.assertLess(abs(rig.relay.clocks["coinbase"].skew_s + 3600), 5)
+
+
 class LoginTests(FeedCase):
     """Row 9: the login is refused."""
 

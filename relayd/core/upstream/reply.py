@@ -115,6 +115,13 @@ def retry_after_s(fields: Mapping[str, str]) -> float | None:
     return max(0.0, (until - since).total_seconds()) if until is not None and since is not None else None
 
 
+def date_s(fields: Mapping[str, str]) -> float | None:
+    """What `Date` says, in seconds since 1970; None = nothing that can be read, or a copy of a cache. The names are in
+    lower case."""
+    date = _date(fields.get("date", "")) if "age" not in fields else None
+    return None if date is None else date.timestamp()
+
+
 def _no_websocket(text: str) -> Loss:
     return Loss(LossKind.HANDSHAKE, text=text)
 

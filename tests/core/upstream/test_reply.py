@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.core.upstream.effects import Loss, LossKind
-from relayd.core.upstream.reply import HEAD_MOST_BYTES, HandshakeReply
+from relayd.core.upstream.reply import HEAD_MOST_BYTES, HandshakeReply, date_s
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 
@@ -138,3 +138,17 @@ class GarbageTests:
                 break
             assert len(b"".join(pieces)) <= HEAD_MOST_BYTES or reply.refused
         assert isinstance(reply.ended(), Loss)
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [
+        ({"date": "Sun, 06 Nov 1994 08:49:37 GMT"}, 784111777.0),
+        ({"date": "Sun, 06 Nov 1994 08:49:37 GMT", "age": "0"}, None),
+        ({"date": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_date(fields: dict[str, str], seconds: float | None) -> None:
+    """When the upstream answered, unless somebody between us kept the answer."""
+    assert date_s(fields) == seconds
