@@ -122,8 +122,17 @@ class Stage:
             return None
         if not self._loose:
             return attrgetter(*map(_where, self._keys))
-        getters = tuple(self._keys.values())
-        return lambda doc: tuple([get(doc) for get in getters])
+        return _together(tuple(self._keys.values()))
+
+
+def _together(getters: tuple[Get, ...]) -> Get:
+    if len(getters) == 1:
+        (only,) = getters
+        return lambda doc: (only(doc),)
+    if len(getters) == 2:  # a list made for two costs as much as reading them
+        first, second = getters
+        return lambda doc: (first(doc), second(doc))
+    return lambda doc: tuple([get(doc) for get in getters])
 
 
 def _where(path: Path) -> str:
@@ -131,20 +140,28 @@ def _where(path: Path) -> str:
 
 
 def _loosely(path: Path, kind: Any) -> Get:
-    position = path.parts[0] if len(path.parts) == 1 and isinstance(path.parts[0], int) else None
+    taken = frozenset((str, bool)) if kind == SWITCH else frozenset((str, int))
+    find = path.find
 
-    def get(doc: Any) -> Any:
-        if position is not None and doc.__class__ is list and -len(doc) <= position < len(doc):
-            value = doc[position]
-        else:
-            value = path.find(doc)
+    def general(doc: Any) -> Any:
+        value = find(doc)
         if value is MISSING:
             return UNSET
         if kind == SLICE or isinstance(value, dict | list):
             # It is there, and that is all a key or a comparison can know of it.
             return Ellipsis
-        if value is None or value.__class__ in (str, bool if kind == SWITCH else int):
+        if value is None or value.__class__ in taken:
             return value
         raise ValueError("a value of this type can be no key")
 
-    return get
+    if kind == SLICE or len(path.parts) != 1 or not isinstance(path.parts[0], int):
+        return general
+    position = path.parts[0]
+
+    def at(doc: Any) -> Any:
+        # An array, and a plain value in its place: what feeds with positions send. All else is looked at closely.
+        if doc.__class__ is list and -len(doc) <= position < len(doc) and (value := doc[position]).__class__ in taken:
+            return value
+        return general(doc)
+
+    return at
