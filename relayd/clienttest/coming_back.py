@@ -20,7 +20,7 @@ from relayd.clienttest.stage import (
     welcome,
 )
 
-#: Five waits with full jitter sum up to less than this once in 50,000 runs (1.2^5 / (5! x 1 x 2 x 4 x 8 x 16)); a client
+#: Five waits with full jitter sum up to less than this once in 50,000 runs: 1.2^5 / (5! x 1 x 2 x 4 x 8 x 16). A client
 #: that does not wait is quicker, also on a busy machine.
 SUM_MIN_S = 1.2
 #: Waits whose longest and shortest differ by less than this part are the same.
