@@ -82,6 +82,12 @@ class PollSink:
     def unpull(self) -> None:
         """As `pull`."""
 
+    def pause(self) -> None:
+        """A poll says nothing after its request."""
+
+    def resume(self) -> None:
+        """As `pause`."""
+
     def close(self, close: CloseCode, retry_s: int | None = None) -> None:
         """Answer now."""
         self.closed = True
