@@ -28,7 +28,8 @@ from relayd.io.names import Names
 from relayd.io.secrets import read_secrets, secret_names
 from relayd.io.state import StateService
 from relayd.io.ticker import Ticker
-from relayd.io.upstream import Transport, UpstreamService
+from relayd.io.upstream import UpstreamService
+from relayd.io.upstream_plan import Transport
 
 
 class Feeds:

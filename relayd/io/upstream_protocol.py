@@ -24,7 +24,8 @@ from relayd.core.upstream.reply import HandshakeReply
 
 if TYPE_CHECKING:
     from relayd.io.tls import UpstreamTls
-    from relayd.io.upstream import DialPlan, UpstreamService
+    from relayd.io.upstream import UpstreamService
+    from relayd.io.upstream_plan import DialPlan
 
 BODY_WITHIN_S = 1.0
 """How long the body of a refusal is waited for: guess; it mostly comes with its head."""

@@ -22,7 +22,8 @@ from relayd.core.upstream.reply import HandshakeReply
 from relayd.io.upstream_protocol import BODY_WITHIN_S, tls_refusal
 
 if TYPE_CHECKING:
-    from relayd.io.upstream import DialPlan, UpstreamService
+    from relayd.io.upstream import UpstreamService
+    from relayd.io.upstream_plan import DialPlan
 
 MEDIA_TYPE = "text/event-stream"
 

@@ -51,7 +51,7 @@ from relayd.io.clients import Clients
 from relayd.io.downstream import DownstreamFactory
 from relayd.io.guard import GuardFactory, GuardSettings
 from relayd.io.transport import transport_for
-from relayd.io.upstream import plan
+from relayd.io.upstream_plan import plan
 from relayd.io.upstream_protocol import UpstreamFactory, UpstreamProtocol
 from tests.support import certs
 from tests.support.portions import portions_of

@@ -35,7 +35,8 @@ from relayd.io import upstream_protocol
 from relayd.io.names import Names
 from relayd.io.ticker import Ticker
 from relayd.io.tls import TrustUnreadable, trust_root
-from relayd.io.upstream import Transport, UpstreamService, plan
+from relayd.io.upstream import UpstreamService
+from relayd.io.upstream_plan import Transport, plan
 from tests.support import certs
 from tests.support.feed_server import (
     SWITCHING,

@@ -10,7 +10,8 @@ from twisted.logger import formatEvent
 
 from relayd.core.upstream.effects import DialRequest
 from relayd.core.upstream.states import State
-from relayd.io.upstream import Transport, UpstreamService, plan
+from relayd.io.upstream import UpstreamService
+from relayd.io.upstream_plan import Transport, plan
 from relayd.io.upstream_stream import request_head
 from tests.io.test_upstream import UpstreamCase
 from tests.support import certs

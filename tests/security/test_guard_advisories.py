@@ -28,7 +28,7 @@ from relayd.core.meter import MeterLimits
 from relayd.core.origin import OriginPolicy
 from relayd.core.upstream.effects import DialRequest, LossKind
 from relayd.io.guard import GuardFactory
-from relayd.io.upstream import plan
+from relayd.io.upstream_plan import plan
 from relayd.io.upstream_protocol import UpstreamFactory
 from tests.conformance.peers import EchoGuardFactory, EchoOwner
 from tests.support.portions import portions_of
