@@ -13,6 +13,7 @@ from functools import partial
 import msgspec
 
 from relayd.core import answers, wire
+from relayd.core.ack_window import MAX_WINDOW, MIN_WINDOW, AckWindow
 from relayd.core.asking import BAD_HZ, MAX_HZ, MIN_HZ
 from relayd.core.auth.door import Visitor
 from relayd.core.auth.verdict import Identity
@@ -77,6 +78,7 @@ class DownstreamSession:
         self.counters = DownstreamCounters()
         self._reading = Reading(hub, self.subscriber, self._met)
         self._posting = Posting(hub, sink)
+        self._window = AckWindow(hub, self.subscriber)
         self._strikes = 0
         self._lost = False
         self._going_on = False
@@ -85,6 +87,7 @@ class DownstreamSession:
             "unsubscribe": self._unsubscribe,
             "pace": self._pace,
             "publish": self._publish,
+            "ack": self._ack,
             "ping": self._ping,
         }
         if visitor is not None and visitor.door.places.by_message:
@@ -166,6 +169,7 @@ class DownstreamSession:
         if self._visitor is not None:
             self._visitor.left()
         self._posting.leave()
+        self._window.leave()
         self._reading.leave()
 
     @property
@@ -205,10 +209,33 @@ class DownstreamSession:
         if hz is not None and not MIN_HZ <= hz <= MAX_HZ:
             self._error("bad_request", BAD_HZ, command.id)
             return
+        window = command.window
+        if window is not None and not MIN_WINDOW <= window <= MAX_WINDOW:
+            self._error("bad_request", f"window: a whole number from {MIN_WINDOW} to {MAX_WINDOW}", command.id)
+            return
+        if command.binary:
+            self._go_binary()
         asked = self._reading.subscribe(names, hz, command.since or {})
         self._refuse(asked.refused, command.id)
         self._answer(command.id, asked.joined, asked.matches)
+        for joined in asked.joined:
+            self._window.set(joined.topic, window)
         self._reading.settle()
+
+    def _go_binary(self) -> None:
+        """Binary payloads as such from now on, of all topics: those that are read already get their number told."""
+        if self.subscriber.encoding is Encoding.V1:
+            held = [Joined(topic, topic.position, None, None) for topic in self.subscriber.topics]
+            self.subscriber.encoding = Encoding.BINARY
+            if held:
+                self._answer(None, held, None)
+
+    def _ack(self, command: wire.Command) -> None:
+        """What the page has processed. Without an answer, whatever it is about."""
+        if command.topic is None or command.offset is None:
+            self._error("bad_request", "ack: a topic, and the offset of the last publication processed", command.id)
+        elif (topic := self._hub.topics.get(command.topic)) is not None:
+            self._window.ack(topic, command.offset)
 
     def _unsubscribe(self, command: wire.Command) -> None:
         names = self._names(command)
@@ -283,7 +310,8 @@ class DownstreamSession:
             self._error(one.code, one.message, request, one.topic)
 
     def _answer(self, request: int | str | None, joined: list[Joined], matches: int | None) -> None:
-        for message in answers.subscribed(request, joined, matches):
+        by_reference = self.subscriber.encoding is Encoding.BINARY
+        for message in answers.subscribed(request, joined, matches, by_reference=by_reference):
             self._tell(message)
 
     # -- small things -------------------------------------------------------------------------------------------------

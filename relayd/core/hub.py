@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from relayd.core import wire
+from relayd.core.ack_window import AckWindows
 from relayd.core.cohort import Lane, Notice
 from relayd.core.counters import HubCounters
 from relayd.core.flusher import Flusher
@@ -74,6 +75,7 @@ class Hub:
         self.counters = counters
         self.flusher = Flusher(monotonic, call_later, counters, volley)
         self.readers = Readers(self)
+        self.windows = AckWindows(monotonic, call_later)
         self.topics: dict[str, Topic] = {}
         self.demands: dict[str, Demand] = {}
         """Per upstream; filled by the composition root."""

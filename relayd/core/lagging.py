@@ -38,7 +38,7 @@ class Lagging:
 
     __slots__ = (
         "_mark_at", "_mark_taken", "_producing", "_pulling", "_written",
-        "cohort", "newcomer_to", "positions", "reached", "subscriber",
+        "cohort", "is_held", "newcomer_to", "positions", "reached", "subscriber",
     )  # fmt: skip
 
     cohort: Cohort
@@ -52,6 +52,8 @@ class Lagging:
         """It may have publications up to this serial: it joins no cohort that has flushed less."""
         self.newcomer_to: set[Topic] = set()
         """Topics without deltas whose next publication carries the snapshot flag."""
+        self.is_held = False
+        """Nothing is to be sent whatever the socket takes."""
         self._pulling = False
         self._producing = False
         self._written = 0
@@ -89,6 +91,10 @@ class Lagging:
         """The buffer is empty: give the next chunks, or join the cohort."""
         # Registering a pull producer asks for bytes at once, from inside the call.
         if self._producing or self.subscriber.lagging is not self:
+            return
+        if self.is_held:
+            self.stop()
+            self.subscriber.pace = Pace.HELD
             return
         self._producing = True
         try:

@@ -85,6 +85,19 @@ class Readers:
         if subscriber.lagging is not None and subscriber.pace is not Pace.LAGGING:
             subscriber.lagging.produce()
 
+    def hold(self, subscriber: Subscriber) -> None:
+        """Send it nothing more, until `release`; what its socket has not taken yet still goes."""
+        lagging = self._step_out(subscriber)
+        lagging.is_held = True
+        self._step_in(subscriber, lagging)
+        self.settle(subscriber)
+
+    def release(self, subscriber: Subscriber) -> None:
+        """Serve it again, from where it stands."""
+        if subscriber.lagging is not None:
+            subscriber.lagging.is_held = False
+            self.settle(subscriber)
+
     def leave(self, subscriber: Subscriber, claims: Mapping[Topic, bool]) -> dict[Topic, int]:
         """The connection is gone. Returns the offsets up to which it was given everything, or told of the loss."""
         lagging = self._step_out(subscriber)

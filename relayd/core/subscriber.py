@@ -87,6 +87,8 @@ class Pace(Enum):
     """It could go on at once and lets others have their turn first."""
     WAITING = "waiting"
     """It has more than its cohort has flushed (it came from another one) and joins at the next flush."""
+    HELD = "held"
+    """It acknowledged too little (core/ack_window.py) and is sent nothing until it does."""
     GONE = "gone"
     """The connection is closed or lost."""
 

@@ -212,6 +212,9 @@ class Command(msgspec.Struct):
     topics: list[str] | None = None
     since: Mapping[str, str] | None = None
     max_hz: float | None = None
+    binary: bool = False
+    window: int | None = None
+    offset: int | None = None
     token: str | None = None
     topic: str | None = None
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET

@@ -522,3 +522,42 @@ class AuthTests:
         assert door.door.expected == 1
         session.lost()
         assert door.door.expected == 0
+
+
+class BinaryTests:
+    """Binary payloads by reference."""
+
+    def test_by_reference(self) -> None:
+        """`ref` in the answer is what the frame says; text stays as it is."""
+        rig = Rig(route("t/$n"))
+        session, client = opened(rig)
+        [answer] = ask(session, client, op="subscribe", topics=["t/a"], binary=True)
+        rig.hub.publish(rig.hub.topic("t/a"), b"\x00\xff", False)
+        rig.publish("t/a", b"1")
+        rig.clock.turn()
+        _, binary, text = frames(client.sink.taken)
+        ref = answer["topics"]["t/a"]["ref"]
+        assert binary == (2, ref.to_bytes(4, "big") + (1).to_bytes(8, "big") + b"\x00\xff")
+        assert (text[0], json.loads(text[1])["data"]) == (1, 1)
+
+    def test_a_newcomer(self) -> None:
+        """The top bit marks a snapshot."""
+        rig = Rig(route("t/$n"))
+        rig.hub.publish(rig.hub.topic("t/a"), b"\x00", False)
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"], binary=True)
+        opcode, payload = frames(sink.taken)[-1]
+        assert (opcode, int.from_bytes(payload[4:12], "big")) == (2, 1 << 63 | 1)
+
+    def test_topics_from_before(self) -> None:
+        """It holds for the connection: what is read already gets its reference told first."""
+        rig = Rig(route("t/$n"))
+        session, client = opened(rig)
+        ask(session, client, op="subscribe", topics=["t/a"])
+        earlier, answer = ask(session, client, op="subscribe", id=3, topics=["t/b"], binary=True)
+        assert "id" not in earlier
+        assert list(earlier["topics"]) == ["t/a"]
+        assert {earlier["topics"]["t/a"]["ref"], answer["topics"]["t/b"]["ref"]} == {1, 2}
+        rig.hub.publish(rig.hub.topic("t/a"), b"\x00", False)
+        rig.clock.turn()
+        assert frames(client.sink.taken)[-1][0] == 2

@@ -60,7 +60,8 @@ class _World:
             if conflated:
                 say(session, op="subscribe", topics=conflated, max_hz=self.random.choice([2, 10]))
                 return
-        say(session, op="subscribe", id=1, topics=topics)
+        window = {"window": self.random.choice([1, 20, 100])} if self.random.random() < 0.3 else {}
+        say(session, op="subscribe", id=1, topics=topics, **window)
 
     def unsubscribe(self, index: int) -> None:
         """Fewer topics."""
@@ -70,6 +71,13 @@ class _World:
         held = [topic.name for topic in session.subscriber.topics]
         if held:
             say(session, op="unsubscribe", topics=self.random.sample(held, self.random.randint(1, len(held))))
+
+    def ack(self, index: int) -> None:
+        """The page has processed what it has; without a window that means nothing."""
+        session, client = self.clients[index]
+        if not isinstance(client, StreamClient):
+            for name, offsets in client.data.items():
+                say(session, op="ack", topic=name, offset=offsets[-1])
 
     def poll(self) -> None:
         """Somebody who polls asks again, or goes away and leaves its poll behind; now and then somebody new comes."""
@@ -131,6 +139,8 @@ class _World:
             if chance < 0.94:
                 client.sink.read(self.random.choice([10, 500, 5000, 200_000]))
                 client.read()
+                if self.random.random() < 0.3:
+                    self.ack(index)
             elif chance < 0.96:
                 self.subscribe(index)
             elif chance < 0.98:
@@ -148,9 +158,10 @@ class _World:
         """Everybody reads all; then everybody has all."""
         for _ in range(200):
             self.rig.clock.advance(0.1)
-            for _, client in self.clients:
+            for index, (_, client) in enumerate(self.clients):
                 client.sink.read(1 << 30)
                 client.read()
+                self.ack(index)
         for topics, client, answers in self.pollers:
             client.take(answers[0])
             [answer] = self.rig.poll(*topics, since=client.since, wait_s=0.0)

@@ -232,6 +232,8 @@ class SinkTests:
         assert b"".join(sink.parts) == b"abcdrest"
         assert (sink.size, sink.buffered(), len(woken)) == (8, 0, 3)
         sink.failed(OSError())
+        sink.pause()
+        sink.resume()
 
     def test_closed(self) -> None:
         """Whoever closes it wants the answer now."""
