@@ -9,7 +9,9 @@ shows nothing of it. With a window the page says what it has processed, and who 
          no topic has more than N/2; served from the rings
 
 Nothing is counted per delivery: where a member stands is known anyway, and one sweep looks at those with a window. So a
-window may be overshot by what a tenth of a second brings.
+window may be overshot by what a tenth of a second brings. No topic moves by more than the hub's serial does, so whoever
+had room for so many publications is not looked at before the hub has had as many: a look takes 2 us, a member that is
+passed over 0.03 us, and 10,000 pages at rest should cost no more than their pings.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class WindowState(Enum):
 class AckWindow:
     """The window of one connection: a size for each topic that has one, and what was acknowledged."""
 
-    __slots__ = ("_acked", "_heard_at", "_hub", "_sizes", "_subscriber", "state")
+    __slots__ = ("_acked", "_heard_at", "_hub", "_sizes", "_subscriber", "fits_until", "state")
 
     def __init__(self, hub: Hub, subscriber: Subscriber) -> None:
         self._hub = hub
@@ -50,10 +52,13 @@ class AckWindow:
         self._sizes: dict[Topic, int] = {}
         self._acked: dict[Topic, int] = {}
         self._heard_at = 0.0
+        #: Up to this serial of the hub no topic can have outgrown its window.
+        self.fits_until = -1
         self.state = WindowState.OPEN
 
     def set(self, topic: Topic, size: int | None) -> None:
         """The subscriber has just joined the topic, from where it stands now; None takes the window away."""
+        self.changed()
         if size is None:
             self._sizes.pop(topic, None)
             self._acked.pop(topic, None)
@@ -71,6 +76,10 @@ class AckWindow:
             if self.state is WindowState.HELD:
                 self.look(self._heard_at)
 
+    def changed(self) -> None:
+        """The subscriber reads other topics than before."""
+        self.fits_until = -1
+
     def leave(self) -> None:
         """The connection is gone."""
         self._hub.windows.leave(self)
@@ -87,8 +96,14 @@ class AckWindow:
             if any(count > self._sizes[topic] for topic, count in ahead.items()):
                 self._heard_at = now
                 self.state = WindowState.HELD
+                self.fits_until = -1
                 self._hub.counters.windows_full += 1
                 self._hub.readers.hold(self._subscriber)
+            else:
+                # What a slow lane keeps back may follow without a serial, so the end of the ring counts here.
+                sizes, acked = self._sizes, self._acked
+                room = min((sizes[topic] - (topic.ring.end - 1 - acked[topic]) for topic in sizes), default=-1)
+                self.fits_until = self._hub.serial + room if room > 0 else -1
         elif all(count <= self._sizes[topic] / 2 for topic, count in ahead.items()):
             self.state = WindowState.OPEN
             self._hub.readers.release(self._subscriber)
@@ -111,9 +126,13 @@ class AckWindows:
     """All windows of a hub, and the sweep over them while there are any. `call_later(delay_s, f)` wakes it."""
 
     def __init__(
-        self, monotonic: Callable[[], float], call_later: Callable[[float, Callable[[], None]], object]
+        self,
+        monotonic: Callable[[], float],
+        call_later: Callable[[float, Callable[[], None]], object],
+        serial: Callable[[], int],
     ) -> None:
         self._monotonic = monotonic
+        self._serial = serial
         self._call_later = call_later
         self._members: dict[AckWindow, None] = {}
         self.is_sweeping = False
@@ -133,9 +152,10 @@ class AckWindows:
         self._members.pop(window, None)
 
     def _sweep(self) -> None:
-        now = self._monotonic()
+        now, serial = self._monotonic(), self._serial()
         for window in list(self._members):
-            window.look(now)
+            if window.fits_until < serial:
+                window.look(now)
         self.is_sweeping = len(self._members) > 0
         if self.is_sweeping:
             self._call_later(SWEEP_S, self._sweep)

@@ -242,6 +242,7 @@ class DownstreamSession:
         if names is None:
             return
         self._reading.unsubscribe(names)
+        self._window.changed()
         self._tell(wire.reply("unsubscribed", command.id, topics=names))
         self._reading.settle()
 

@@ -75,7 +75,7 @@ class Hub:
         self.counters = counters
         self.flusher = Flusher(monotonic, call_later, counters, volley)
         self.readers = Readers(self)
-        self.windows = AckWindows(monotonic, call_later)
+        self.windows = AckWindows(monotonic, call_later, lambda: self.serial)
         self.topics: dict[str, Topic] = {}
         self.demands: dict[str, Demand] = {}
         """Per upstream; filled by the composition root."""

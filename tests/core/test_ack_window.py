@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from relayd.core.ack_window import SWEEP_S, WindowState
+from relayd.core.ack_window import SWEEP_S, AckWindow, WindowState
 from relayd.core.closecode import CLOSE_SLOW
 from relayd.core.downstream import DownstreamSession
 from relayd.core.routes import Mode
@@ -223,3 +223,49 @@ class CommandTests:
         assert client.read() == []
         say(session, op="ack", topic="t/a")
         assert [message["code"] for message in client.read()] == ["bad_request"]
+
+
+class RoomTests:
+    """Who has room is not looked at."""
+
+    def test_passed_over_until_it_may_be_full(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Not before the hub has had as many publications as there was room for."""
+        rig = Rig(route("t/$n"))
+        session, _ = opened(rig, "t/a", window=10)
+        looks: list[float] = []
+        look = AckWindow.look
+        monkeypatch.setattr(AckWindow, "look", lambda window, now: (looks.append(now), look(window, now)))
+        for _ in range(5):
+            rig.clock.advance(SWEEP_S)
+        assert len(looks) == 1
+        publish(rig, "t/b", 10)
+        rig.clock.advance(SWEEP_S)
+        assert len(looks) == 1
+        publish(rig, "t/a", 4)
+        rig.clock.advance(SWEEP_S)
+        assert len(looks) == 2
+        publish(rig, "t/a", 7)
+        rig.clock.advance(SWEEP_S)
+        assert (len(looks), state(session)) == (3, WindowState.HELD)
+
+    def test_a_smaller_window_comes_later(self) -> None:
+        """Counts from then on."""
+        rig = Rig(route("t/$n"))
+        session, _ = opened(rig, "t/a", window=1000)
+        rig.clock.advance(SWEEP_S)
+        say(session, op="subscribe", topics=["t/b"], window=1)
+        publish(rig, "t/b", 2)
+        rig.clock.advance(SWEEP_S)
+        assert state(session) is WindowState.HELD
+
+    def test_what_a_slow_lane_keeps_back_needs_no_serial(self) -> None:
+        """It outgrows the window with its beat, while nothing is published."""
+        rig = Rig(route("t/$n"))
+        session, _ = opened(rig, "t/a", window=3, max_hz=1.0)
+        publish(rig, "t/a", 1)
+        publish(rig, "t/a", 4)
+        for _ in range(5):
+            rig.clock.advance(SWEEP_S)
+        assert state(session) is WindowState.OPEN
+        rig.clock.advance(1.0)
+        assert state(session) is WindowState.HELD
