@@ -33,6 +33,7 @@ from relayd.core.downstream import DownstreamSession
 from relayd.core.guard import GuardCounters, Stream
 from relayd.core.head import RequestHead
 from relayd.core.hub import Hub, HubLimits
+from relayd.core.mishap import MishapCounters
 from relayd.core.refusal import HttpRefusal
 from relayd.core.routes import RouteTable
 from relayd.core.shown import shown_address
@@ -45,6 +46,7 @@ from relayd.io.guard import GuardFactory
 from relayd.io.http import build_site
 from relayd.io.limits import fit_limits, resident_bytes
 from relayd.io.listener import ClientsService, ListenerService, guard_settings
+from relayd.io.mishaps import Mishaps
 from relayd.io.names import Names
 from relayd.io.sse import EventStreamFactory
 from relayd.io.state import StateService
@@ -108,6 +110,8 @@ class Relay(MultiService):
         self.ticker.setServiceParent(self)
         self._volley = AioVolley()
         self.state: StateService | None = None
+        self.mishaps = Mishaps(MishapCounters())
+        self.ticker.report = self.mishaps.report
         self.hub = self._build_hub()
         self.upstreams = self._build_upstreams()
         self._pin()
@@ -155,6 +159,7 @@ class Relay(MultiService):
             epoch=_random_text(EPOCH_CHARS),
             counters=HubCounters(),
             volley=self._volley,
+            report=self.mishaps.report,
         )
 
     def _build_upstreams(self) -> dict[str, UpstreamService]:
@@ -221,6 +226,7 @@ class Relay(MultiService):
                 monotonic=self._monotonic,
                 not_ready=self.life.not_ready(),
                 overload=self.life.overload.overload.counters,
+                mishaps=self.mishaps.counters,
                 auth=None if self.door is None else self.door.counters,
                 certificates=lambda: self._certificates(services),
                 clocks=self.clocks,

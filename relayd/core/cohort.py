@@ -301,7 +301,19 @@ class Cohort:
         if not data or not members:
             return
         for member, taken in offer(members, data, self.flusher.volley):
-            self.fall_behind(member, flush, taken)
+            try:
+                self.fall_behind(member, flush, taken)
+            except Exception:
+                member.fault()
+
+    def fail(self) -> None:
+        """A flush that cannot be made: nobody knows what the members have got, so they come back and ask."""
+        self.pending = []
+        self.pending_bytes = 0
+        self.flush = None
+        self.scheduled = False
+        for member in [*self.members, *self.behind]:
+            member.give_up()
 
     def _begin(self) -> Flush:
         entries = self.pending

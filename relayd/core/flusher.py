@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from relayd.core.counters import HubCounters
 from relayd.core.gathered import flush_gathered
+from relayd.core.mishap import CATCHING_UP, FLUSH, Report, let_it_out
 from relayd.core.volley import Volley
 
 if TYPE_CHECKING:
@@ -46,10 +47,13 @@ class Flusher:
         call_later: Callable[[float, Callable[[], None]], object],
         counters: HubCounters,
         volley: Volley | None = None,
+        report: Report = let_it_out,
     ) -> None:
         self.counters = counters
         self.volley = volley
         """How the cohorts send to many at once; None: one by one."""
+        self.report = report
+        """Hears of exceptions that nobody foresaw, while they are handled."""
         self._monotonic = monotonic
         self._call_later = call_later
         self._ready: deque[Cohort] = deque()
@@ -102,7 +106,11 @@ class Flusher:
         self._timer_at = None
         now = self._monotonic()
         while self._held and self._held[0][0] <= now:
-            heapq.heappop(self._held)[2].beat(now)
+            held = heapq.heappop(self._held)[2]
+            try:
+                held.beat(now)
+            except Exception:
+                self.report(FLUSH)
         if self._held:
             self._ask_timer(self._held[0][0])
 
@@ -113,13 +121,20 @@ class Flusher:
         ready = self._ready
         begun = self._monotonic()
         while ready and budget > 0:
-            if offered := flush_gathered(ready, budget, self.volley, self.counters):
-                budget -= offered
-                begun = self._monotonic()
-                continue
             cohort = ready[0]
-            if cohort.pending or cohort.flush is not None:
-                offered = cohort.flush_slice(budget)
+            try:
+                if offered := flush_gathered(ready, budget, self.volley, self.counters):
+                    budget -= offered
+                    begun = self._monotonic()
+                    continue
+                offered = cohort.flush_slice(budget) if cohort.pending or cohort.flush is not None else -1
+            except Exception:  # its members may have lost something, so they are closed; the other cohorts go on
+                self.report(FLUSH)
+                cohort.fail()
+                if ready and ready[0] is cohort:
+                    ready.popleft()
+                continue
+            if offered >= 0:
                 budget -= offered or 1
                 ended = self._monotonic()
                 cohort.spent_s += ended - begun
@@ -129,7 +144,12 @@ class Flusher:
                 self._over(cohort, ended)
             ready.popleft()
         for _ in range(min(CHORES_PER_TURN, len(self._chores))):
-            self._chores.popleft().produce()
+            lagging = self._chores.popleft()
+            try:
+                lagging.produce()
+            except Exception:
+                self.report(CATCHING_UP)
+                lagging.subscriber.give_up()
         if self._ready or self._chores:
             self._ask_turn()
 

@@ -58,7 +58,11 @@ def flush_gathered(ready: deque[Cohort], budget: int, volley: Volley | None, cou
     offered = len(members)
     for member, taken in offer(members, frame, volley):
         assert member.cohort is not None
-        member.cohort.fall_behind(member, Flush([entry], [frame], member.cohort.flush_number, broken=False), taken)
+        flush = Flush([entry], [frame], member.cohort.flush_number, broken=False)
+        try:
+            member.cohort.fall_behind(member, flush, taken)
+        except Exception:
+            member.fault()
     counters.flushes += 1
     counters.delivered += offered
     counters.delivered_bytes += offered * size

@@ -84,7 +84,7 @@ class GuardSettings:
     stalled_after_s: float = 10.0  # a client that takes nothing of an answer for so long is cut (deliver.slow_after)
     linger_s: float = 2.0  # how long a refused client has for reading why
     pending: int = 4_096  # connections without a whole request; the oldest goes (nginx has 512 by default)
-    pending_per_address: int = 64  # of them from one address; trusted proxies excepted
+    pending_per_address: int = 64  # of them from one address, while half are taken; trusted proxies excepted
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from relayd.core.ack_window import AckWindows
 from relayd.core.cohort import Lane, Notice
 from relayd.core.counters import HubCounters
 from relayd.core.flusher import Flusher
+from relayd.core.mishap import WAITER, Report, let_it_out
 from relayd.core.publication import Entry, GapMark, Publication, TopicState
 from relayd.core.readers import Hold, Readers
 from relayd.core.routes import Match, RouteTable, TopicRefused
@@ -66,6 +67,7 @@ class Hub:
         epoch: str,
         counters: HubCounters,
         volley: Volley | None = None,
+        report: Report = let_it_out,
     ) -> None:
         self.routes = routes
         self.limits = limits
@@ -73,7 +75,7 @@ class Hub:
         self.wall = wall
         self.epoch = epoch
         self.counters = counters
-        self.flusher = Flusher(monotonic, call_later, counters, volley)
+        self.flusher = Flusher(monotonic, call_later, counters, volley, report)
         self.readers = Readers(self)
         self.windows = AckWindows(monotonic, call_later, lambda: self.serial)
         self.topics: dict[str, Topic] = {}
@@ -169,7 +171,10 @@ class Hub:
         if topic.waiters:
             waiters, topic.waiters = topic.waiters, []
             for call in waiters:
-                call()
+                try:
+                    call()
+                except Exception:
+                    self.flusher.report(WAITER)
 
     def _append(self, topic: Topic, entry: Entry) -> None:
         self.ring_bytes += topic.ring.append(entry)

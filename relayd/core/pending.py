@@ -2,7 +2,9 @@
 
 Holding a connection half open costs an attacker nothing, so what it costs relayd is bounded three times: by a deadline
 for the whole of it and not per byte, by a number for all, and by a number for one address. At a bound the oldest goes
-and not the newest: an honest client needs milliseconds, so the oldest is the least likely to be one.
+and not the newest: an honest client needs milliseconds, so the oldest is the least likely to be one. The bound of one
+address holds only while half of the room is taken: an office that comes back through one router after a restart is a
+crowd of honest clients, and while there is room for everybody nobody has to pay for them.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ T = TypeVar("T")
 class Pending(Generic[T]):
     """Items in the order of their arrival, each with the same time from then on (`within_s`, seconds).
 
-    At most `capacity` in all and `per_key` of one key. Once more than half of `capacity` is taken, everybody who is in
-    by then, or comes before it is less again, has `pressed_within_s` only.
+    At most `capacity` in all. Once more than half of it is taken, everybody who is in by then, or comes before it is
+    less again, has `pressed_within_s` only, and a key that has `per_key` or more gets no further place: its oldest
+    leaves for each newcomer.
     """
 
     def __init__(self, *, capacity: int, per_key: int, within_s: float, pressed_within_s: float) -> None:
@@ -45,7 +48,7 @@ class Pending(Generic[T]):
         """
         leaving: T | None = None
         of_key = self._by_key.get(key) if key is not None else None
-        if of_key is not None and len(of_key) >= self._per_key:
+        if of_key is not None and self.under_pressure and len(of_key) >= self._per_key:
             leaving = next(iter(of_key))
         elif len(self._items) >= self._capacity:
             leaving = next(iter(self._items))

@@ -7,11 +7,13 @@ holds one position per topic and is served from the rings (core/lagging.py) unti
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from relayd.core import wire
-from relayd.core.closecode import CLOSE_SLOW, CloseCode
+from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_SLOW, CloseCode
+from relayd.core.mishap import DELIVERY
 from relayd.core.publication import Encoding
 from relayd.core.volley import NO_PORT
 
@@ -152,6 +154,17 @@ class Subscriber:
             self.sink.close(CLOSE_SLOW)
         else:
             self.sink.write(data)
+
+    def fault(self) -> None:
+        """To be called while an exception on its behalf is handled: reported, and it goes; the others do not notice."""
+        if self.cohort is not None:
+            self.cohort.flusher.report(DELIVERY)
+        self.give_up()
+
+    def give_up(self) -> None:
+        """An error in relayd on its behalf: close it with 1011, so that it comes back and asks for what it missed."""
+        with suppress(Exception):  # one that cannot even be closed is found by its keepalive
+            self.sink.close(CLOSE_INTERNAL)
 
     def totals(self) -> tuple[int, int]:
         """Messages (publications, and the notices among them) and bytes sent so far, control lane apart."""

@@ -56,11 +56,23 @@ def _one_by_one(members: Sequence[Subscriber], data: bytes) -> list[tuple[Subscr
         try:
             taken = member.send_now(data)
         except OSError as error:
-            member.sink.failed(error)
-            taken = 0
+            taken = _not_taken(member, error, size)
+        except Exception:
+            member.fault()
+            taken = size
         if taken != size:
             short.append((member, taken))
     return short
+
+
+def _not_taken(member: Subscriber, error: OSError, size: int) -> int:
+    """What a socket took that raised: nothing. One whose sink cannot even say so is closed and counts as served."""
+    try:
+        member.sink.failed(error)
+    except Exception:
+        member.fault()
+        return size
+    return 0
 
 
 def _at_once(
@@ -73,8 +85,7 @@ def _at_once(
     short: list[tuple[Subscriber, int]] = []
     for member, taken in zip(members, answers, strict=True):
         if taken < 0:
-            member.sink.failed(OSError(-taken, ""))  # Python makes the subclass that fits the number
-            taken = 0
+            taken = _not_taken(member, OSError(-taken, ""), size)  # Python makes the subclass that fits the number
         if taken != size:
             short.append((member, taken))
     return short

@@ -32,6 +32,7 @@ from relayd.core.counters import (
 )
 from relayd.core.guard import GuardCounters
 from relayd.core.hub import Hub
+from relayd.core.mishap import MishapCounters
 from relayd.core.overload import OverloadCounters
 from relayd.core.upstream.clock import FeedClock
 from relayd.core.upstream.session import UpstreamSession
@@ -50,6 +51,7 @@ Counters = (
     | AuthCounters
     | OverloadCounters
     | StateCounters
+    | MishapCounters
 )
 
 
@@ -76,6 +78,8 @@ class AdminSources:
     """The times that upstreams go by."""
     state: StateCounters | None = None
     """What the keeper of `state` counts, where there is one."""
+    mishaps: MishapCounters | None = None
+    """Exceptions that were caught on behalf of many."""
 
     def reasons(self) -> list[str]:
         """Why relayd is not ready."""
@@ -188,6 +192,7 @@ class CountersCollector(Collector):
         yield from _families("auth", {} if sources.auth is None else {None: sources.auth})
         yield from _families("overload", {} if sources.overload is None else {None: sources.overload})
         yield from _families("state", {} if sources.state is None else {None: sources.state})
+        yield from _families("mishaps", {} if sources.mishaps is None else {None: sources.mishaps})
         yield from _families("hub", {None: sources.hub.counters})
         yield from _families("upstream", {name: session.counters for name, session in sources.upstreams.items()})
         yield from _certificates(sources)

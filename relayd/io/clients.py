@@ -9,17 +9,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from twisted.logger import Logger
 
 from relayd.core import wire
 from relayd.core.closecode import CloseCode
 from relayd.core.counters import ListenerCounters
 from relayd.core.heartbeat import Heartbeats
 from relayd.core.keepalive import PingSweep
+from relayd.io.mishaps import safely
 
 if TYPE_CHECKING:
     from relayd.io.downstream import DownstreamProtocol
     from relayd.io.sse import EventStream
+
+log = Logger()
 
 #: How long a client has to answer a close frame and hang up (docs/protocol.md).
 CLOSE_WITHIN_S: Final = 2.0
@@ -27,6 +32,8 @@ CLOSE_WITHIN_S: Final = 2.0
 
 class Client(Protocol):
     """An open connection, whatever it speaks."""
+
+    transport: Any
 
     def close(self, close: CloseCode, retry_s: int | None = None) -> None:
         """End it, saying why."""
@@ -56,18 +63,29 @@ class Clients:
         if beat.ping:
             frame = wire.frame(wire.PING, beat.payload)
             for client in beat.ping:
-                client.ping(frame)
+                self._safely(client, client.ping, frame)
         for client in beat.dead:
-            client.no_pong()
+            self._safely(client, client.no_pong)
         for stream in self.heartbeats.tick(now):
-            stream.beat()
+            self._safely(stream, stream.beat)
         closing = self._closing
         while closing and closing[0][0] <= now:
-            closing.popleft()[1].abort_if_not_lost()
-        if self._pongs:
-            for client, payload in list(self._pongs.items()):
-                if client.pong(payload):
-                    del self._pongs[client]
+            ending = closing.popleft()[1]
+            self._safely(ending, ending.abort_if_not_lost)
+        for client, payload in list(self._pongs.items()):
+            self._safely(client, self._pong, client, payload)
+
+    def _pong(self, client: DownstreamProtocol, payload: bytes) -> None:
+        if client.pong(payload):
+            self._pongs.pop(client, None)
+
+    def _safely(self, client: Client, call: Callable[..., object], *args: Any) -> None:
+        """On behalf of one of many: an exception is counted, logged, and ends that one alone."""
+        safely(self._count_error, client.transport.abortConnection, call, *args)
+
+    def _count_error(self) -> None:
+        self.counters.errors += 1
+        log.failure("looking after a client failed, and it is closed")
 
     def expect_end(self, client: Client) -> None:
         """A close was sent or answered: abort the connection if it is not lost in time."""
@@ -86,9 +104,13 @@ class Clients:
     def close_all(self, close: CloseCode, retry_s: int | None = None) -> None:
         """Close every client that is open, all at once."""
         for client in list(self.open.values()):
-            client.close(close, retry_s)
+            self.close(client, close, retry_s)
+
+    def close(self, client: Client, close: CloseCode, retry_s: int | None = None) -> None:
+        """Close one of many."""
+        self._safely(client, client.close, close, retry_s)
 
     def abort_all(self) -> None:
         """Drop every connection that is left, without a word."""
         for client in list(self.open.values()):
-            client.abort_if_not_lost()
+            self._safely(client, client.abort_if_not_lost)

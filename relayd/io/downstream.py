@@ -35,6 +35,7 @@ from relayd.core.keepalive import Pulse
 from relayd.core.refusal import HttpRefusal
 from relayd.core.subscriber import Sink
 from relayd.io.clients import Clients
+from relayd.io.mishaps import safely
 from relayd.io.sink import TransportSink
 
 SUBPROTOCOL: Final = "relayd.v1"
@@ -89,6 +90,7 @@ class DownstreamProtocol(WebSocketServerProtocol):
         self._read_after_close_bytes = 0
         self._drained_at_ping = 0
         self._ending = False
+        self._failed = False  # an exception of ours, or in Autobahn
         self._gone = False
         self._paused = False
         self._cause: str | None = None  # why we closed
@@ -96,6 +98,15 @@ class DownstreamProtocol(WebSocketServerProtocol):
     # -- the handshake -------------------------------------------------------------------------------------------------
 
     def onConnect(self, request: ConnectionRequest) -> str | None:
+        try:
+            return self._connect(request)
+        except ConnectionDeny:
+            raise
+        except Exception:  # Autobahn would swallow it
+            self._count_failure()
+            raise ConnectionDeny(500, _BAD_HANDSHAKE) from None
+
+    def _connect(self, request: ConnectionRequest) -> str | None:
         path = request.path.removeprefix(self.factory.prefix)
         self._path = path
         if path.startswith("/raw/") and path != "/raw/":
@@ -136,6 +147,8 @@ class DownstreamProtocol(WebSocketServerProtocol):
     # -- what the browser sends ----------------------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
+        if self._failed:
+            return  # nobody knows where Autobahn stands; the deadline after the close ends this
         if self._ending:
             self._read_after_close_bytes += len(data)
             if self._read_after_close_bytes > READ_AFTER_CLOSE_BYTES:
@@ -248,7 +261,7 @@ class DownstreamProtocol(WebSocketServerProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._gone = True
-        self._end()
+        self.guarded(self._end)
         clients = self.factory.clients
         clients.forget(self)
         self.guarded(super().connectionLost, reason)
@@ -259,7 +272,7 @@ class DownstreamProtocol(WebSocketServerProtocol):
             cause = self._cause or (CLOSED_BY_CLIENT if self.wasClean else CLOSED_BY_LOSS)
             clients.counters.open -= 1
             clients.counters.closed[cause] += 1
-            self._log_close(cause, session)
+            self.guarded(self._log_close, cause, session)
 
     def _log_close(self, cause: str, session: DownstreamSession | None) -> None:
         fields: dict[str, object] = {"seconds": round(self.factory.clients.monotonic() - self._opened_at, 3)}
@@ -278,15 +291,20 @@ class DownstreamProtocol(WebSocketServerProtocol):
         try:
             call(*args)
         except Exception:
-            self.factory.clients.counters.errors += 1
-            log.failure("a client failed in relayd and is closed", id=self.session_id)
+            self._count_failure()
             if self._gone:
                 return
-            if self.state == self.STATE_OPEN and not self._ending:
-                self.close(CLOSE_INTERNAL)
+            if self.state == self.STATE_OPEN and not self._ending and not self._failed:
+                self._failed = True
+                safely(self._count_failure, self.transport.abortConnection, self.close, CLOSE_INTERNAL)
             else:
-                self._end()
+                safely(self._count_failure, self.transport.abortConnection, self._end)
                 self.transport.abortConnection()
+
+    def _count_failure(self) -> None:
+        """While an exception is handled."""
+        self.factory.clients.counters.errors += 1
+        log.failure("a client failed in relayd and is closed", id=self.session_id)
 
 
 class DownstreamFactory(WebSocketServerFactory):

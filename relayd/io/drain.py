@@ -82,7 +82,7 @@ class Draining:
     def _close(self, count: int, now: float) -> None:
         remaining, retry_s = self._remaining or [], self.drain.retry_s(now)
         for _ in range(min(count, len(remaining))):
-            remaining.pop().close(CLOSE_RESTART, retry_s)
+            self._clients.close(remaining.pop(), CLOSE_RESTART, retry_s)
             self._told += 1
 
     def _end(self, now: float) -> None:

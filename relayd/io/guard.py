@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory
 from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
 
 from relayd.core.address import client_key
 from relayd.core.admission import Admission
@@ -32,6 +33,7 @@ from relayd.core.head import RequestHead
 from relayd.core.pending import Pending
 from relayd.core.refusal import NO_STREAMS, HttpRefusal
 from relayd.io.guard_connection import Guard
+from relayd.io.mishaps import safely
 from relayd.io.proxied import Proxied
 
 __all__ = ["GuardCounters", "GuardFactory", "GuardSettings", "HttpRefusal", "RequestHead"]
@@ -42,6 +44,9 @@ SWEEP_EVERY_S: Final = 0.25
 
 def _no_streams(head: RequestHead, stream: Stream) -> HttpRefusal:
     return NO_STREAMS
+
+
+log = Logger()
 
 
 class GuardFactory(ServerFactory):
@@ -147,15 +152,24 @@ class GuardFactory(ServerFactory):
 
     def sweep(self, now: float) -> None:
         """End what is overdue: half-sent requests, answers that nobody takes, messages that do not end."""
-        for guard in self._pending.take_overdue(now):
-            guard.request_overdue()
+        for waiting in self._pending.take_overdue(now):
+            self._safely(waiting, waiting.request_overdue)
         for guard in self._lingering.take_overdue(now):
-            guard.drop()
+            self._safely(guard, guard.drop)
         for guard in [guard for guard in self._answering if guard.is_stalled(now)]:
             self.counters.stalled += 1
-            guard.drop()
+            self._safely(guard, guard.drop)
         for guard in [guard for guard in self._open_messages if guard.meter is not None and guard.meter.overdue(now)]:
-            guard.message_overdue()
+            self._safely(guard, guard.message_overdue)
+
+    def _safely(self, guard: Guard | Proxied, call: Callable[[], object]) -> None:
+        """On behalf of one of many: an exception is counted, logged, and ends that one alone."""
+        safely(self.count_error, guard.transport.abortConnection, call)
+
+    def count_error(self) -> None:
+        """While an exception is handled."""
+        self.counters.errors += 1
+        log.failure("looking after a connection failed, and it is closed")
 
     def shown(self, client: str) -> dict[str, str]:
         """The field that names a client in the log, if it is to be named."""

@@ -19,6 +19,7 @@ from relayd.core.meter import FrameMeter
 from relayd.core.refusal import INTERNAL, REQUEST_TIMEOUT, HttpRefusal
 from relayd.core.sse import render_refusal
 from relayd.io.certificates import peer_of
+from relayd.io.mishaps import safely
 from relayd.io.proxied import address_of, host_of
 from relayd.io.transport import DirectTransport, find_direct
 
@@ -83,7 +84,7 @@ class Guard(Protocol):
         self.factory.forget(self)
         behind, self._behind = self._behind, None
         if behind is not None:
-            behind.connectionLost(reason)
+            safely(self.factory.count_error, _done, behind.connectionLost, reason)
 
     # What each state does with bytes.
 
@@ -277,6 +278,10 @@ _INPUTS: Final[dict[GuardState, Callable[[Guard, bytes], None]]] = {
     GuardState.SILENCE: Guard._nothing,
     GuardState.LOST: Guard._nothing,
 }
+
+
+def _done() -> None:
+    """A connection that is lost needs no abort."""
 
 
 def _count(table: dict[str, int], label: str) -> None:

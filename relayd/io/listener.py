@@ -51,6 +51,7 @@ def admission_limits(limits: model.Limits) -> AdmissionLimits:
         per_address=limits.per_address,
         handshakes=limits.handshakes.count,
         handshakes_per_s=limits.handshakes.period_s,
+        ramp_s=limits.ramp_s,
     )
 
 
@@ -68,6 +69,8 @@ def guard_settings(listener: model.Listener, limits: model.Limits) -> GuardSetti
         meter=MeterLimits(message_bytes=limits.message_bytes),
         admission=admission_limits(limits),
         body_bytes=limits.message_bytes,
+        pending=limits.pending,
+        pending_per_address=limits.pending_per_address,
     )
 
 

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from relayd.core.address import parse_address
 from relayd.core.proxy_protocol import NotProxied, ProxyParser
+from relayd.io.mishaps import safely
 
 if TYPE_CHECKING:
     from relayd.io.guard import GuardFactory
@@ -65,7 +66,7 @@ class Proxied(Protocol):
         if self._behind is not None:
             self._behind.dataReceived(data)
         elif self._parser is not None:
-            self._read_header(self._parser, data)
+            safely(self._guards.count_error, self.drop, self._read_header, self._parser, data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Comes exactly once."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from relayd.core.closecode import CLOSE_POSITION_LOST
+from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_POSITION_LOST
 from relayd.core.cohort import MAX_PENDING_BYTES, MAX_REST_BYTES, Cohort
 from relayd.core.flusher import SLICE_MEMBERS
 from relayd.core.publication import TopicState
@@ -408,3 +408,29 @@ class LaneTests:
         client = Client(sink, lambda _: True)
         client.read()
         assert client.data["t/a"] == [1, 2, 4, 5]
+
+
+class NetTests:
+    """One member that fails while it falls behind."""
+
+    def test_goes_alone(self) -> None:
+        """It is closed; the others have the publication."""
+        places: list[str] = []
+        rig = Rig(route("t/$n"), report=places.append)
+        sinks = []
+        for _ in range(10):
+            session, sink = rig.open()
+            say(session, op="subscribe", topics=["t/a"])
+            sinks.append(sink)
+        rig.clock.turn()
+
+        def fail(data: bytes) -> None:
+            raise RuntimeError("no")
+
+        sinks[3].room = 0
+        sinks[3].write = fail  # type: ignore[method-assign]
+        rig.publish("t/a", b'"news"')
+        rig.clock.turn()
+        assert sinks[3].closed is CLOSE_INTERNAL
+        assert places == ["delivery"]
+        assert all(b'"news"' in sink.taken for sink in sinks if sink is not sinks[3])

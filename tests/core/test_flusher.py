@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from relayd.core import flusher as rule
+from relayd.core.closecode import CLOSE_INTERNAL
+from relayd.core.publication import Encoding
+from relayd.core.subscriber import Subscriber
 from tests.support.hub_rig import Client, Rig, delivery, route, say
 
 
@@ -149,3 +152,69 @@ class ChoresTests:
             rig.clock.turn()
         client.read()
         assert client.data["t/a"] == list(range(1, 101))
+
+
+class NetTests:
+    """An exception on behalf of one cohort or one reader reaches nobody else."""
+
+    def reader(self, rig: Rig, topic: str) -> Client:
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=[topic])
+        return Client(sink)
+
+    def test_a_flush_that_fails(self) -> None:
+        """Its members are closed, since nobody knows what they have; the other cohort gets its publication."""
+        places: list[str] = []
+        rig = Rig(route("t/$n"), report=places.append)
+        crowd = [self.reader(rig, "t/a") for _ in range(10)]
+        other = self.reader(rig, "t/b")
+        [cohort] = rig.hub.topic("t/a").cohorts
+
+        def fail(budget: int) -> int:
+            raise RuntimeError("no")
+
+        cohort.flush_slice = fail  # type: ignore[method-assign,union-attr]
+        rig.publish("t/a")
+        rig.publish("t/b")
+        rig.clock.turn()
+        other.read()
+        assert other.data["t/b"] == [1]
+        assert [client.sink.closed for client in crowd] == [CLOSE_INTERNAL] * 10
+        assert places == ["flush"]
+
+    def test_a_beat_that_fails(self) -> None:
+        """The next one has its time."""
+        places: list[str] = []
+        rig = Rig(route("t/$n"), report=places.append)
+        beats: list[float] = []
+
+        class Faulty:
+            def beat(self, now: float) -> None:
+                raise RuntimeError("no")
+
+        class Sound:
+            def beat(self, now: float) -> None:
+                beats.append(now)
+
+        rig.hub.flusher.at(rig.clock() + 1, Faulty())  # type: ignore[arg-type]
+        rig.hub.flusher.at(rig.clock() + 1, Sound())  # type: ignore[arg-type]
+        rig.clock.advance(1)
+        assert len(beats) == 1
+        assert places == ["flush"]
+
+    def test_catching_up_that_fails(self) -> None:
+        """It is closed."""
+        places: list[str] = []
+        rig = Rig(route("t/$n"), report=places.append)
+        client = self.reader(rig, "t/a")
+
+        class Faulty:
+            subscriber = Subscriber(client.sink, Encoding.V1)
+
+            def produce(self) -> None:
+                raise RuntimeError("no")
+
+        rig.hub.flusher.defer(Faulty())  # type: ignore[arg-type]
+        rig.clock.turn()
+        assert client.sink.closed is CLOSE_INTERNAL
+        assert places == ["catching_up"]

@@ -7,6 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relayd.core.closecode import CLOSE_INTERNAL
 from relayd.core.downstream import DownstreamSession
 from relayd.core.gathered import SMALL_MEMBERS
 from tests.support.hub_rig import FakeSink, FakeVolley, Rig, frames, route, say
@@ -150,3 +151,29 @@ class GatheredTests:
             rig.clock.advance(0.001)
         rig.clock.advance(1)
         assert [data(sink) for _, sink in clients] == [list(range(1, number + 1))] * readers
+
+
+class NetTests:
+    """One member that fails while it falls behind."""
+
+    def test_goes_alone(self) -> None:
+        """It is closed; the others have the publication."""
+        places: list[str] = []
+        rig = Rig(route("t/$n"), report=places.append)
+        sinks = []
+        for number in range(5):
+            session, sink = rig.open()
+            say(session, op="subscribe", topics=["t/a", f"t/{number}"])
+            sinks.append(sink)
+        rig.clock.turn()
+
+        def fail(data: bytes) -> None:
+            raise RuntimeError("no")
+
+        sinks[3].room = 0
+        sinks[3].write = fail  # type: ignore[method-assign]
+        rig.publish("t/a", b'"news"')
+        rig.clock.turn()
+        assert sinks[3].closed is CLOSE_INTERNAL
+        assert places == ["delivery"]
+        assert all(b'"news"' in sink.taken for sink in sinks if sink is not sinks[3])

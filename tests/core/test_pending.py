@@ -59,6 +59,13 @@ class PendingTests:
         assert waiting.add("d", "y", 0.0) == "b"
         assert [item in waiting for item in "abcd"] == [True, False, True, True]
 
+    def test_a_crowd_of_one_address_has_room(self) -> None:
+        """Where half of the room is free, nobody leaves for anybody: an office comes back after a restart."""
+        waiting = room(capacity=100, per_key=2)
+        assert all(waiting.add(str(number), "office", 0.0) is None for number in range(51))
+        assert waiting.add("one more", "office", 0.0) == "0"
+        assert waiting.add("another", "home", 0.0) is None
+
     def test_leaving_twice_is_leaving_once(self) -> None:
         """discard does not mind who is not in."""
         waiting = room()
@@ -77,7 +84,8 @@ class PendingTests:
             now = float(number)
             if step == "a" and item not in [there for there, _, _ in model]:
                 of_key = [entry for entry in model if entry[2] == key and key is not None]
-                leaving = of_key[0] if len(of_key) == 2 else model[0] if len(model) == 4 else None
+                is_held = len(of_key) >= 2 and len(model) > 2
+                leaving = of_key[0] if is_held else model[0] if len(model) == 4 else None
                 assert waiting.add(str(item), key, now) == (None if leaving is None else str(leaving[0]))
                 model = [entry for entry in model if entry is not leaving] + [(item, now, key)]
                 pressed_at = now if len(model) > 2 else pressed_at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relayd.core.closecode import CLOSE_SLOW
+from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_SLOW, CloseCode
 from relayd.core.publication import Encoding
 from relayd.core.subscriber import MAX_CONTROL_BYTES, Subscriber
 from relayd.core.wire import TEXT, frame
@@ -76,3 +76,28 @@ class TotalsTests:
     def test_before_and_after(self) -> None:
         """Without a cohort it has what it had."""
         assert Subscriber(FakeSink(), Encoding.V1).totals() == (0, 0)
+
+
+class FaultTests:
+    """An exception on its behalf."""
+
+    def test_closed_and_reported(self) -> None:
+        """With 1011; without a cohort there is nobody to report to."""
+        places: list[str] = []
+        rig = Rig(route("t/$n"), report=places.append)
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        session.subscriber.fault()
+        assert (sink.closed, places) == (CLOSE_INTERNAL, ["delivery"])
+        idle, idle_sink = rig.open()
+        idle.subscriber.fault()
+        assert (idle_sink.closed, places) == (CLOSE_INTERNAL, ["delivery"])
+
+    def test_a_sink_that_cannot_be_closed(self) -> None:
+        """Is left to its keepalive."""
+
+        class Stuck(FakeSink):
+            def close(self, close: CloseCode, retry_s: int | None = None) -> None:
+                raise RuntimeError("no")
+
+        Subscriber(Stuck(), Encoding.V1).give_up()

@@ -113,3 +113,31 @@ class OfferTests:
         kernel = Kernel()
         assert offer(members(Socket(NO_PORT), Socket(NO_PORT), Socket(NO_PORT)), b"hello", kernel) == []
         assert not kernel.fired
+
+
+class NetTests:
+    """A member that raises what no socket raises."""
+
+    def test_is_closed_and_counts_as_served(self) -> None:
+        """The others are offered the data; the faulty one is not among those who fell short."""
+        closed: list[CloseCode] = []
+
+        class Faulty(Socket):
+            def send(self, data: bytes) -> int:
+                raise RuntimeError("no")
+
+            def close(self, close: CloseCode, retry_s: int | None = None) -> None:
+                closed.append(close)
+
+        class Mute(Faulty):
+            def send(self, data: bytes) -> int:
+                raise ConnectionResetError(ECONNRESET, "reset")
+
+            def failed(self, error: OSError) -> None:
+                raise RuntimeError("no")
+
+        sound = Socket(3)
+        members = [Subscriber(sink, Encoding.V1) for sink in (Faulty(1), Mute(2), sound)]
+        assert offer(members, b"data") == []
+        assert sound.sends == 1
+        assert [one.code for one in closed] == [1011, 1011]

@@ -21,6 +21,7 @@ from relayd.core.closecode import CloseCode
 from relayd.core.counters import HubCounters
 from relayd.core.downstream import DownstreamSession
 from relayd.core.hub import Hub, HubLimits
+from relayd.core.mishap import Report, let_it_out
 from relayd.core.poll import Polls
 from relayd.core.refusal import HttpRefusal
 from relayd.core.routes import AllowAny, AllowValues, Delivery, Form, Mode, Route, RouteTable
@@ -421,6 +422,7 @@ class Rig:
         ring_bytes: int = 1 << 30,
         message_bytes: int = 64 << 10,
         volley: FakeVolley | None = None,
+        report: Report = let_it_out,
     ) -> None:
         self.volley = volley
         self.clock = Clock()
@@ -435,6 +437,7 @@ class Rig:
             epoch="e",
             counters=self.counters,
             volley=volley,
+            report=report,
         )
         self.hub.demands["up"] = self.demand
         self.polls = Polls(self.hub, self.clock.call_later)

@@ -22,6 +22,7 @@ from relayd.core.counters import HubCounters, ListenerCounters
 from relayd.core.downstream import DownstreamSession
 from relayd.core.guard import GuardCounters, GuardSettings
 from relayd.core.hub import Hub, HubLimits
+from relayd.core.mishap import MishapCounters
 from relayd.core.poll import Polls
 from relayd.core.routes import Route, RouteTable
 from relayd.io.clients import Clients
@@ -29,6 +30,7 @@ from relayd.io.downstream import DownstreamFactory
 from relayd.io.guard import GuardFactory
 from relayd.io.http import build_site
 from relayd.io.listener import ClientsService, ListenerService
+from relayd.io.mishaps import Mishaps
 from relayd.io.sse import EventStreamFactory
 from tests.support.browser import Browser, handshake
 from tests.support.hub_rig import FakeDemand, route
@@ -50,6 +52,7 @@ class Relay:
         door: Door | None = None,
     ) -> None:
         self.demand = FakeDemand()
+        self.mishaps = Mishaps(MishapCounters())
         self.hub = Hub(
             RouteTable(routes or (route("t/$name"),)),
             HubLimits(topics=1000, topics_per_client=128, ring_bytes=64 << 20),
@@ -58,6 +61,7 @@ class Relay:
             call_later=reactor.callLater,
             epoch="e",
             counters=HubCounters(),
+            report=self.mishaps.report,
         )
         self.hub.demands["up"] = self.demand
         self.settings = settings or GuardSettings(secure=tls is not None)

@@ -32,6 +32,15 @@ class Limits(Block):
     """Largest request head; what nginx and Apache allow, cookies included."""
     handshakes: RateText = Rate(500, 1.0)
     """New connections in any window; a handshake costs 30-200 us, so this leaves 9 tenths of a core."""
+    ramp_s: Duration = Field(default=10.0, alias="ramp")
+    """After the start `handshakes` grows from half to its full rate in this time: caches are cold and no token is known
+    yet. `0s` where a crowd must be let in at once."""
+    pending: Count = 4_096
+    """Connections that have not sent their whole request. At this number the oldest gives way; above half of it they
+    have 5 s in place of 10 s."""
+    pending_per_address: Count = 64
+    """Of them from one address, while more than half of `pending` are taken; its own oldest gives way. Before that an
+    office behind one address may have as many as it needs; `trusted_proxies` are never bounded by it."""
     memory_bytes: Given[Size] = Field(default=None, alias="memory")
     """What relayd may use: at 70 % it is not ready, at 80 % nobody new comes in, at 90 % the slowest are sent away.
     Left out: three quarters of the machine's. A smaller limit of the system (MemoryMax=, a container's) counts."""

@@ -22,6 +22,9 @@ class LimitsTests:
             "publish": Rate(100, 1.0),
             "head_bytes": 8 << 10,
             "handshakes": Rate(500, 1.0),
+            "ramp_s": 10.0,
+            "pending": 4_096,
+            "pending_per_address": 64,
             "memory_bytes": None,
             "lag_s": 1.0,
         }

@@ -1,0 +1,197 @@
+"""Each callback that the outside world can enter by raises once: one connection ends at most, everybody else goes on.
+
+Two witnesses read a topic all the while. A third client, the victim, does what makes the callback run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from relayd.core.downstream import DownstreamSession
+from relayd.core.hub import Hub
+from relayd.core.keepalive import PingSweep
+from relayd.core.readers import Readers
+from relayd.io import guard_connection
+from relayd.io.downstream import DownstreamProtocol
+from relayd.io.guard import GuardFactory
+from relayd.io.guard_connection import Guard
+from relayd.io.sink import TransportSink
+from relayd.io.web import JsonResource
+from tests.support.browser import PING, PONG, TEXT, Browser, client_frame
+from tests.support.relay_rig import Relay, eventually, turn
+
+
+class Injected(Exception):
+    """What no code of ours foresees."""
+
+
+Victim = Callable[["FaultTests"], Awaitable[None]]
+
+
+async def come_and_go(test: FaultTests) -> None:
+    """A client that subscribes, asks, pings, and hangs up."""
+    victim = await test.relay.browse("/ws?topics=t/v")
+    for opcode, payload in ((TEXT, b'{"op":"ping","id":1}'), (PING, b"x"), (PONG, b"y"), (2, b"binary")):
+        if victim.lost is None:
+            victim.transport.write(client_frame(opcode, payload))
+            await turn(0.02)
+    test.relay.publish("t/v")
+    await turn(0.02)
+    if victim.lost is None:
+        victim.transport.loseConnection()
+    test.ahead_s += 3  # the deadline after a close
+    await victim.until(lambda: victim.lost is not None)
+
+
+async def ask(test: FaultTests) -> None:
+    """An HTTP request."""
+    victim = await test.relay.dial()
+    victim.transport.write(b"GET /topics HTTP/1.1\r\nHost: relay.example\r\n\r\n")
+    await victim.until(lambda: victim.lost is not None)
+
+
+async def half_a_request(test: FaultTests) -> None:
+    """A head that does not end, until its time is over."""
+    victim = await test.relay.dial()
+    victim.transport.write(b"GET /ws HTTP/1.1\r\n")
+    await turn(0.05)
+    test.ahead_s += 11
+    await victim.until(lambda: victim.lost is not None)
+
+
+async def half_a_message(test: FaultTests) -> None:
+    """A message that does not end."""
+    victim = await test.relay.browse("/ws")
+    victim.transport.write(client_frame(TEXT, b"half", fin=False))
+    await turn(0.05)
+    test.ahead_s += 11
+    await victim.until(lambda: victim.lost is not None)
+
+
+async def wait_a_while(test: FaultTests) -> None:
+    """Time for every tick."""
+    victim = await test.relay.browse("/ws?topics=t/v")
+    for _ in range(10):
+        test.ahead_s += 4
+        test.relay.hub_tick()
+        await turn(0.03)
+        for browser in (*test.witnesses, victim):
+            if browser.lost is None:
+                browser.transport.write(client_frame(PONG, b"alive"))
+
+
+#: Owner, callback, what makes it run.
+CALLBACKS: tuple[tuple[Any, str, Victim], ...] = (
+    (GuardFactory, "buildProtocol", come_and_go),
+    (Guard, "connectionMade", come_and_go),
+    (Guard, "_request_head", come_and_go),
+    (Guard, "_hand_over", come_and_go),
+    (guard_connection, "judge", come_and_go),
+    (Guard, "_frames", come_and_go),
+    (Guard, "_body", ask),
+    (Guard, "request_overdue", half_a_request),
+    (Guard, "message_overdue", half_a_message),
+    (GuardFactory, "sweep", half_a_request),
+    (DownstreamProtocol, "_connect", come_and_go),
+    (DownstreamProtocol, "_open", come_and_go),
+    (DownstreamProtocol, "onMessage", come_and_go),
+    (DownstreamProtocol, "onPing", come_and_go),
+    (DownstreamProtocol, "onPong", come_and_go),
+    (DownstreamProtocol, "pong", come_and_go),
+    (DownstreamProtocol, "_end", come_and_go),
+    (DownstreamProtocol, "_log_close", come_and_go),
+    (DownstreamProtocol, "breach", half_a_message),
+    (DownstreamSession, "opened", come_and_go),
+    (DownstreamSession, "text", come_and_go),
+    (DownstreamSession, "binary", come_and_go),
+    (DownstreamSession, "lost", come_and_go),
+    (Readers, "subscribe", come_and_go),
+    (Readers, "leave", come_and_go),
+    (TransportSink, "write", come_and_go),
+    (PingSweep, "tick", wait_a_while),
+    (PingSweep, "join", come_and_go),
+    (Readers, "close_stuck", wait_a_while),
+    (Hub, "tick", wait_a_while),
+    (JsonResource, "render", ask),
+)
+
+
+class FaultTests(TestCase):
+    """One relay for each."""
+
+    def setUp(self) -> None:
+        self.ahead_s = 0.0
+        self.relay = Relay(monotonic=lambda: time.monotonic() + self.ahead_s)
+        self.relay.hub_tick = self.hub_tick  # type: ignore[attr-defined]
+        self.relay.open()
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.relay.close()))
+        self.witnesses: list[Browser] = []
+
+    def hub_tick(self) -> None:
+        """As the ticker does."""
+        try:
+            self.relay.hub.tick(self.relay.hub.now())
+        except Injected:
+            self.relay.mishaps.report("timer")
+
+    def inject(self, owner: Any, name: str) -> list[int]:
+        """The callback raises at its next call, and works from then on."""
+        sound = getattr(owner, name)
+        raised: list[int] = []
+
+        def raising(*args: Any, **kwargs: Any) -> Any:
+            if not raised:
+                raised.append(1)
+                raise Injected(name)
+            return sound(*args, **kwargs)
+
+        self.patch(owner, name, raising)
+        if owner is Guard and name in ("_request_head", "_frames", "_body"):
+            inputs = guard_connection._INPUTS
+            state = next(state for state, call in inputs.items() if call is sound)
+            self.patch(guard_connection, "_INPUTS", {**inputs, state: raising})
+        return raised
+
+    async def suffer(self, owner: Any, name: str, victim: Victim) -> None:
+        """Inject, let the victim do its part, and ask the witnesses."""
+        self.witnesses = [await self.relay.browse("/ws?topics=t/w") for _ in range(2)]
+        await eventually(lambda: len(self.relay.clients.open) == 2)
+        raised = self.inject(owner, name)
+        self.relay.publish("t/w", b"1")
+        await victim(self)
+        assert raised, f"{name} was not called"
+        errors = self.flushLoggedErrors(Injected)
+        assert 1 <= len(errors) <= 2, errors
+        self.relay.publish("t/w", b"2")
+        again = await self.relay.browse("/ws?topics=t/w")
+        self.relay.publish("t/w", b"3")
+        for witness in self.witnesses:
+            await eventually(lambda witness=witness: '"data":3' in "".join(map(str, witness.frames)))
+            heard = "".join(map(str, witness.frames))
+            assert [heard.count(f'"data":{number}') for number in (1, 2, 3)] == [1, 1, 1]
+            assert witness.lost is None
+        await eventually(lambda: '"data":3' in "".join(map(str, again.frames)))
+        counted = self.relay.clients.counters.errors + self.relay.guards.counters.errors
+        assert counted + sum(self.relay.mishaps.counters.caught.values()) >= (name not in UNCOUNTED)
+
+
+#: Twisted itself catches these (it drops the connection), or twisted.web answers 500 for them.
+UNCOUNTED = {"buildProtocol", "connectionMade", "sweep", "tick", "render"}
+
+
+def _add(owner: Any, name: str, victim: Victim) -> None:
+    async def test(self: FaultTests) -> None:
+        await self.suffer(owner, name, victim)
+
+    where = owner.__name__.rsplit(".", 1)[-1]
+    test.__doc__ = f"{where}.{name} raises."
+    setattr(FaultTests, f"test_{where}_{name.lstrip('_')}", test)
+
+
+for _owner, _name, _victim in CALLBACKS:
+    _add(_owner, _name, _victim)
