@@ -118,6 +118,13 @@ class GuardFactory(ServerFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A guard for a new connection. Over TLS the PROXY header stands before TLS: relayd/io/proxied.py."""
+        try:
+            return self._build(addr)
+        except Exception:
+            self.count_error()
+            return None  # which closes the socket; an exception would leave it open, with nobody to look after it
+
+    def _build(self, addr: IAddress | None) -> Any:
         if self.settings.proxy_protocol and not self.settings.secure:
             return Proxied(self, self._guard, addr)
         return self._guard(addr)

@@ -67,7 +67,7 @@ class Guard(Protocol):
 
     def connectionMade(self) -> None:
         """Wait for the head, with a deadline."""
-        self.factory.expect(self)
+        safely(self.factory.count_error, self.transport.abortConnection, self.factory.expect, self)
 
     def dataReceived(self, data: bytes) -> None:
         """Pass the bytes to whom they are for. An exception from there ends this connection and touches no other."""

@@ -1,15 +1,17 @@
 """Attacks beside 1,000 honest clients at 100 messages a second: who suffers.
 
-    python -m tests.attack.run [--clients 1000] [--rounds 3] [--only NAME]
+    python -m tests.attack.run [--clients 1000] [--rounds 3] [--quick] [--only NAME]
 
 relayd runs as `twistd relayd` on one core; honest clients, feed and attacker share the other (bench/). For each
 attack of attacks.py:
 
 * one attacker: its close code, and how soon it comes; what relayd logs; what its memory grows by;
 * an attacker that comes back at once, for some seconds: the latency of the honest clients against that of quiet
-seconds, interleaved.
+  seconds, interleaved.
 
-Then 10,000 handshakes that are never finished, beside 1,000 that are. Figures go to artifacts/attack.json.
+Then 10,000 handshakes that are never finished, beside 1,000 that are. A goal that is missed is measured anew, twice at
+most: a fault of relayd is there each time, a hiccup of the machine is not. `--quick` takes one round, shorter seconds,
+and quiet ones for every third attack only. Prints a table; figures go to artifacts/attack.json.
 """
 
 from __future__ import annotations
@@ -34,9 +36,29 @@ from tests.support.require import in_ci
 
 ARTIFACT: Final = Path(__file__).resolve().parent.parent.parent / "artifacts" / "attack.json"
 RATE: Final = 100
-WINDOW_S: Final = 3.0
-#: Until rings, caches and allocator are as they stay.
-WARM_S: Final = 15.0
+#: How often a goal that is missed is measured.
+ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long it takes: seconds of a window, seconds until rings, caches and allocator are as they stay, rounds, looks
+    at the memory, and for how many attacks one quiet window serves.
+    """
+
+    window_s: float = 3.0
+    warm_s: float = 15.0
+    rounds: int = 3
+    memory_looks: int = 10
+    quiet_serves: int = 1
+
+    @property
+    def each_s(self) -> float:
+        """An attack at the longest, all attempts apart."""
+        return 4.0 + self.rounds * 2 * (self.window_s + 1.0)
+
+
+QUICK: Final = Pace(window_s=1.5, warm_s=6.0, rounds=1, memory_looks=4, quiet_serves=3)
 #: The goals.
 P99_RATIO_MAX: Final = 2.0
 LOG_LINES_MAX: Final = 10
@@ -74,27 +96,27 @@ def log_lines(rig: Rig) -> int:
     return len(rig.server.log.read_text(errors="replace").splitlines())
 
 
-def window(rig: Rig) -> Window:
+def window(rig: Rig, pace: Pace) -> Window:
     """Some seconds of the honest clients."""
     rig.begin()
-    time.sleep(WINDOW_S)
+    time.sleep(pace.window_s)
     return rig.end()
 
 
-def memory_bytes(rig: Rig) -> int:
-    """The least of a second: what honest clients that lag for a moment cost is not the attacker's."""
+def memory_bytes(rig: Rig, pace: Pace) -> int:
+    """The least of some looks: what honest clients that lag for a moment cost is not the attacker's."""
     samples = []
-    for _ in range(10):
+    for _ in range(pace.memory_looks):
         samples.append(rig.server.memory_bytes())
         time.sleep(0.1)
     return min(samples)
 
 
-def alone(attack: Attack, rig: Rig, row: Row) -> None:
+def alone(attack: Attack, rig: Rig, row: Row, pace: Pace) -> None:
     """One attacker, once."""
-    lines, memory = log_lines(rig), memory_bytes(rig)
+    lines, memory = log_lines(rig), memory_bytes(rig, pace)
     outcome = carry_out(attack, rig.port)
-    lines, memory = log_lines(rig) - lines, memory_bytes(rig) - memory
+    lines, memory = log_lines(rig) - lines, memory_bytes(rig, pace) - memory
     rig.server.demand_alive()
     row.figures |= {
         "code": outcome.code,
@@ -111,13 +133,29 @@ def alone(attack: Attack, rig: Rig, row: Row) -> None:
     row.demand(memory <= MEMORY_MAX_BYTES, f"memory grew by {memory >> 10} KiB, expected 1 MiB at most")
 
 
-def beside(attack: Attack, rig: Rig, row: Row, rounds: int) -> None:
+class Quiet:
+    """Windows without an attacker, each of which serves for some attacks."""
+
+    def __init__(self, rig: Rig, pace: Pace) -> None:
+        self._rig, self._pace = rig, pace
+        self._last: Window | None = None
+        self._uses = 0
+
+    def window(self) -> Window:
+        """The last one while it serves, or a new one."""
+        if self._last is None or self._uses == self._pace.quiet_serves:
+            self._last, self._uses = window(self._rig, self._pace), 0
+        self._uses += 1
+        return self._last
+
+
+def beside(attack: Attack, rig: Rig, row: Row, pace: Pace, still: Quiet) -> None:
     """An attacker that comes back, and the honest clients meanwhile."""
     quiet, loud, attempts = [], [], 0
-    for _ in range(rounds):
-        quiet.append(window(rig))
+    for _ in range(pace.rounds):
+        quiet.append(still.window())
         with Siege(attack, rig.port) as siege:
-            loud.append(window(rig))
+            loud.append(window(rig, pace))
         attempts += siege.rounds
     quiet_ms, loud_ms = (statistics.median(one.p99_ms for one in windows) for windows in (quiet, loud))
     quiet_cpu, loud_cpu = (statistics.median(one.server_share for one in windows) for windows in (quiet, loud))
@@ -126,6 +164,7 @@ def beside(attack: Attack, rig: Rig, row: Row, rounds: int) -> None:
         "attempts": attempts,
         "p99_quiet_ms": round(quiet_ms, 2),
         "p99_attacked_ms": round(loud_ms, 2),
+        "ratio": round(ratio, 2),
         "cpu_quiet": round(quiet_cpu, 2),
         "cpu_attacked": round(loud_cpu, 2),
     }
@@ -134,16 +173,30 @@ def beside(attack: Attack, rig: Rig, row: Row, rounds: int) -> None:
     )
 
 
-def attacked(attacks: list[Attack], rig: Rig, rounds: int) -> list[Row]:
-    """One after another on one relayd."""
-    rows = []
-    for attack in attacks:
+def measured(attack: Attack, rig: Rig, pace: Pace, still: Quiet, ends_at: float) -> Row:
+    """One attack, anew while it misses a goal and the load generator lives."""
+    for attempt in range(1, ATTEMPTS + 1):
         row = Row(attack.name)
+        alone(attack, rig, row, pace)
+        beside(attack, rig, row, pace, still)
+        if attempt > 1:
+            row.figures["measured"] = attempt
+        if not row.missed or attempt == ATTEMPTS or time.monotonic() + pace.each_s > ends_at:
+            break
+        print(f"     {attack.name}: {'; '.join(row.missed)}; once more", flush=True)
+    return row
+
+
+def attacked(attacks: list[Attack], rig: Rig, pace: Pace, ends_at: float) -> list[Row]:
+    """Attacks one after another on one relayd, taken from the list while there is time."""
+    rows = []
+    still = Quiet(rig, pace)
+    while attacks and (not rows or time.monotonic() + pace.each_s + attacks[0].within_s < ends_at):
+        attack = attacks.pop(0)
         try:
-            alone(attack, rig, row)
-            beside(attack, rig, row, rounds)
+            row = measured(attack, rig, pace, still, ends_at)
         except ProgramFailed as end:
-            row.missed.append(str(end))
+            row = Row(attack.name, missed=[str(end)])
         row.print()
         rows.append(row)
     return rows
@@ -171,12 +224,42 @@ def slowloris(rig: Rig) -> Row:
     return row
 
 
+def floods(chosen: list[Attack], workload: Workload, pace: Pace) -> list[Row]:
+    """As many attacks on one relayd as the load generator lives for, then on the next."""
+    rows: list[Row] = []
+    while chosen:
+        ends_at = time.monotonic() + LIFE_S - 30.0
+        with standing(Relayd(), workload) as rig:
+            rig.go(RATE, LIFE_S - 20.0)
+            time.sleep(pace.warm_s)
+            rows += attacked(chosen, rig, pace, ends_at)
+    return rows
+
+
+#: Of the table: heading, figure.
+COLUMNS: Final = (
+    ("code", "code"), ("closed s", "closed_s"), ("gone s", "gone_s"), ("lines", "log_lines"), ("KiB", "memory_kib"),
+    ("p99 ms quiet", "p99_quiet_ms"), ("attacked", "p99_attacked_ms"), ("ratio", "ratio"), ("attempts", "attempts"),
+)  # fmt: skip
+
+
+def print_table(rows: list[Row]) -> None:
+    """All floods, a line each."""
+    width = max(len(row.name) for row in rows)
+    print(f"\n{'':5}{'':{width}} " + " ".join(f"{heading:>12}" for heading, _ in COLUMNS))
+    for row in rows:
+        if "code" in row.figures:
+            shown = " ".join(f"{'-' if (value := row.figures.get(key)) is None else value!s:>12}" for _, key in COLUMNS)
+            print(f"{'ok' if not row.missed else 'MISS':5}{row.name:{width}} {shown}")
+
+
 def main() -> int:
     """As above; the exit status says whether every goal was met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, default=1_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", help="attacks whose name holds this")
+    parser.add_argument("--rounds", type=int, default=Pace.rounds)
+    parser.add_argument("--quick", action="store_true", help="under two minutes")
+    parser.add_argument("--only", help="attacks whose name holds this; `half` for the half handshakes")
     options = parser.parse_args()
     try:
         machine.demand(HALVES + HONEST + options.clients + 200)
@@ -184,23 +267,17 @@ def main() -> int:
     except (machine.MachineTooSmall, build.BuildFailed) as reason:
         print(f"SKIPPED attack: {reason}")
         return 1 if in_ci() else 0
+    pace = QUICK if options.quick else Pace(rounds=options.rounds)
     chosen = [attack for attack in ATTACKS if not options.only or options.only in attack.name]
-    rows: list[Row] = []
     workload = Workload(connections=options.clients, rate=RATE, history="100/5m/1MiB")
-    while chosen:
-        each_s = 6.0 + options.rounds * 2 * (WINDOW_S + 1.0)
-        count = max(1, int((LIFE_S - WARM_S - 60.0) / each_s))
-        some, chosen = chosen[:count], chosen[count:]
-        with standing(Relayd(), workload) as rig:
-            rig.go(RATE, WARM_S + sum(attack.within_s + each_s for attack in some) + 10.0)
-            time.sleep(WARM_S)
-            rows += attacked(some, rig, options.rounds)
-    if not options.only or options.only in "slowloris":
+    rows = floods(chosen, workload, pace)
+    if not options.only or options.only in "half handshakes":
         with standing(Relayd(), workload) as rig:
             rig.go(RATE, 60.0)
-            time.sleep(WARM_S)
+            time.sleep(pace.warm_s)
             rows.append(slowloris(rig))
             rows[-1].print()
+    print_table(rows)
     ARTIFACT.parent.mkdir(exist_ok=True)
     ARTIFACT.write_text(json.dumps({"machine": machine.facts(), "rows": [asdict(row) for row in rows]}, indent=1))
     missed = [row.name for row in rows if row.missed]

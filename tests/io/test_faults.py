@@ -15,6 +15,7 @@ from twisted.trial.unittest import TestCase
 from relayd.core.downstream import DownstreamSession
 from relayd.core.hub import Hub
 from relayd.core.keepalive import PingSweep
+from relayd.core.pending import Pending
 from relayd.core.readers import Readers
 from relayd.io import guard_connection
 from relayd.io.downstream import DownstreamProtocol
@@ -55,6 +56,15 @@ async def ask(test: FaultTests) -> None:
     await victim.until(lambda: victim.lost is not None)
 
 
+async def post(test: FaultTests) -> None:
+    """A request with a body that comes later."""
+    victim = await test.relay.dial()
+    victim.transport.write(b"POST /topics HTTP/1.1\r\nHost: relay.example\r\nContent-Length: 5\r\n\r\n")
+    await turn(0.05)
+    victim.transport.write(b"hello")
+    await victim.until(lambda: victim.lost is not None)
+
+
 async def half_a_request(test: FaultTests) -> None:
     """A head that does not end, until its time is over."""
     victim = await test.relay.dial()
@@ -87,13 +97,13 @@ async def wait_a_while(test: FaultTests) -> None:
 
 #: Owner, callback, what makes it run.
 CALLBACKS: tuple[tuple[Any, str, Victim], ...] = (
-    (GuardFactory, "buildProtocol", come_and_go),
-    (Guard, "connectionMade", come_and_go),
+    (GuardFactory, "_build", ask),
+    (Pending, "add", ask),
     (Guard, "_request_head", come_and_go),
     (Guard, "_hand_over", come_and_go),
     (guard_connection, "judge", come_and_go),
     (Guard, "_frames", come_and_go),
-    (Guard, "_body", ask),
+    (Guard, "_body", post),
     (Guard, "request_overdue", half_a_request),
     (Guard, "message_overdue", half_a_message),
     (GuardFactory, "sweep", half_a_request),
@@ -181,7 +191,7 @@ class FaultTests(TestCase):
 
 
 #: Twisted itself catches these (it drops the connection), or twisted.web answers 500 for them.
-UNCOUNTED = {"buildProtocol", "connectionMade", "sweep", "tick", "render"}
+UNCOUNTED = {"sweep", "tick", "render"}
 
 
 def _add(owner: Any, name: str, victim: Victim) -> None:
