@@ -90,7 +90,7 @@ class DownstreamProtocol(WebSocketServerProtocol):
         self._read_after_close_bytes = 0
         self._drained_at_ping = 0
         self._ending = False
-        self._failed = False  # an exception of ours, or in Autobahn
+        self._failed = False  # an exception went through Autobahn
         self._gone = False
         self._paused = False
         self._cause: str | None = None  # why we closed
@@ -154,7 +154,14 @@ class DownstreamProtocol(WebSocketServerProtocol):
             if self._read_after_close_bytes > READ_AFTER_CLOSE_BYTES:
                 self.transport.pauseProducing()
                 return
-        self.guarded(super().dataReceived, data)
+        self.guarded(self._read, data)
+
+    def _read(self, data: bytes) -> None:
+        try:
+            super().dataReceived(data)
+        except Exception:
+            self._failed = True
+            raise
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if self._ending or self._session is None:
@@ -294,8 +301,7 @@ class DownstreamProtocol(WebSocketServerProtocol):
             self._count_failure()
             if self._gone:
                 return
-            if self.state == self.STATE_OPEN and not self._ending and not self._failed:
-                self._failed = True
+            if self.state == self.STATE_OPEN and not self._ending:
                 safely(self._count_failure, self.transport.abortConnection, self.close, CLOSE_INTERNAL)
             else:
                 safely(self._count_failure, self.transport.abortConnection, self._end)
