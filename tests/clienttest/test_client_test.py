@@ -41,11 +41,12 @@ def judged(program: Program) -> dict[str, tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def runs() -> Iterator[dict[str, Program]]:
-    """All three at once: what they do is waiting."""
+    """All at once: what they do is waiting."""
     python = str(client_installation().python)
     clients = {
         "relayd.js": ["node", str(HERE / "relayd_js.mjs"), "{url}", "{topic}", "{token}"],
         "relayd-client": [python, str(HERE / "relayd_client_py.py"), "{url}", "{topic}", "{token}"],
+        "minimal": [sys.executable, str(ROOT / "examples/minimal-client/client.py"), "{url}", "{topic}", "{token}"],
         "naive": [python, str(HERE / "naive.py")],
     }
     env = environment(NODE_PATH=str(node_with_ws()), COLUMNS="200", PYTHONPATH=str(ROOT))
@@ -59,7 +60,7 @@ def runs() -> Iterator[dict[str, Program]]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", ["relayd.js", "relayd-client"])
+@pytest.mark.parametrize("name", ["relayd.js", "relayd-client", "minimal"])
 def test_good_clients(runs: dict[str, Program], name: str) -> None:
     """All of it."""
     found = judged(runs[name])
