@@ -31,6 +31,7 @@ ENVIRON = dict.fromkeys(
         "CB_SECRET",
         "WAMP_TICKET",
         "NODE_KEY",
+        "PB_TOKEN",
         "FINNHUB_KEY",
         "TOKEN",
         "HA_TOKEN",
@@ -64,12 +65,12 @@ class FileTests:
 
     @pytest.mark.parametrize("path", FEEDS, ids=lambda path: path.stem)
     def test_feeds(self, path):
-        """Eighteen real feeds."""
+        """Twenty-four real feeds."""
         assert len(load(path, ENVIRON).routes) >= 1
 
     def test_all_feeds_are_here(self):
         """None got lost on the way."""
-        assert len(FEEDS) == 18
+        assert len(FEEDS) == 24
 
     def test_no_file(self, tmp_path):
         """There is a way to get one."""

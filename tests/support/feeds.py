@@ -109,7 +109,7 @@ class Replay:
             sends = self.conversation.beat()
         elif "in" in line:
             text = line["in"] if isinstance(line["in"], str) else json.dumps(line["in"])
-            outcome = self.conversation.message(text.encode(), True)
+            outcome = self.conversation.message(text.encode(), True, line.get("sse"))
             sends, found["expect"] = outcome.sends, spell(outcome, line["expect"])
         elif "reply" in line:
             outcome = self.conversation.reply(json.dumps(line["reply"]).encode())
