@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, TimeoutError
 
 from tests.support.chaos import Chaos, Toxic
 from tests.support.chromium import chromium
@@ -23,6 +23,7 @@ from tests.support.nginx import proxies
 from tests.support.waiting import eventually
 
 CUTS = int(os.environ.get("CUTS", "6"))
+BUSY = 600  # messages while a script runs
 BEFORE, DURING = 20, 40  # messages right before each cut, some of them on their way, and from then on
 LONG, SHORT = "raw/long", "raw/short"  # topics, by what their history holds of an outage
 WAYS = ["websocket", "sse", "poll"]
@@ -49,8 +50,9 @@ PAGE = """
 async (topics) => {
   const { connect } = await import("/relayd.js");
   const relay = connect("/ws");
-  window.seen = { opened: [], errors: [], topics: {} };
-  relay.on("state", ({ state, transport }) => {
+  window.seen = { opened: [], errors: [], topics: {}, states: [] };
+  relay.on("state", ({ state, transport, code, reason, retryMs }) => {
+    seen.states = [...seen.states.slice(-9), [performance.now(), state, transport, code, reason, retryMs]];
     if (state === "open") seen.opened.push(transport);
     if (state === "waiting") setTimeout(() => dispatchEvent(new Event("online")), 0);
   });
@@ -91,10 +93,27 @@ def surf(browser: Browser, port: int) -> Page:
     return page
 
 
+def holds(page: Page, condition: str) -> None:
+    """Waits until it does, and fails with what the page has seen of late."""
+    try:
+        page.wait_for_function(condition, timeout=60_000)
+    except TimeoutError:
+        seen = page.evaluate("seen")
+        for its in seen["topics"].values():
+            its["got"], its["resumed"] = its["got"][-5:], len(its["resumed"])
+        pytest.fail(f"{condition} does not hold: {seen | {'opened': len(seen['opened'])}}")
+
+
+def up_to_date(pages: list[Page], sender: Sender) -> None:
+    """Waits until each has what was sent last."""
+    for page in pages:
+        holds(page, f"Object.values(seen.topics).every(({{got}}) => got.at(-1)?.[1] === {sender.sent - 1})")
+
+
 def nothing_missing(seen: dict[str, Any], journal: list[int]) -> None:
     """All, once, in order."""
     assert [item[1] for item in seen["got"]] == journal
-    assert seen["resumed"] == [True] * CUTS
+    assert set(seen["resumed"]) == {True}
 
 
 def all_announced(seen: dict[str, Any], journal: list[int]) -> int:
@@ -134,19 +153,17 @@ def test_cut_off_again_and_again(start: Start, exchange: Exchange, place: Path) 
             sender.send(BEFORE)
             chaos.reset() if cut % 2 else chaos.cut()
             sender.send(DURING)
-            back = f"Object.values(seen.topics).every(({{resumed}}) => resumed.length >= {cut})"
-            for page in pages:
-                page.wait_for_function(back, timeout=60_000)
+            up_to_date(pages, sender)
         sender.send(1)
-        for page in pages:
-            here = f"Object.values(seen.topics).every(({{got}}) => got.at(-1)?.[1] === {sender.sent - 1})"
-            page.wait_for_function(here, timeout=60_000)
+        up_to_date(pages, sender)
         everything = [page.evaluate("seen") for page in pages]
     entries = exchange.ask("/journal?limit=100000&payloads=1")["entries"]
     journal = sorted({json.loads(base64.b64decode(entry["payload"]))["n"] for entry in entries})
     assert journal == list(range(CUTS * (BEFORE + DURING) + 1))
     for way, seen in zip(WAYS, everything, strict=True):
         assert set(seen["opened"]) == {way}
+        # Each cut ends a connection that lasts; between two polls there is none.
+        assert len(seen["opened"]) == CUTS + 1 if way != "poll" else CUTS / 2 < len(seen["opened"]) <= CUTS + 1
         assert seen["errors"] == []
         nothing_missing(seen["topics"][LONG], journal)
         announced = all_announced(seen["topics"][SHORT], journal)
@@ -154,3 +171,37 @@ def test_cut_off_again_and_again(start: Start, exchange: Exchange, place: Path) 
             f"{way}: {CUTS} cuts, {len(journal)} messages: 0 lost, 0 twice, 0 out of order; "
             f"with a history of 10, {announced} lost and all {announced} announced"
         )
+
+
+@pytest.mark.browser
+def test_a_page_that_is_busy(start: Start, exchange: Exchange) -> None:
+    """What comes while a script runs is bounded by the window; without one, the browser hides all of it."""
+    daemon = start(CONFIG.replace("$FIREHOSE", exchange.firehose))
+    eventually(lambda: exchange.ask("/status")["connections"] == 2, "relayd dials the exchange twice", 20)
+    sender = Sender(exchange)
+    with chromium() as tab:
+        browser = tab.context.browser
+        assert browser is not None
+        pages = []
+        for options in ("{ window: 50 }", "{ window: 0 }"):
+            page = browser.new_context(bypass_csp=True).new_page()
+            pages.append(page)
+            page.goto(f"http://127.0.0.1:{daemon.port}/topics")
+            page.evaluate(PAGE.replace("data.n]))", f"data.n]), {options})"), [SHORT])
+            page.wait_for_function("Object.values(seen.topics).every(({state}) => state !== '')")
+            sender.send(5)
+            up_to_date([page], sender)
+            page.evaluate(
+                "setTimeout(() => { for (const end = performance.now() + 4000; performance.now() < end; ); }, 0)"
+            )
+            sender.send(BUSY)
+            page.wait_for_timeout(1)  # it has to answer first
+            up_to_date([page], sender)
+        bounded, hidden = (page.evaluate("seen.topics")[SHORT] for page in pages)
+    assert not [item for item in hidden["got"] if isinstance(item, dict)]
+    assert len(hidden["got"]) >= BUSY
+    [notice] = [item for item in bounded["got"] if isinstance(item, dict)][:1]
+    held_at = bounded["got"].index(notice)
+    print(f"busy while {BUSY} came: {held_at} on their way with a window of 50, {BUSY} without")
+    assert notice["why"] == "slow"
+    assert held_at < BUSY / 2
