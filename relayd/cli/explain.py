@@ -98,15 +98,16 @@ def _print(name: str, told: Explanation) -> None:
             for line in lines:
                 console.print(Text(f"  {printable(line)}"), soft_wrap=True)
     if told.lines:
-        console.print(_table(told.lines))
+        console.print(_table(told.lines, console.width))
 
 
-def _table(lines: Sequence[Line]) -> Table:
+def _table(lines: Sequence[Line], width: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("line", justify="right")
     table.add_column("read as")
     table.add_column("", overflow="fold")
-    table.add_column("message", no_wrap=True, overflow="ellipsis", style="dim")
+    # A whole order book must not press the other columns out.
+    table.add_column("message", no_wrap=True, overflow="ellipsis", style="dim", max_width=width // 2)
     for line in lines:
         kind = Text(line.kind, style=STYLES.get(line.kind, ""))
         table.add_row(str(line.number), kind, Text(printable(line.what)), Text(printable(line.sample)))

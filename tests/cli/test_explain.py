@@ -101,13 +101,20 @@ class ExplainTests:
         assert second[:3] == ["1", "data", "m/price/A-USD"]
         assert third[:2] == ["3", "beat"]
 
+    def test_a_long_message(self, check):
+        """It leaves the other columns their room."""
+        Path("long.jsonl").write_text('{"type":"price","id":"A-USD","n":"' + "x" * 5000 + '"}\n')
+        done = check("-t", "m/price/A-USD", "-r", "long.jsonl")
+        assert done.output.splitlines()[-1].split()[:3] == ["1", "data", "m/price/A-USD"]
+        assert max(map(len, done.output.splitlines())) <= 160
+
     def test_unknown_message(self, check):
         """The exit status is 1, so that a script sees it; control characters do no harm."""
         Path("odd.jsonl").write_text('{"type":"ok"}\n\n{"\x1b[31m":1}\n')
         done = check("-u", "feed", "-r", "odd.jsonl")
         assert done.exit_code == 1
-        assert [line.split()[:2] for line in done.output.splitlines()[-3:]] == [
-            ["2", "unknown"], ["3", "unknown"], ["1", "beat"],
+        assert [line.split()[:2] for line in done.output.splitlines()[-2:]] == [
+            ["3", "unknown"], ["1", "beat"],
         ]  # fmt: skip
         assert "\x1b" not in done.output
 

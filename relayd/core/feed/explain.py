@@ -14,6 +14,7 @@ from relayd.core.feed.conversation import Conversation, Wanted
 from relayd.core.feed.decode import Message
 from relayd.core.feed.dialect import Dialect
 from relayd.core.feed.errors import Refused, Unset
+from relayd.core.feed.fields import Reading
 from relayd.core.feed.login import LoginStep
 from relayd.core.feed.outcome import (
     Ack,
@@ -92,7 +93,7 @@ def explain(dialect: Dialect, topics: Sequence[Wanted[str]], samples: Iterable[S
         opens = _readable(conversation.dial_request().url, dialect)
     except DialImpossible as error:
         opens = str(error)
-    lines = [_line(number, sample, conversation, dialect) for number, sample in enumerate(samples, 1)]
+    lines = [_line(number, sample, conversation, dialect) for number, sample in enumerate(samples, 1) if sample]
     lines.sort(key=lambda line: UNMATCHED.index(line.kind) if line.kind in UNMATCHED else len(UNMATCHED))
     return Explanation(opens, tuple(_login(shown)), tuple(map(_sending, sends)), tuple(refused), tuple(lines))
 
@@ -149,24 +150,26 @@ def _line(number: int, sample: Sample, conversation: Conversation[str], dialect:
         payload, sse = sample.data, sample.sse
     else:
         payload = sample.encode("utf-8", "replace") if isinstance(sample, str) else sample
-    kind, what = _words(conversation.message(payload, is_text, sse))
-    if kind == "unknown" and (step := _answered_step(payload, is_text, sse, dialect)) is not None:
+    outcome = conversation.message(payload, is_text, sse)
+    heard = dialect.decode.messages(payload, is_text, MISSING if sse is None else sse)
+    messages = [heard] if isinstance(heard, Message) else heard
+    kind, what = _words(outcome, messages, dialect)
+    if kind in UNMATCHED and (step := _answered_step(messages, dialect)) is not None:
         kind, what = "login", f"step {step}"
     text = payload.decode("utf-8", "replace")
     return Line(number, kind, what, text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}…")
 
 
-def _answered_step(payload: bytes, is_text: bool, sse: object, dialect: Dialect) -> int | None:
+def _answered_step(messages: Sequence[Message], dialect: Dialect) -> int | None:
     """The login step (from 1) that a message answers; None = none."""
-    heard = dialect.decode.messages(payload, is_text, MISSING if sse is None else sse)
-    for message in [heard] if isinstance(heard, Message) else heard:
+    for message in messages:
         for number, step in enumerate(dialect.login, 1):
             if any(match is not None and match.holds(message.scope) for match in (step.expect, step.fail)):
                 return number
     return None
 
 
-def _words(outcome: Outcome[str]) -> tuple[str, str]:
+def _words(outcome: Outcome[str], messages: Sequence[Message], dialect: Dialect) -> tuple[str, str]:
     sends = "".join(f"; answered by {_sending(sending)}" for sending in outcome.sends)
     match outcome:
         case Data():
@@ -184,14 +187,22 @@ def _words(outcome: Outcome[str]) -> tuple[str, str]:
         case Control():
             return "control", outcome.do + (f" {_names(outcome.topics)}" if outcome.topics else "") + sends
         case Unrouted():
-            return "unrouted", "a topic could be read, and it is none of these"
+            return "unrouted", f"none of these topics: {_read(messages[0], dialect)}"
         case Unknown() | Login():
             # There is no login in a conversation that is explained.
             return "unknown", "nothing in the dialect knows it"
-    words = [_words(part) for part in outcome.parts]
+    words = [_words(part, [message], dialect) for part, message in zip(outcome.parts, messages, strict=True)]
     kinds = [kind for kind, _ in words]
     kind = next((one for one in UNMATCHED if one in kinds), kinds[0] if kinds else "unknown")
     return kind, "; ".join(f"{one}: {what}" if what else one for one, what in words)
+
+
+def _read(message: Message, dialect: Dialect) -> str:
+    """What a message that is of no topic says of itself: its id, the fields that were found in it, or nothing."""
+    reading = dialect.fields.read(message.scope) or Reading(())
+    bound = [] if reading.bound is None else [f"id {reading.bound}"]
+    tables = [", ".join(f"{name}={text}" for name, text in table.items()) for table in reading.tables]
+    return "; ".join(filter(None, [*bound, *tables])) or "it has no fields"
 
 
 def _names(topics: Sequence[str]) -> str:

@@ -99,6 +99,22 @@ def kinds(spoken: Any, topics: list[Wanted[str]], *samples: str | bytes) -> list
 class ReadTests:
     """How samples are read."""
 
+    def test_what_was_found(self) -> None:
+        """Of a message that nobody asked for: its fields, its id, or that it has none; of a part alone."""
+        found = kinds(dialect(LEARNT), named("a"), '{"id":1,"sid":7}', '{"sub":8}')
+        assert found[0] == (2, "unrouted", "none of these topics: id 8")
+        found = kinds(
+            dialect(decode={"split": "."}),
+            wanted("t/A"),
+            '[{"ch":"t","sym":"A"},{"ch":"t","sym":"B"}]',
+            "",
+            '[{"ch":"t"}]',
+        )
+        assert found == [
+            (1, "unrouted", "data: t/A; unrouted: none of these topics: channel=t, symbol=B"),
+            (3, "unrouted", "none of these topics: channel=t"),
+        ]
+
     def test_unmatched_ones_first(self) -> None:
         """Then the rest, in order."""
         spoken = dialect(
@@ -122,7 +138,7 @@ class ReadTests:
         )
         assert found == [
             (9, "unknown", "nothing in the dialect knows it"),
-            (8, "unrouted", "a topic could be read, and it is none of these"),
+            (8, "unrouted", "none of these topics: channel=t, symbol=B"),
             (1, "data", "t/A, snapshot, number 1"),
             (2, "data", "t/A, number 5, after a gap"),
             (3, "ack", "t/A"),
