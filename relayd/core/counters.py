@@ -105,6 +105,8 @@ class HubCounters:
     lost_slow: int = _number("counter", "publications that lagging clients did not get and were told of")
     snapshots_refreshed: int = _number("counter", "fresh snapshots for clients that lost deltas")
     closed_slow: int = _number("counter", "clients closed because their socket made no progress")
+    posts_repeated: int = _number("counter", "HTTP posts that came again with their Idempotency-Key")
+    idempotency_keys_dropped: int = _number("counter", "Idempotency-Keys forgotten early because there were too many")
     windows_full: int = _number("counter", "times a client was held because it acknowledged too little")
     polls_answered: int = _number("counter", "polls answered")
     polls_waiting: int = _number("gauge", "polls that wait for something now")

@@ -26,6 +26,7 @@ from relayd.core.refusal import (
     BAD_VERSION,
     BAD_WEBSOCKET_METHOD,
     BAD_WEBSOCKET_VERSION,
+    BATCH_TOO_LARGE,
     BODY_TOO_LARGE,
     CHUNKED,
     NO_CONNECTION_UPGRADE,
@@ -79,6 +80,7 @@ class GuardSettings:
     meter: MeterLimits = field(default_factory=MeterLimits)
     admission: AdmissionLimits = field(default_factory=AdmissionLimits)
     body_bytes: int = 64 * 1024  # of a POST; limits.message
+    batch_bytes: int = 1024 * 1024  # of a POST that holds many publications; 16 times limits.message
     request_within_s: float = 10.0  # from the connection's first moment to its whole request, TLS and PROXY included
     pressed_within_s: float = 5.0  # the same while half of `pending` are waiting
     stalled_after_s: float = 10.0  # a client that takes nothing of an answer for so long is cut (deliver.slow_after)
@@ -215,8 +217,9 @@ def _judge_plain(head: RequestHead, settings: GuardSettings) -> Plain | HttpRefu
     body_bytes = int(length)
     if body_bytes and head.method in _BODYLESS_METHODS:
         return UNWANTED_BODY
-    if body_bytes > settings.body_bytes:
-        return BODY_TOO_LARGE
+    is_batch = head.method == "POST" and head.path in (f"{settings.prefix}/topics", f"{settings.prefix}/topics/")
+    if body_bytes > (settings.batch_bytes if is_batch else settings.body_bytes):
+        return BATCH_TOO_LARGE if is_batch else BODY_TOO_LARGE
     return Plain(_clean_request(head), body_bytes)
 
 

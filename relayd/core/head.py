@@ -54,6 +54,7 @@ SINGLE_FIELDS: Final = frozenset(
         "content-type",
         "cookie",
         "host",
+        "idempotency-key",
         "last-event-id",
         "origin",
         "sec-websocket-key",

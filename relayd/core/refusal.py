@@ -117,6 +117,12 @@ TARGET_TOO_LONG: Final = HttpRefusal(
 BODY_TOO_LARGE: Final = HttpRefusal(
     413, "too_large", "body_too_large", "the request body is larger than limits.message"
 )
+BATCH_TOO_LARGE: Final = HttpRefusal(
+    413, "too_large", "batch_too_large", "the batch is larger than 16 times limits.message: send several"
+)
+TOO_MANY_BODIES: Final = HttpRefusal(
+    503, "unavailable", "bodies", "64 MiB of request bodies are under way already", retry_after_s=5
+)
 BAD_VERSION: Final = HttpRefusal(
     505, "bad_request", "http_version", "HTTP/1.1 is served here, and a WebSocket needs it"
 )

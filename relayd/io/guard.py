@@ -100,6 +100,8 @@ class GuardFactory(ServerFactory):
         self._answering: dict[Guard, None] = {}  # with a request at the site
         self._open_messages: dict[Guard, None] = {}
         self._guards = 0  # connections that are not lost
+        self.bodies_bytes = 0
+        """Of the requests whose bodies are under way, as they were declared."""
 
     @property
     def pending(self) -> int:

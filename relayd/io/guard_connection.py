@@ -16,7 +16,7 @@ from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_POLICY, CloseCode
 from relayd.core.guard import Handshake, Plain, Stream, judge
 from relayd.core.head import HeadParser, RequestHead
 from relayd.core.meter import FrameMeter
-from relayd.core.refusal import INTERNAL, REQUEST_TIMEOUT, HttpRefusal
+from relayd.core.refusal import INTERNAL, REQUEST_TIMEOUT, TOO_MANY_BODIES, HttpRefusal
 from relayd.core.sse import render_refusal
 from relayd.io.certificates import peer_of
 from relayd.io.mishaps import safely
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 READS_PASSED_ON: Final = 64
 #: Reads beyond are gathered to portions of this size, or to the end of their frame (guess: 64 objects for 64 KiB).
 GATHER_BYTES: Final = 1024
+#: Bodies of requests that are under way on one listener, together (guess: a thousand usual ones).
+BODIES_BYTES: Final = 64 * 1024 * 1024
 
 log = Logger()
 
@@ -60,7 +62,7 @@ class Guard(Protocol):
         self._addr = addr
         self._head: HeadParser | None = HeadParser(factory.settings.head)
         self._behind: Any = None  # the protocol that has the connection now
-        self._body_left_bytes = 0
+        self._body_left_bytes = self._body_bytes = 0
         self._stall: StallWatch | None = None
         self._gathered = b""  # small reads that wait for more, after the first of a message
         self._has_spoken = False
@@ -81,6 +83,7 @@ class Guard(Protocol):
         """Forget the connection and tell the protocol behind; comes exactly once."""
         self.state = GuardState.LOST
         self._head = self.meter = None
+        self._release_body()
         self.factory.forget(self)
         behind, self._behind = self._behind, None
         if behind is not None:
@@ -104,6 +107,9 @@ class Guard(Protocol):
         if isinstance(purpose, HttpRefusal):
             self._turn_away(head, purpose)
             return
+        if isinstance(purpose, Plain) and purpose.body_bytes + factory.bodies_bytes > BODIES_BYTES:
+            self._turn_away(head, TOO_MANY_BODIES)
+            return
         refusal = factory.admission.admit(self.client, factory.monotonic(), handshake=not isinstance(purpose, Plain))
         if refusal is not None:
             self._turn_away(head, refusal, purpose)
@@ -117,7 +123,8 @@ class Guard(Protocol):
         self._behind = target.buildProtocol(address_of(self.client, self._addr))
         if isinstance(purpose, Plain):
             self.state = GuardState.PLAIN
-            self._body_left_bytes = purpose.body_bytes
+            self._body_left_bytes = self._body_bytes = purpose.body_bytes
+            factory.bodies_bytes += purpose.body_bytes
             self._stall = StallWatch(self.transport, settings.stalled_after_s)
             factory.counters.http_requests += 1
             factory.answering(self)
@@ -147,8 +154,14 @@ class Guard(Protocol):
         if body:
             self._body_left_bytes -= len(body)
             if not self._body_left_bytes:
+                self._release_body()
                 self.factory.settle(self)
             self._behind.dataReceived(body)
+
+    def _release_body(self) -> None:
+        """The body is whole, or will never be."""
+        self.factory.bodies_bytes -= self._body_bytes
+        self._body_bytes = 0
 
     def _frames(self, data: bytes) -> None:
         meter = self.meter

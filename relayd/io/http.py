@@ -22,6 +22,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from relayd.core import wire
 from relayd.core.auth.door import Door
 from relayd.core.auth.verdict import Identity
+from relayd.core.http_posts import HttpPosts
 from relayd.core.hub import Hub
 from relayd.core.origin import OriginPolicy
 from relayd.core.poll import Polls
@@ -35,6 +36,7 @@ from relayd.io import client_script
 from relayd.io.cors import Cors
 from relayd.io.identify import CHALLENGE, identify
 from relayd.io.poll import PollResource
+from relayd.io.posting import REQUEST_HEADERS, PostHandler
 from relayd.io.sse import StreamResource
 from relayd.io.web import JsonResource, StrictSite, answer_bytes, answer_json, refuse
 
@@ -112,13 +114,17 @@ class TopicsResource(JsonResource):
         self._cors = Cors(origins, secure, credentials=door is not None)
         self._reactor = reactor
         self._waiting = 0
+        self._post = PostHandler(HttpPosts(hub), self._cors, door)
 
     def render(self, request: Request) -> bytes | int:
         refusal = self._cors.admit(request, exposed=b"ETag")
         return super().render(request) if refusal is None else refuse(request, refusal)
 
     def render_OPTIONS(self, request: Request) -> bytes:
-        return self._cors.preflight(request, b"GET", b"If-None-Match")
+        return self._cors.preflight(request, b"GET, POST", b"If-None-Match, " + REQUEST_HEADERS)
+
+    def render_POST(self, request: Request) -> bytes | int:
+        return self._post.answer(request, self._name(request))
 
     def render_GET(self, request: Request) -> bytes | int:
         if self._door is None:
@@ -134,8 +140,11 @@ class TopicsResource(JsonResource):
         )
 
     def _serve(self, request: Request, identity: Identity | None) -> bytes | int:
-        name = b"/".join(request.postpath or ()).decode("utf-8", "replace")
+        name = self._name(request)
         return self._render_topic(request, name, identity) if name else self._render_list(request, identity)
+
+    def _name(self, request: Request) -> str:
+        return b"/".join(request.postpath or ()).decode("utf-8", "replace")
 
     def _render_list(self, request: Request, identity: Identity | None) -> bytes:
         pattern = None

@@ -69,6 +69,7 @@ def guard_settings(listener: model.Listener, limits: model.Limits) -> GuardSetti
         meter=MeterLimits(message_bytes=limits.message_bytes),
         admission=admission_limits(limits),
         body_bytes=limits.message_bytes,
+        batch_bytes=16 * limits.message_bytes,
         pending=limits.pending,
         pending_per_address=limits.pending_per_address,
     )

@@ -18,6 +18,7 @@ from relayd.core.refusal import (
     BAD_VERSION,
     BAD_WEBSOCKET_METHOD,
     BAD_WEBSOCKET_VERSION,
+    BATCH_TOO_LARGE,
     BODY_TOO_LARGE,
     CHUNKED,
     NO_CONNECTION_UPGRADE,
@@ -247,8 +248,10 @@ class PlainTests:
         assert isinstance(answer, Plain)
         assert answer.body_bytes == 12
         assert b"content-length: 12\r\n" in answer.clean
-        assert isinstance(plain(method="POST", content_length="65536"), Plain)
-        assert plain(method="POST", content_length="65537") is BODY_TOO_LARGE
+        batch = 1024 * 1024
+        for path, most, refusal in (("/topics/a", 65536, BODY_TOO_LARGE), ("/topics", batch, BATCH_TOO_LARGE)):
+            assert isinstance(plain(path, method="POST", content_length=str(most)), Plain)
+            assert plain(path, method="POST", content_length=str(most + 1)) is refusal
 
     @pytest.mark.parametrize("length", ["", "+1", "-1", "1_0", "0x1", "1 1", "1,1", "1.0", "9" * 19])
     def test_bad_length(self, length: str) -> None:

@@ -2,59 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import Any
-
-from twisted.internet.defer import Deferred
-from twisted.trial.unittest import TestCase
-
 from relayd.core.guard import GuardSettings
 from relayd.core.origin import OriginPolicy
 from tests.support.door import DoorRig
-from tests.support.relay_rig import Relay, eventually
+from tests.support.http_case import HttpTestCase
+from tests.support.relay_rig import eventually
 
 PAGE = "https://app.example.com"
 
 
-@dataclass
-class Answer:
-    """What came back."""
-
-    status: int
-    head: bytes
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class PollTests(TestCase):
+class PollTests(HttpTestCase):
     """As `curl` would ask."""
-
-    def relay(self, **kwargs: Any) -> Relay:
-        relay = Relay(**kwargs)
-        relay.open()
-        self.addCleanup(lambda: Deferred.fromCoroutine(relay.close()))
-        return relay
-
-    async def begin(self, relay: Relay, target: str, body: Any = None, *headers: str, method: str = "POST") -> Any:
-        """A connection whose request has been sent."""
-        browser = await relay.dial()
-        text = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        lines = [f"{method} {target} HTTP/1.1", "Host: relay.example", *headers]
-        if body is not None:
-            lines.append(f"Content-Length: {len(text)}")
-        browser.transport.write("\r\n".join([*lines, "", ""]).encode() + text)
-        return browser
-
-    async def answer(self, browser: Any) -> Answer:
-        await browser.until(lambda: browser.lost)
-        return Answer(int(browser.head.split()[1]), browser.head, bytes(browser.data))
-
-    async def ask(self, *asked: Any, **how: Any) -> Answer:
-        return await self.answer(await self.begin(*asked, **how))
 
     async def test_both_ways_of_asking(self) -> None:
         """The same answer."""
