@@ -128,6 +128,11 @@ def parse_network(value: Any) -> str:
         raise refuse(what, expected) from None
 
 
+def parse_proxy(value: Any) -> str:
+    """A network, or `unix` for whoever reaches a unix socket."""
+    return "unix" if value == "unix" else parse_network(value)
+
+
 def parse_prefix(value: Any) -> str:
     """A path such as `/live`, or nothing; no slash at its end."""
     if value == "" or (isinstance(value, str) and _PREFIX.fullmatch(value) and ".." not in value.split("/")):
@@ -143,6 +148,8 @@ Origin = Annotated[str, PlainValidator(parse_origin), WithJsonSchema({"type": "s
 """A page that may connect."""
 Network = Annotated[str, PlainValidator(parse_network), WithJsonSchema({"type": "string", "minLength": 1})]
 """A network in CIDR form."""
+Proxy = Annotated[str, PlainValidator(parse_proxy), WithJsonSchema({"type": "string", "minLength": 1})]
+"""A network in CIDR form, or `unix`."""
 Prefix = Annotated[
     str, PlainValidator(parse_prefix), WithJsonSchema({"type": "string", "pattern": r"^((/[A-Za-z0-9._~-]+)+)?$"})
 ]

@@ -24,7 +24,7 @@ from relayd.core.refusal import ORIGIN_MALFORMED, ORIGIN_MISSING, ORIGIN_REFUSED
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _PORT_MAX: Final = 65_535
-_ORIGIN: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#@\s:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
+_ORIGIN: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#@\s:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::(0|[1-9][0-9]{0,4}))?")
 _NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?")
 
 

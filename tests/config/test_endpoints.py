@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.testing import MemoryReactor
 
-from relayd.config.endpoints import parse_endpoint, parse_network, parse_origin, parse_prefix
+from relayd.config.endpoints import parse_endpoint, parse_network, parse_origin, parse_prefix, parse_proxy
 
 
 def refusal(parse, value):
@@ -117,6 +117,11 @@ class OriginTests:
 
 class NetworkTests:
     """Networks of proxies."""
+
+    def test_proxies(self):
+        """A network, or the other end of a unix socket."""
+        assert [parse_proxy(text) for text in ("unix", "10.0.0.1")] == ["unix", "10.0.0.1/32"]
+        assert refusal(parse_proxy, "Unix") == "Unix is not a network"
 
     def test_good(self):
         """Canonical."""

@@ -27,6 +27,10 @@ def check_listeners(listeners: Mapping[int, Listener], admin: Admin | None, sour
             first[place] = path
     for at, listener in listeners.items():
         yield from _check_tls(listener.tls, ("listeners", at, "tls"), source)
+        if listener.proxy_protocol and not listener.trusted_proxies:
+            what = "whose header counts is not said, so nobody could come in"
+            path = ("listeners", at, "proxy_protocol")
+            yield source.problem(path, what, expected="`trusted_proxies` with the address of the balancer")
     if admin is not None:
         yield from _check_admin(admin, source)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from relayd.config.endpoints import Endpoint, Network, Origin, Prefix
+from relayd.config.endpoints import Endpoint, Origin, Prefix, Proxy
 from relayd.config.model.block import Block
 from relayd.config.scalars import Given, Seq, Text
 
@@ -36,8 +36,9 @@ class Listener(Block):
     `https://app.example.com`, `https://*.example.com`, `null`, or `any`."""
     require_origin: bool = False
     """Refuse requests without Origin; off, since programs that are no browsers send none."""
-    trusted_proxies: Seq[Network] = ()
-    """Networks whose X-Forwarded-For is believed, counted from the right; none, since anyone can send one."""
+    trusted_proxies: Seq[Proxy] = ()
+    """Networks whose X-Forwarded-For is believed, counted from the right; `unix` is whoever reaches a unix socket.
+    None, since anyone can send one."""
     proxy_protocol: bool = False
     """Expect a PROXY protocol header (v1 or v2); off, since a browser cannot send one."""
     prefix: Prefix = ""

@@ -115,6 +115,13 @@ class TlsTests:
         tls = f"{{cert: {tmp_path}/cert.pem, key: {tmp_path}/key.pem, client_ca: {tmp_path}/ca.pem}}"
         assert about(f"{{endpoint: tcp:8443, tls: {tls}}}") == []
 
+    def test_proxies_that_nobody_trusts(self):
+        """Then every connection would end at once."""
+        assert about("{endpoint: tcp:1, proxy_protocol: true, trusted_proxies: [unix]}") == []
+        assert about("{endpoint: tcp:1, proxy_protocol: true}") == [
+            "listeners[0].proxy_protocol: whose header counts is not said, so nobody could come in (expected `trusted_proxies` with the address of the balancer)"
+        ]
+
     def test_revocations_without_authorities(self):
         """Nobody is asked for a certificate that could be revoked."""
         assert about("{endpoint: tcp:8443, tls: {cert: /dev/null, key: /dev/null, client_crl: /dev/null}}") == [

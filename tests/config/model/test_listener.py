@@ -28,18 +28,17 @@ class ListenerTests:
             "tls": {"cert": "c.pem", "key": "k.pem", "client_ca": "ca.pem"},
             "origins": ["https://App.example.com", "null"],
             "require_origin": True,
-            "trusted_proxies": ["10.0.0.1"],
+            "trusted_proxies": ["10.0.0.1", "unix"],
             "proxy_protocol": True,
             "prefix": "/live",
         }
         listener = Listener.model_validate(data)
         assert listener.tls is not None and listener.tls.client_ca == "ca.pem"
         assert listener.origins == ("https://app.example.com", "null")
-        assert listener.trusted_proxies == ("10.0.0.1/32",)
+        assert listener.trusted_proxies == ("10.0.0.1/32", "unix")
 
     def test_admin(self):
-        """An endpoint and nothing else."""
-        assert (
-            Admin.model_validate({"endpoint": "tcp:8081:interface=127.0.0.1"}).endpoint
-            == "tcp:8081:interface=127.0.0.1"
-        )
+        """An endpoint is enough."""
+        admin = Admin.model_validate({"endpoint": "tcp:8081:interface=127.0.0.1"})
+        assert (admin.endpoint, admin.tls, admin.tokens) == ("tcp:8081:interface=127.0.0.1", None, None)
+        assert admin.open is False
