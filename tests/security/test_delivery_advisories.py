@@ -21,7 +21,7 @@ from twisted.internet.task import Clock
 
 from relayd.core.closecode import CLOSE_SLOW
 from relayd.core.upstream.effects import DialRequest, LossKind
-from relayd.io.upstream import plan
+from relayd.io.upstream_plan import plan
 from relayd.io.upstream_protocol import UpstreamFactory
 from tests.conformance.peers import EchoOwner
 from tests.security.test_guard_advisories import Relay, close_of, frame
