@@ -23,7 +23,7 @@ from tests.support.process import Program
 from tests.support.waiting import eventually
 from tests.support.wheel import ROOT
 
-RECONNECTS = int(os.environ.get("RECONNECTS", "12"))
+RECONNECTS = int(os.environ.get("RECONNECTS", "6"))
 BEFORE, DURING = 20, 40  # messages right before each fault, some of them on their way, and from then on
 TOPIC = "raw/all"
 CONFIG = f"""\
