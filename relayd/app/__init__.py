@@ -41,6 +41,7 @@ from relayd.core.subscriber import Sink
 from relayd.io.admin import AdminSources, build_admin
 from relayd.io.auth import AuthService
 from relayd.io.downstream import DownstreamFactory
+from relayd.io.fleet import FleetService
 from relayd.io.gate import AdminGate
 from relayd.io.guard import GuardFactory
 from relayd.io.http import build_site
@@ -51,7 +52,6 @@ from relayd.io.names import Names
 from relayd.io.sse import EventStreamFactory
 from relayd.io.state import StateService
 from relayd.io.ticker import Ticker
-from relayd.io.upstream import UpstreamService
 from relayd.io.volley import AioVolley
 
 #: Ages, stale topics and clients without progress are looked at this often: `slow_after` and `stale_after` are seconds.
@@ -162,7 +162,7 @@ class Relay(MultiService):
             report=self.mishaps.report,
         )
 
-    def _build_upstreams(self) -> dict[str, UpstreamService]:
+    def _build_upstreams(self) -> dict[str, FleetService]:
         feeds = Feeds(self.hub, self.ticker, self._reactor, self._monotonic, self._environ, self._names)
         payload_bytes = self.config.limits.payload_bytes
         self.clocks = feeds.clocks
@@ -222,7 +222,7 @@ class Relay(MultiService):
                 hub=self.hub,
                 clients=self.clients,
                 guards=self.guards,
-                upstreams={name: service.session for name, service in self.upstreams.items()},
+                upstreams={name: service.fleet for name, service in self.upstreams.items()},
                 monotonic=self._monotonic,
                 not_ready=self.life.not_ready(),
                 overload=self.life.overload.overload.counters,

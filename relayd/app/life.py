@@ -17,13 +17,13 @@ from relayd.core.loop_lag import WorstLag
 from relayd.core.overload import Overload, OverloadCounters
 from relayd.io.clients import Clients
 from relayd.io.drain import Draining
+from relayd.io.fleet import FleetService
 from relayd.io.guard import GuardFactory
 from relayd.io.limits import memory_limit_bytes, resident_bytes
 from relayd.io.listener import ListenerService, admission_limits
 from relayd.io.notify import NotifyService
 from relayd.io.overload import OverloadWatch
 from relayd.io.ticker import Ticker
-from relayd.io.upstream import UpstreamService
 
 
 class Life:
@@ -36,7 +36,7 @@ class Life:
         self,
         config: model.Config,
         hub: Hub,
-        upstreams: Mapping[str, UpstreamService],
+        upstreams: Mapping[str, FleetService],
         ticker: Ticker,
         monotonic: Callable[[], float],
         environ: Mapping[str, str],
@@ -121,7 +121,7 @@ class Life:
 
     def _status(self) -> str:
         """One line for `systemctl status`."""
-        live = sum(service.session.counters.connected for service in self._upstreams.values())
+        live = sum(service.fleet.connection is not None for service in self._upstreams.values())
         return (
             f"{len(self.clients.open)} browsers, {len(self._hub.topics)} topics, "
             f"{live} of {len(self._upstreams)} upstreams connected, load {self.overload.overload.load.value}"

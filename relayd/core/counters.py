@@ -8,7 +8,7 @@ twice. Fields are never labelled by topic or address: those are chosen by client
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
@@ -125,12 +125,14 @@ class HubCounters:
 
 @dataclass(slots=True)
 class UpstreamCounters:
-    """One upstream over all its connections."""
+    """One connection of an upstream, or all of them, those that were included."""
 
-    connected: int = _number("gauge", "1 while the connection is open")
+    connected: int = _number("gauge", "connections that are open now")
     topics: int = _number("gauge", "topics wanted now")
-    topics_waiting: int = _number("gauge", "topics that wait for a place on the connection (limits.topics)")
-    crowded_out: int = _number("counter", "times a topic found no place on the connection (limits.topics)")
+    topics_waiting: int = _number("gauge", "topics that wait for a place on a connection (limits.topics)")
+    crowded_out: int = _number("counter", "times a topic found no place on a connection (limits.topics)")
+    moved: int = _number("counter", "topics that another connection took over without a loss")
+    moved_with_gap: int = _number("counter", "topics that another connection took over with a gap mark")
     dials: int = _number("counter", "connection attempts")
     connects: int = _number("counter", "connections that opened")
     losses: int = _number("counter", "connections lost or given up")
@@ -154,6 +156,13 @@ class StateCounters:
     written: int = _number("counter", "times the state was written to its file")
     failed: int = _number("counter", "times it could not be written")
     unreadable: int = _number("counter", "times the file was there at the start and could not be used")
+
+
+def added(counters: Iterable[UpstreamCounters]) -> UpstreamCounters:
+    """The sum of each field."""
+    names = [entry.name for entry in fields(UpstreamCounters)]
+    parts = list(counters)
+    return UpstreamCounters(**{name: sum(getattr(part, name) for part in parts) for name in names})
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
@@ -35,6 +35,7 @@ from relayd.core.hub import Hub
 from relayd.core.mishap import MishapCounters
 from relayd.core.overload import OverloadCounters
 from relayd.core.upstream.clock import FeedClock
+from relayd.core.upstream.fleet import Fleet
 from relayd.core.upstream.session import UpstreamSession
 from relayd.io.clients import Clients
 from relayd.io.gate import AdminGate
@@ -62,7 +63,7 @@ class AdminSources:
     hub: Hub
     clients: Clients
     guards: GuardCounters
-    upstreams: Mapping[str, UpstreamSession[Any]]
+    upstreams: Mapping[str, Fleet[Any]]
     monotonic: Callable[[], float]
     not_ready: Sequence[Callable[[], str | None]] = field(default=())
     """Each says why relayd is not ready to serve, or None."""
@@ -136,24 +137,40 @@ class _Status(JsonResource):
                 "connections": len(sources.clients.open),
                 "topics": len(sources.hub.topics),
                 "ring_bytes": sources.hub.ring_bytes,
-                "upstreams": {name: _describe(session, now) for name, session in sources.upstreams.items()},
+                "upstreams": {name: _describe(fleet, now) for name, fleet in sources.upstreams.items()},
             },
         )
 
 
-def _describe(session: UpstreamSession[Any], now: float) -> dict[str, object]:
-    """One upstream; ages in seconds, null before the first."""
-    connection = session.connection
-    connected_s = None if connection is None else round(now - connection.open_at, 1)
-    data_age_s = None if connection is None or not isfinite(connection.data_at) else round(now - connection.data_at, 1)
+def _describe(fleet: Fleet[Any], now: float) -> dict[str, object]:
+    """One upstream, and each of its connections; ages in seconds, null before the first."""
+    counters = fleet.counters
     return {
-        "state": session.state.value,
-        "why": session.why,
-        "topics": session.counters.topics,
-        "connected_s": connected_s,
-        "data_age_s": data_age_s,
-        "received": session.counters.received,
-        "losses": session.counters.losses,
+        **_about(fleet, now),
+        "topics": counters.topics,
+        "received": counters.received,
+        "losses": counters.losses,
+        "connections": [
+            {
+                "number": link.number,
+                **_about(link.session, now),
+                "topics": len(link.session.topics),
+                "received": link.session.counters.received,
+                "losses": link.session.counters.losses,
+            }
+            for link in fleet.all
+        ],
+    }
+
+
+def _about(one: Fleet[Any] | UpstreamSession[Any], now: float) -> dict[str, object]:
+    connection = one.connection
+    data_at = -inf if connection is None else connection.data_at
+    return {
+        "state": one.state.value,
+        "why": one.why,
+        "connected_s": None if connection is None else round(now - connection.open_at, 1),
+        "data_age_s": round(now - data_at, 1) if isfinite(data_at) else None,
     }
 
 
@@ -194,7 +211,7 @@ class CountersCollector(Collector):
         yield from _families("state", {} if sources.state is None else {None: sources.state})
         yield from _families("mishaps", {} if sources.mishaps is None else {None: sources.mishaps})
         yield from _families("hub", {None: sources.hub.counters})
-        yield from _families("upstream", {name: session.counters for name, session in sources.upstreams.items()})
+        yield from _families("upstream", {name: fleet.counters for name, fleet in sources.upstreams.items()})
         yield from _certificates(sources)
         yield from _clocks(sources)
         yield _gauge("hub_topics", "topics that exist now", len(sources.hub.topics))

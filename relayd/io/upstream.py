@@ -15,7 +15,6 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from relayd.core.demand import Demand
 from relayd.core.dial_rules import DEFAULT, DialRules
 from relayd.core.feed.outcome import Frame, HttpRequest
 from relayd.core.feed.publish import Upward
@@ -79,9 +78,9 @@ FACTORIES: Mapping[Transport, Callable[..., Any]] = {
 
 
 class UpstreamService(Service):
-    """One upstream's sockets. Runs from startService until the Deferred of stopService fires.
+    """One session's sockets. Runs from startService until the Deferred of stopService fires.
 
-    The hub speaks to `demand`; the ticker calls `tick`. Inputs of the connection come from an UpstreamSocket.
+    The ticker calls `tick`. Inputs of the connection come from an UpstreamSocket.
     """
 
     def __init__(
@@ -99,11 +98,13 @@ class UpstreamService(Service):
         rules: DialRules = DEFAULT,
         transport: Transport = Transport.WEBSOCKET,
         clock: FeedClock | None = None,
+        way: WayUp | None = None,
     ) -> None:
         """
         Args:
             clock: told the time that the upstream's answers show.
             transport: what the upstream speaks.
+            way: hears when the connection takes nothing more; one of its own by default.
             payload_most_bytes: the largest message taken (`limits.payload`).
             ca: a PEM file of authorities (`connect.tls.ca`); None = those of the system.
             connect_from: makes the TCP endpoint for a host and port; HostnameEndpoint by default.
@@ -112,8 +113,7 @@ class UpstreamService(Service):
         """
         self.setName(f"upstream {session.name}")
         self.session = session
-        self.demand: Demand[Any] = Demand(session, monotonic=monotonic, wake=ticker.wake)
-        self.way = WayUp(self._speak)
+        self.way = way if way is not None else WayUp(self.speak)
         self._names = names or Names(reactor)
         self._reactor: Any = DiallingReactor(reactor, self._names, rules)
         self._monotonic = monotonic
@@ -151,11 +151,10 @@ class UpstreamService(Service):
 
     def next_deadline(self) -> float:
         """For the ticker."""
-        return min(self.session.next_deadline(), self.demand.next_deadline())
+        return self.session.next_deadline()
 
     def tick(self, now: float) -> None:
         """For the ticker."""
-        self.demand.tick(now)
         self._carry_out(self.session.tick(now))
 
     @property
@@ -164,7 +163,7 @@ class UpstreamService(Service):
         shown = None if self._tls is None else self._tls.ends_at
         return self._certificate_ends_at if shown is None else shown
 
-    def _speak(self, upward: Upward) -> None:
+    def speak(self, upward: Upward) -> None:
         """A client publishes. Raises TopicRefused."""
         try:
             effects = self.session.publish(upward, self._monotonic())

@@ -22,6 +22,7 @@ FEEDS = "tests/feedsim/test_feeds.py::"
 ASKING = "tests/feedsim/test_asking.py::"
 BOOKS = "tests/feedsim/test_books.py::"
 FAULTS = "tests/feedsim/test_faults.py::"
+FLEET = "tests/feedsim/test_fleet.py::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +315,30 @@ MECHANISMS = (
     Mechanism(
         "limits.topics", "subscriptions at most", FAULTS + "PartialFailureTests::test_more_than_the_feed_takes",
         limits(topics=None),
+    ),
+    Mechanism(
+        "limits.connections", "connections at most", FLEET + "ManyTopicsTests::test_as_many_as_are_allowed",
+        limits(connections=None),
+    ),
+    Mechanism(
+        "limits.topics", "more connections for more topics", FLEET + "ManyTopicsTests::test_sixty_over_three",
+        patch("relayd.core.upstream.fleet:UNTOLD_MOST", 1),
+    ),
+    Mechanism(
+        "control.do=drain", "without a gap", FLEET + "DrainTests::test_okx",
+        patch("relayd.core.upstream.fleet:Fleet._renew", nothing),
+    ),
+    Mechanism(
+        "connect.max_age", "without a gap", FLEET + "DrainTests::test_by_age",
+        patch("relayd.core.upstream.fleet:Fleet._renew", nothing),
+    ),
+    Mechanism(
+        "subscribe.in", "other topics without a gap", FLEET + "UrlTests::test_one_topic_more",
+        patch("relayd.core.upstream.fleet:Fleet._renew", nothing),
+    ),
+    Mechanism(
+        "control.url", "to another address", FLEET + "DrainTests::test_to_another_address",
+        rules(change=lambda rule: replace(rule, url=None)),
     ),
     Mechanism(
         "reconnect.codes", "close codes that decide", FAULTS + "LoginTests::test_a_close_code_that_says_stop",

@@ -65,10 +65,15 @@ class Rig:
         return self._relay
 
     @property
-    def session(self) -> Any:
-        """The session of its one upstream."""
+    def fleet(self) -> Any:
+        """The connections of its one upstream."""
         [upstream] = self.relay.upstreams.values()
-        return upstream.session
+        return upstream.fleet
+
+    @property
+    def session(self) -> Any:
+        """The session that stands for it."""
+        return self.fleet.main
 
     async def stop_relay(self) -> None:
         """The relay alone."""
@@ -125,6 +130,11 @@ class Rig:
             return True
 
         await eventually(reached, within_s, "caught up")
+
+    async def caught_up_with(self, watcher: Watcher, topic: str, within_s: float = 5.0) -> None:
+        """Waits until the browser has as many messages of a topic as were sent."""
+        sent = sum(one.sent for one in self.journal.told[topic])
+        await eventually(lambda: sum(one is not LOST for one in watcher.received(topic)) >= sent, within_s, "caught up")
 
     def broken_limits(self) -> list[str]:
         """Which rates of the feed's file were exceeded in any window, as the simulator counted; empty = none."""

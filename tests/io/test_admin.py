@@ -18,13 +18,15 @@ from tests.support.relay_rig import Relay, eventually, reactor
 
 
 def upstream(state: State, why: str = "", **connection: float) -> Any:
-    """What the admin listener sees of an upstream's session."""
-    return SimpleNamespace(
-        state=state,
-        why=why,
-        counters=UpstreamCounters(topics=2, received=5, losses=1),
-        connection=SimpleNamespace(**connection) if connection else None,
-    )
+    """What the admin listener sees of an upstream with one connection."""
+    what = {
+        "state": state,
+        "why": why,
+        "counters": UpstreamCounters(topics=2, received=5, losses=1),
+        "connection": SimpleNamespace(**connection) if connection else None,
+    }
+    link = SimpleNamespace(number=1, session=SimpleNamespace(**what, topics=("a", "b")))
+    return SimpleNamespace(**what, all=[link])
 
 
 class AdminTests(TestCase):
@@ -162,7 +164,7 @@ class AdminTests(TestCase):
         assert status == 200
         said = json.loads(body)
         assert (said["ready"], said["connections"], said["topics"]) == (True, 1, 1)
-        assert said["upstreams"]["coinbase"] == {
+        about = {
             "state": State.LIVE.value,
             "why": "",
             "topics": 2,
@@ -171,6 +173,7 @@ class AdminTests(TestCase):
             "received": 5,
             "losses": 1,
         }
+        assert said["upstreams"]["coinbase"] == about | {"connections": [about | {"number": 1}]}
         assert said["upstreams"]["quiet"]["data_age_s"] is None
         assert said["upstreams"]["plant"]["why"] == "refused with 503"
         assert said["upstreams"]["plant"]["connected_s"] is None

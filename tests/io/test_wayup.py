@@ -120,7 +120,7 @@ class PublishingTests(PublishingCase):
             answer = await self.ask(browser, op="publish", id=1, topic="room/a", data=1)
             assert (answer["code"], answer["message"]) == ("unavailable", "the upstream is being dialled")
             assert answer["retry_ms"] == 1000
-            await eventually(lambda: self.relay.upstreams["echo"].session.connection is not None)
+            await eventually(lambda: self.relay.upstreams["echo"].fleet.connection is not None)
             assert (await self.ask(browser, op="publish", id=2, topic="room/a", data=1))["op"] == "published"
             await eventually(lambda: self.echo.heard == [b'{"room":"a","says":1,"id":1}'])
 
@@ -135,7 +135,7 @@ class PublishingTests(PublishingCase):
             self.port.stopListening()
             for protocol in list(self.echo.open):
                 protocol.transport.abortConnection()
-            await eventually(lambda: self.relay.upstreams["echo"].session.connection is None)
+            await eventually(lambda: self.relay.upstreams["echo"].fleet.connection is None)
             answer = await self.ask(browser, op="publish", id=1, topic="room/a", data=1)
             assert answer["code"] == "unavailable"
             assert self.echo.heard == []
@@ -151,7 +151,7 @@ class PublishingTests(PublishingCase):
             browser = await self.browse("/ws?topics=room/a")
             await eventually(lambda: self.echo.open)
             service = self.relay.upstreams["echo"]
-            transport = service._protocol.transport  # type: ignore[union-attr]
+            transport = service.main._protocol.transport  # type: ignore[union-attr]
             transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             sent = 0
             data = "x" * 8000

@@ -147,9 +147,10 @@ class UpstreamLimits(Block):
     """What the feed allows; rates are strict sliding windows, shared per host by all connections."""
 
     topics: Given[Count] = None
-    """Subscriptions of the connection, companions too; topics beyond fail until a place frees."""
+    """Subscriptions of one connection, companions too; further connections are opened for what is beyond."""
     connections: Given[Count] = None
-    """Connections at once; each upstream has one, and dials anew only when the old one has closed."""
+    """Connections at once, one that takes over from another included; with 1 the old one ends first. Left out: 4 for
+    topics, each of which may be doubled while it is renewed. Topics beyond all of them fail until a place frees."""
     send: Given[RateText] = None
     """Messages sent, pings and pongs included."""
     connect: Given[RateText] = None

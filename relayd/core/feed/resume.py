@@ -34,6 +34,13 @@ class Resume:
         self.cursor = cursor
         self._restored = frozenset(at_cursor)
 
+    def fork(self) -> Resume:
+        """A memory of its own for a connection beside the present one: it begins with what is known now."""
+        other = Resume()
+        other.cursor, other._at_cursor, other._seen = self.cursor, set(self._at_cursor), self._seen.copy()
+        other._restored = self._restored
+        return other
+
     def connected(self) -> int | str | None:
         """A connection resumes at the cursor, which is returned: what it replays up to there is known already."""
         self._from = self.cursor if isinstance(self.cursor, int) else None

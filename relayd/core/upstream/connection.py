@@ -26,8 +26,9 @@ from relayd.core.feed.outcome import (
 )
 from relayd.core.feed.publish import Upward
 from relayd.core.routes import TopicRefused
-from relayd.core.upstream.effects import Effect, FeedSink, Loss, LossKind, Note, Ping, Send, printable
+from relayd.core.upstream.effects import Effect, Loss, LossKind, Note, Ping, Send, printable
 from relayd.core.upstream.lanes import Lanes, Overrun
+from relayd.core.upstream.outlet import Outlet
 from relayd.core.upstream.policy import UpstreamPolicy
 from relayd.core.upstream.repairs import RepairBudget
 from relayd.core.upstream.snapshots import Snapshots
@@ -52,7 +53,7 @@ class Connection(Generic[T]):
         talk: Talk[T],
         policy: UpstreamPolicy,
         topics: TopicLedger[T],
-        sink: FeedSink[T],
+        sink: Outlet[T],
         windows: Windows,
         counters: UpstreamCounters,
         wall: Callable[[], float],
@@ -86,6 +87,11 @@ class Connection(Generic[T]):
         )
         self._notes: list[Note] = []
         self.lanes.answer(talk.open())
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether all that is wanted was asked for, and nothing of it waits for limits."""
+        return self.ready and not self.lanes.subscriptions_wait and not self._difference_due
 
     @property
     def ready(self) -> bool:
@@ -140,6 +146,7 @@ class Connection(Generic[T]):
         self.data_at = now
         self._counters.published += 1
         topics, sink, waiting = self._topics, self._sink, self._snapshots.waiting
+        heard = sink.heard
         repair: Event | Loss | None = None
         if data.gap:
             self._counters.gaps += 1
@@ -151,7 +158,10 @@ class Connection(Generic[T]):
                 if self._joins(topic, data, now):
                     continue
                 topics.data(topic)
-            sink.publish(topic, data.payload, data.is_text, data.snapshot)
+            if heard is None:
+                sink.publish(topic, data.payload, data.is_text, data.snapshot)
+            else:
+                heard(topic, data)
         if data.gap:
             repair = self._repair(data.repair, data.topics, now)
         return repair if repair is not None else Event.DATA
@@ -172,7 +182,7 @@ class Connection(Generic[T]):
             return True
         self._topics.data(topic)
         for one in (data, *following):
-            self._sink.publish(topic, one.payload, one.is_text, one.snapshot)
+            self._sink.say(topic, one)
         return True
 
     def _ask_snapshot(self, topic: T) -> bool:

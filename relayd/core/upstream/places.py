@@ -76,6 +76,18 @@ class Places(Generic[T]):
         """How many topics wait."""
         return len(self._waits_for)
 
+    def has_place(self, fields: Mapping[str, str]) -> bool:
+        """Whether a topic of these fields would find a place."""
+        return self._most is None or self._fits(self._claims_of(fields))
+
+    def shares(self, fields: Mapping[str, str]) -> bool:
+        """Whether the topic's own subscription has a place already."""
+        return self._most is not None and any(claim in self._held for claim in self._claims_of(fields)[:1])
+
+    def settle(self) -> None:
+        """The connection is gone: what went on only because it could not be ended holds no place any more."""
+        self._held = {claim: topics for claim, topics in self._held.items() if topics}
+
     def take(self, topic: T, fields: Mapping[str, str]) -> bool:
         """Whether the topic has a place from now on; if not, it waits."""
         if self._most is None:

@@ -37,6 +37,11 @@ def unnumbered(fields: Mapping[str, str]) -> None:
     """No topic's messages are numbered."""
 
 
+def without_state(fields: Mapping[str, str]) -> bool:
+    """No topic has snapshots."""
+    return False
+
+
 def never(fields: Mapping[str, str]) -> None:
     """No topic is ever overdue: a quiet one is no fault."""
 
@@ -69,6 +74,8 @@ class UpstreamPolicy:
     """How long a sent topic of these fields may stay without an ack or data before it has failed; None = for ever."""
     sequence_of: Callable[[Mapping[str, str]], Sequence | None] = unnumbered
     """How the messages of a topic of these fields are numbered."""
+    is_delta: Callable[[Mapping[str, str]], bool] = without_state
+    """Whether the messages of a topic of these fields mean something only after a snapshot."""
     failed_again_s: float = 300.0
     """A failed topic is asked for again at this pace: guess, slow enough for any limit."""
     heartbeat: HeartbeatSpec | None = field(default_factory=HeartbeatSpec)
@@ -82,6 +89,9 @@ class UpstreamPolicy:
     retry_most_s: float = backoff.MOST_S
     topics_most: int | None = None
     """Subscriptions of one connection."""
+    connections_most: int | None = None
+    """Connections at once (`limits.connections`), those included that take over from another or are closing; None = it
+    is not known how many the upstream allows."""
     claims_of: ClaimsOf = no_claims
     """The subscriptions that a topic of these fields needs."""
     first_send_s: float | None = None
@@ -100,7 +110,9 @@ class UpstreamPolicy:
             "heartbeat": dialect.heartbeat,
             "silence": dialect.silence,
             "reconnect": dialect.reconnect,
+            "is_delta": lambda fields: any(one.applies.holds(fields) for one in dialect.snapshots),
             "topics_most": dialect.limits.topics,
+            "connections_most": dialect.limits.connections,
             "claims_of": lambda fields: claims_of(dialect, fields),
             "first_send_s": dialect.limits.first_send_s,
         }

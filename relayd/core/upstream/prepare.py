@@ -27,11 +27,17 @@ class Values(Protocol):
 class Preparation:
     """The steps of one upstream. `begin`, then `replied` for each answer, until it returns no further request."""
 
-    def __init__(self, steps: tuple[HttpStep, ...], speak: Callable[[Mapping[str, object]], Values]) -> None:
-        """`speak` makes the placeholders' values of a dial from what was saved so far."""
+    def __init__(
+        self,
+        steps: tuple[HttpStep, ...],
+        speak: Callable[[Mapping[str, object]], Values],
+        kept: dict[int, Mapping[str, object]] | None = None,
+    ) -> None:
+        """`speak` makes the placeholders' values of a dial from what was saved so far; `kept` is what the connections
+        of one upstream share of it, by the number of the step."""
         self._steps = steps
         self._speak = speak
-        self._kept: dict[int, Mapping[str, object]] = {}
+        self._kept: dict[int, Mapping[str, object]] = {} if kept is None else kept
         self._at = 0
         self.saved: dict[str, object] = {}
         """What the steps of the present dial have saved."""

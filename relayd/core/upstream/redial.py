@@ -48,9 +48,20 @@ class Redial:
         self._from = -inf
         self.proved()
 
+    def hurry_not(self, old: Redial, now: float) -> None:
+        """The first dial is to take over from a connection that has not proved itself: an upstream that sends everybody
+        on at once is not dialled at that pace."""
+        self.backoff.attempts = old.backoff.attempts
+        self._from = now + self.backoff.next_delay_s()
+
     def due(self) -> float:
         """When the next dial may begin: -infinity = at once, infinity = never."""
         return self._windows.dial_free_at(max(self._from, self._closed_by))
+
+    @property
+    def closed_by(self) -> float:
+        """By when every socket is closed, or taken for closed; -infinity = they are."""
+        return self._closed_by if self._sockets else -inf
 
     def socket_open(self) -> None:
         """TCP stands."""

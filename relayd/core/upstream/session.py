@@ -30,25 +30,23 @@ from relayd.core.upstream.effects import (
     Note,
     Send,
 )
+from relayd.core.upstream.farewell import farewell
 from relayd.core.upstream.lanes import Overrun
-from relayd.core.upstream.places import Places
+from relayd.core.upstream.outlet import Outlet
 from relayd.core.upstream.policy import UpstreamPolicy
 from relayd.core.upstream.prepare import Preparation
 from relayd.core.upstream.redial import Redial
-from relayd.core.upstream.renewal import Renewal
+from relayd.core.upstream.renewal import Renewal, never_renewed
 from relayd.core.upstream.speaking import TAKES, Speaking, away
 from relayd.core.upstream.states import CONNECTED, Event, OutOfOrder, State, after
 from relayd.core.upstream.steps import Steps
-from relayd.core.upstream.talk import Sse, Talk
-from relayd.core.upstream.topics import TopicLedger
+from relayd.core.upstream.talk import NO_ANSWER, Sse, Talk
+from relayd.core.upstream.topics import TopicLedger, ledger_of
 from relayd.core.windows import Windows
 
 T = TypeVar("T")
 
 NOTHING: tuple[Effect, ...] = ()
-
-NO_ANSWER = 503
-"""The status by which a conversation hears of an HTTP request that came to nothing."""
 
 
 class UpstreamSession(Generic[T]):
@@ -71,7 +69,7 @@ class UpstreamSession(Generic[T]):
         preparation: Preparation | None = None,
         forget_cursor: Callable[[], object] = bool,
         windows: Windows | None = None,
-        counters: UpstreamCounters | None = None,
+        renew: Callable[[str, str | None], bool] = never_renewed,
     ) -> None:
         """
         Args:
@@ -82,56 +80,57 @@ class UpstreamSession(Generic[T]):
             preparation: the HTTP steps before each dial.
             forget_cursor: called when the upstream does not know the point from which we would resume.
             windows: `limits`, shared with the other upstreams of the host.
+            renew: told why the connection should end in good order, and where its successor is to be dialled, if the
+                upstream said so. True: another session takes over, and this one goes on until it is retired.
         """
         self.name = name
         self.policy = policy
-        self.counters = counters if counters is not None else UpstreamCounters()
+        self.counters = UpstreamCounters()
         self.state = State.STOPPED
         self.why = ""
         """Why the last connection ended, for people."""
         self.connection: Connection[T] | None = None
         """The open connection."""
-        self.topics: TopicLedger[T] = TopicLedger(
-            sink,
-            within_s=policy.subscribe_within_s,
-            failed_again_s=policy.failed_again_s,
-            unasked=policy.unasked,
-            places=Places(
-                policy.topics_most,
-                policy.claims_of,
-                f"limits.topics of upstream {name} is reached ({policy.topics_most})",
-            ),
-        )
-        self._sink = sink
+        self.outlet: Outlet[T] = Outlet(sink)
+        self.topics: TopicLedger[T] = ledger_of(name, policy, self.outlet)
         self._attempt: Attempt[T] = Attempt(policy, self.topics, converse, preparation)
         self._forget_cursor = forget_cursor
         self._wall = wall
         self._windows = windows if windows is not None else Windows()
         self.redial = Redial(policy, self._windows, random)
         self._renewal = Renewal(policy, random)
+        self._renew = renew
+        self.may_renew = True
+        """False while one session takes over from another."""
+        self._retired = ""
         self._steps = Steps(policy)
         self._speaking = Speaking()
         self._stopping = False
-        self._asked_away = False
-        """The goodbye under way is the upstream's wish."""
 
     # -- inputs: the daemon and demand
 
     def start(self, now: float) -> Effects:
         """Run: dial at once (`dial: start`), or as soon as something is wanted."""
-        self._stopping = False
-        if self.state is State.STOPPED:
+        if self._stopping and self.state is State.STOPPED:
             self.redial.begin()
+        self._stopping = False
         self._move(Event.START)
         return self.tick(now)
 
     def stop(self, now: float) -> Effects:
         """End in good order; the state is STOPPED then, or soon, when the goodbye is answered or took too long."""
         self._stopping = True
-        if self.state in CONNECTED:
-            return self._goodbye(Event.STOP, "relayd stops", now)
-        self._move(Event.STOP)
-        return NOTHING
+        return self._end("relayd stops", now)
+
+    def retire(self, why: str) -> None:
+        """End in good order at the next `tick`, and for ever: another session has taken over."""
+        self._stopping, self._retired = True, why
+
+    def follow(self, old: UpstreamSession[T], url: str | None, now: float) -> None:
+        """Take over from another session, once started; `url` is where the first dial goes, if the upstream said."""
+        self._attempt.next_url, self._speaking = url, old._speaking
+        if old._renewal.asked and old.connection is not None and not old.connection.proved(now):
+            self.redial.hurry_not(old.redial, now)
 
     def want(self, topic: T, fields: Mapping[str, str], now: float) -> None:
         """Somebody wants this topic. Idempotent."""
@@ -173,7 +172,7 @@ class UpstreamSession(Generic[T]):
             raise OutOfOrder(State.CONNECTING, Event.WS_OPEN)
         try:
             self.connection = Connection(
-                talk, self.policy, self.topics, self._sink, self._windows, self.counters, self._wall, now
+                talk, self.policy, self.topics, self.outlet, self._windows, self.counters, self._wall, now
             )
         except DialImpossible as impossible:
             return self._give_up(Loss(LossKind.CONFIG, text=str(impossible)), now)
@@ -216,8 +215,7 @@ class UpstreamSession(Generic[T]):
         if isinstance(signal, Loss):
             return self._give_up(signal, now)
         if signal is Event.CLOSE:
-            self._attempt.next_url, self._asked_away = connection.next_url, True
-            return self._goodbye(Event.CLOSE, "the upstream asked us to come anew", now)
+            self._renewal.ask()
         if signal is Event.READY and self.state is State.LOGIN:
             self._ready(connection, now)
         if signal is Event.DATA:
@@ -253,6 +251,8 @@ class UpstreamSession(Generic[T]):
         state = self.state
         if state is State.STOPPED:
             return inf
+        if self._retired and state is not State.DRAINING:
+            return -inf
         if state not in CONNECTED:
             if self._wants_connection:
                 return self.redial.due()
@@ -267,17 +267,18 @@ class UpstreamSession(Generic[T]):
         return min(
             self._steps.by,
             self._speaking.next_deadline(),
-            self._renewal.next_deadline(self.topics.difference_due),
+            self._renewal.next_deadline(self.topics.difference_due) if self.may_renew else inf,
             self.connection.next_deadline(stale=stale),
         )
 
     def tick(self, now: float) -> Effects:
         """Do all that is due."""
-        self._count()
         self._speaking.tick(now)
         state = self.state
         if state is State.STOPPED:
             return NOTHING
+        if self._retired and state is not State.DRAINING:
+            return self._end(self._retired, now)
         if state not in CONNECTED:
             return self._dial_if_due(now)
         if (late := self._steps.too_late(state, now)) is not None:
@@ -296,26 +297,29 @@ class UpstreamSession(Generic[T]):
         elif state is State.STALE and connection.data_from < inf:
             # It was the silence of all frames, and a frame has come: a quiet topic is no fault.
             self._move(Event.DATA)
-        if (outlived := self._renewal.due(self.topics.difference_due, now)) is not None:
-            return self._goodbye(Event.CLOSE, outlived, now)
+        why = self._renewal.due(self.topics.difference_due, now) if self.may_renew else None
+        if why is not None and not self._renew(why, connection.next_url):
+            self._attempt.next_url = connection.next_url
+            return self._goodbye(Event.CLOSE, why, now)
         try:
             effects = connection.tend(now)
         except Overrun as overrun:
             return self._give_up(Loss(LossKind.OVERRUN, text=str(overrun)), now)
-        self._count()
         if connection.sent and state is not State.LOGIN:
             self._steps.done()
         return effects
 
     # -- steps
 
+    def _end(self, why: str, now: float) -> Effects:
+        if self.state in CONNECTED:
+            return self._goodbye(Event.STOP, why, now)
+        self._move(Event.STOP)
+        return NOTHING
+
     @property
     def _wants_connection(self) -> bool:
         return self.topics.wanted or self._speaking.wanted or self.policy.is_kept
-
-    def _count(self) -> None:
-        topics, counters = self.topics, self.counters
-        counters.topics, counters.topics_waiting, counters.crowded_out = len(topics), topics.waiting, topics.crowded_out
 
     def _move(self, event: Event) -> None:
         self.state = after(self.state, event)
@@ -365,6 +369,7 @@ class UpstreamSession(Generic[T]):
         connection, self.connection = self.connection, None
         self._attempt.end()
         self._steps.done()
+        asked = self._renewal.asked
         self._renewal.ended()
         proved = connection is not None and connection.proved(now)
         if proved:
@@ -372,12 +377,11 @@ class UpstreamSession(Generic[T]):
         draining = self.state is State.DRAINING
         refused = not draining and self.redial.refuses(loss)
         if draining:
-            pause_s = self.redial.after_goodbye(proved or not self._asked_away, now)
+            pause_s = self.redial.after_goodbye(proved or not asked, now)
         else:
             pause_s = self.redial.after(loss, now)
             if self.policy.verdict(loss) == "forget-cursor":
                 self._forget_cursor()
-        self._asked_away = False
         if refused or loss.kind in (LossKind.HTTP, LossKind.HANDSHAKE):
             self._attempt.refused()
         self._move(Event.REFUSE if refused else Event.LOST)
@@ -388,12 +392,8 @@ class UpstreamSession(Generic[T]):
         self.topics.lost("" if draining else loss.kind.shown)
         if refused:
             self.topics.refused(f"the upstream refused: {loss}")
-        event = "refused" if refused else "close" if draining or connection is not None else "unreachable"
-        fields: dict[str, object] = {"upstream": self.name, "why": self.why}
-        if connection is not None:
-            fields |= connection.summary(now)
         if self._stopping:
             self._move(Event.STOP)
-        elif self._wants_connection:
-            fields["again_in_s"] = round(pause_s, 3) if pause_s < inf else "never"
-        return [Note(event, fields, warning=not draining)]
+        again_in_s = pause_s if self._wants_connection and not self._stopping else None
+        summary = None if connection is None else connection.summary(now)
+        return [farewell(self.name, self.why, summary, again_in_s, refused=refused, wished=draining)]

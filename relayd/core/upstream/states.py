@@ -170,6 +170,8 @@ TABLE: Final[Mapping[State, Mapping[Event, State | Rule]]] = MappingProxyType(
 
 #: The states in which frames may go out.
 OPEN: Final = frozenset({_S.LOGIN, _S.SUBSCRIBING, _S.LIVE, _S.STALE})
+#: The states in which topics are served.
+SERVING: Final = OPEN - {_S.LOGIN}
 #: The states in which there is a connection, or one is being made.
 CONNECTED: Final = OPEN | {_S.CONNECTING, _S.HANDSHAKING, _S.DRAINING}
 

@@ -16,6 +16,10 @@ Sse: TypeAlias = Mapping[str, object]
 """Of a server-sent event: its `id`, if there is one, and its `event`."""
 
 
+NO_ANSWER = 503
+"""The status by which a conversation hears of an HTTP request that came to nothing."""
+
+
 class Talk(Protocol[T]):
     """One connection's conversation in the dialect of the feed: `core/feed/conversation.py` says what each does."""
 

@@ -7,7 +7,6 @@ never something read back from an earlier one. A topic that comes and goes while
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from enum import Enum
 from math import inf
 from typing import Generic, TypeVar
 
@@ -15,7 +14,9 @@ from relayd.core.deadlines import Deadlines
 from relayd.core.feed.conversation import Wanted
 from relayd.core.publication import TopicState
 from relayd.core.upstream.effects import FeedSink
+from relayd.core.upstream.entry import Entry, Phase, shown
 from relayd.core.upstream.places import Places
+from relayd.core.upstream.policy import UpstreamPolicy
 
 T = TypeVar("T")
 
@@ -23,39 +24,7 @@ UPSTREAM = "upstream"
 """Why a gap is in a topic: the upstream's fault, not a slow reader's."""
 
 
-class Phase(Enum):
-    """How far a topic has come on the present connection."""
-
-    WANTED = "wanted"
-    SENT = "sent"
-    CONFIRMED = "confirmed"
-    LIVE = "live"
-    FAILED = "failed"
-
-
 UNANSWERED = "the upstream did not answer within subscribe.within"
-
-
-class _Entry(Generic[T]):
-    """One topic. Slots and no dataclass of values: it lives as long as the demand and is looked up for each message."""
-
-    __slots__ = ("asked", "fields", "gap_due", "leaving", "phase", "told_away", "topic", "why")
-
-    def __init__(self, topic: T, fields: Mapping[str, str] | None) -> None:
-        self.topic = topic
-        self.fields = fields
-        """None: nobody asked for it, the upstream pushed it."""
-        self.phase = Phase.WANTED
-        self.asked = False
-        """The conversation of the present connection knows of it."""
-        self.leaving = False
-        """Nobody wants it any more, and the upstream has not been told yet."""
-        self.gap_due = False
-        """It had data before the connection was lost: nobody knows what was missed since."""
-        self.why = ""
-        """Why it failed."""
-        self.told_away = False
-        """Its readers wait for their first data, and were told that the upstream cannot be reached."""
 
 
 class TopicLedger(Generic[T]):
@@ -76,14 +45,14 @@ class TopicLedger(Generic[T]):
         self._sink = sink
         self._within_s = within_s
         self._failed_again_s = failed_again_s
-        self._unasked = unasked
+        self.unasked = unasked
         self._places: Places[T] = places if places is not None else Places()
         self.crowded_out = 0
         """How often a topic found no place on the connection."""
-        self._entries: dict[T, _Entry[T]] = {}
-        self._to_want: dict[T, _Entry[T]] = {}
-        self._to_drop: dict[T, _Entry[T]] = {}
-        self._to_retry: dict[T, _Entry[T]] = {}
+        self._entries: dict[T, Entry[T]] = {}
+        self._to_want: dict[T, Entry[T]] = {}
+        self._to_drop: dict[T, Entry[T]] = {}
+        self._to_retry: dict[T, Entry[T]] = {}
         self._overdue: Deadlines[T] = Deadlines()
         self._failed: Deadlines[T] = Deadlines()
         self._refused_why: str | None = None
@@ -115,7 +84,7 @@ class TopicLedger(Generic[T]):
 
     def phases(self) -> dict[T, tuple[Phase, str]]:
         """Every wanted topic with how far it has come, and why it failed."""
-        return {topic: _shown(entry) for topic, entry in self._entries.items() if not entry.leaving}
+        return {topic: shown(entry) for topic, entry in self._entries.items() if not entry.leaving}
 
     # -- the wanted set
 
@@ -123,7 +92,7 @@ class TopicLedger(Generic[T]):
         """Somebody wants it. Idempotent."""
         entry = self._entries.get(topic)
         if entry is None:
-            self._entries[topic] = self._to_want[topic] = entry = _Entry(topic, fields)
+            self._entries[topic] = self._to_want[topic] = entry = Entry(topic, fields)
             self._tell_waiting(entry)
         elif entry.leaving:
             # The upstream never heard that it was unwanted.
@@ -133,7 +102,7 @@ class TopicLedger(Generic[T]):
     def unwant(self, topic: T) -> None:
         """Nobody wants it any more. Idempotent."""
         entry = self._entries.get(topic)
-        if entry is None or entry.leaving or self._unasked:
+        if entry is None or entry.leaving or self.unasked:
             return
         if entry.asked:
             entry.leaving = True
@@ -158,7 +127,7 @@ class TopicLedger(Generic[T]):
         retries, self._to_retry = self._to_retry, {}
         return [entry.topic for entry in self._sent(retries, now)]
 
-    def _sent(self, entries: Mapping[T, _Entry[T]], now: float) -> Iterable[_Entry[T]]:
+    def _sent(self, entries: Mapping[T, Entry[T]], now: float) -> Iterable[Entry[T]]:
         for topic, entry in entries.items():
             if not self._places.take(topic, entry.fields or {}):
                 self._crowd_out(entry)
@@ -220,6 +189,11 @@ class TopicLedger(Generic[T]):
         entry = self._entries.get(topic)
         return (entry.fields if entry is not None else None) or {}
 
+    def is_confirmed(self, topic: T) -> bool:
+        """Whether the upstream confirmed it on this connection, or sent data of it."""
+        entry = self._entries.get(topic)
+        return entry is not None and not entry.leaving and entry.phase in (Phase.CONFIRMED, Phase.LIVE)
+
     def is_unanswered(self, topic: T) -> bool:
         """Whether it is wanted, sent, and neither confirmed nor failed nor live."""
         entry = self._entries.get(topic)
@@ -229,9 +203,9 @@ class TopicLedger(Generic[T]):
         """Data for it is about to be published. On the way of every message: one look-up when it is live."""
         entry = self._entries.get(topic)
         if entry is None:
-            if not self._unasked:
+            if not self.unasked:
                 return
-            self._entries[topic] = entry = _Entry(topic, None)
+            self._entries[topic] = entry = Entry(topic, None)
         if entry.phase is Phase.LIVE:
             return
         if entry.phase in (Phase.WANTED, Phase.FAILED):
@@ -244,13 +218,52 @@ class TopicLedger(Generic[T]):
 
     def again(self, topics: Iterable[T] | None, now: float) -> list[T]:
         """Those of the topics (None = of all) that can be begun anew; the caller tells the upstream to."""
-        anew: dict[T, _Entry[T]] = {}
+        anew: dict[T, Entry[T]] = {}
         for topic in list(self._entries) if topics is None else topics:
             entry = self._entries.get(topic)
-            if entry is not None and not entry.leaving and entry.phase is not Phase.WANTED and not self._unasked:
+            if entry is not None and not entry.leaving and entry.phase is not Phase.WANTED and not self.unasked:
                 self._away(entry)
                 anew[topic] = entry
         return [entry.topic for entry in self._sent(anew, now)]
+
+    # -- another connection
+
+    def broken(self) -> list[T]:
+        """Those that had data before, and none on this connection: a gap is due."""
+        return [topic for topic, entry in self._entries.items() if entry.gap_due]
+
+    def inherit(self, topic: T, *, gap_due: bool) -> None:
+        """Another connection has published it until now. `gap_due`: nobody knows what was missed since."""
+        entry = self._entries.get(topic)
+        if entry is None:
+            if not self.unasked:
+                return
+            self._entries[topic] = entry = Entry(topic, None)
+        if not gap_due:
+            entry.had_data = entry.phase is not Phase.LIVE
+            return
+        entry.gap_due = True
+        if entry.phase is Phase.LIVE:
+            entry.phase = Phase.CONFIRMED
+
+    def is_waiting(self, topic: T) -> bool:
+        """Whether it is wanted, and was not asked for on this connection."""
+        entry = self._entries.get(topic)
+        return entry is not None and entry.phase is Phase.WANTED and not entry.asked
+
+    def release(self, topic: T) -> None:
+        """Another connection is to have it, and it was not asked for here."""
+        self._remove(self._entries[topic])
+
+    def tell(self, topic: T) -> None:
+        """Tell the topic's readers how it stands here."""
+        entry = self._entries.get(topic)
+        if entry is None:
+            return
+        if entry.why and entry.phase in (Phase.WANTED, Phase.FAILED):
+            self._sink.state(topic, TopicState.FAILED, entry.why)
+        else:
+            self._tell_waiting(entry)
 
     # -- the connection
 
@@ -299,14 +312,15 @@ class TopicLedger(Generic[T]):
 
     # -- helpers
 
-    def _fail(self, entry: _Entry[T], why: str, again_s: float, now: float) -> None:
-        entry.gap_due = entry.gap_due or entry.phase is Phase.LIVE
+    def _fail(self, entry: Entry[T], why: str, again_s: float, now: float) -> None:
+        entry.gap_due = entry.gap_due or entry.phase is Phase.LIVE or entry.had_data
+        entry.had_data = False
         self._settle(entry, Phase.FAILED)
         self._failed.set(entry.topic, again_s, now)
         entry.why = why
         self._sink.state(entry.topic, TopicState.FAILED, why)
 
-    def _crowd_out(self, entry: _Entry[T]) -> None:
+    def _crowd_out(self, entry: Entry[T]) -> None:
         """There is no place for it on this connection; it waits for one."""
         self._settle(entry, Phase.WANTED)
         self.crowded_out += 1
@@ -319,7 +333,7 @@ class TopicLedger(Generic[T]):
             entry = self._entries[topic]
             (self._to_retry if entry.asked else self._to_want)[topic] = entry
 
-    def _settle(self, entry: _Entry[T], phase: Phase) -> None:
+    def _settle(self, entry: Entry[T], phase: Phase) -> None:
         """Its fate on this connection is known for now."""
         entry.phase = phase
         entry.why = ""
@@ -327,11 +341,11 @@ class TopicLedger(Generic[T]):
         self._failed.discard(entry.topic)
         self._to_retry.pop(entry.topic, None)
 
-    def _away(self, entry: _Entry[T], away: str = "") -> None:
+    def _away(self, entry: Entry[T], away: str = "") -> None:
         """What was sent for it counts no more. Why it failed is kept, so that it is told when it is asked for again."""
-        was_live, why = entry.phase is Phase.LIVE, entry.why
+        was_live, why = entry.phase is Phase.LIVE or entry.had_data, entry.why
         self._settle(entry, Phase.WANTED)
-        entry.why = why
+        entry.why, entry.had_data = why, False
         if was_live:
             entry.gap_due = True
             self._sink.state(entry.topic, TopicState.RECONNECTING)
@@ -339,16 +353,19 @@ class TopicLedger(Generic[T]):
             entry.told_away = True
             self._sink.state(entry.topic, TopicState.PENDING, away)
 
-    def _forget(self, entry: _Entry[T]) -> None:
+    def _remove(self, entry: Entry[T]) -> None:
         self._settle(entry, Phase.WANTED)
         self._to_want.pop(entry.topic, None)
         self._to_drop.pop(entry.topic, None)
         del self._entries[entry.topic]
         self._admit(self._places.free(entry.topic))
+
+    def _forget(self, entry: Entry[T]) -> None:
+        self._remove(entry)
         # From here on nobody remembers that something was missed: the hub marks the hole, or begins a new epoch.
         self._sink.forget(entry.topic)
 
-    def _tell_waiting(self, entry: _Entry[T]) -> None:
+    def _tell_waiting(self, entry: Entry[T]) -> None:
         if self._refused_why is not None:
             self._sink.state(entry.topic, TopicState.FAILED, self._refused_why)
         elif entry.gap_due:
@@ -357,6 +374,13 @@ class TopicLedger(Generic[T]):
             self._sink.state(entry.topic, TopicState.PENDING)
 
 
-def _shown(entry: _Entry[T]) -> tuple[Phase, str]:
-    # What waits for a place is wanted, but whoever looks is told that there is none.
-    return (Phase.FAILED if entry.phase is Phase.WANTED and entry.why else entry.phase), entry.why
+def ledger_of(name: str, policy: UpstreamPolicy, sink: FeedSink[T]) -> TopicLedger[T]:
+    """The ledger of one session of an upstream."""
+    why = f"limits.topics of upstream {name} is reached ({policy.topics_most})"
+    return TopicLedger(
+        sink,
+        within_s=policy.subscribe_within_s,
+        failed_again_s=policy.failed_again_s,
+        unasked=policy.unasked,
+        places=Places(policy.topics_most, policy.claims_of, why),
+    )

@@ -16,6 +16,7 @@ from relayd.core.routes import TopicRefused
 from relayd.core.upstream.connection import Connection
 from relayd.core.upstream.effects import DialImpossible, Effect, Loss, LossKind, Note, Ping, Send
 from relayd.core.upstream.lanes import Overrun
+from relayd.core.upstream.outlet import Outlet
 from relayd.core.upstream.places import Claim, Places
 from relayd.core.upstream.policy import UpstreamPolicy
 from relayd.core.upstream.states import Event
@@ -38,8 +39,9 @@ class ConnectionCase:
             places=Places(rules.topics_most, rules.claims_of, "full"),
         )  # fmt: skip
         self.talk = talk or TinyTalk()
+        self.outlet: Outlet[str] = Outlet(self.hub)
         self.connection: Connection[str] = Connection(
-            self.talk, rules, self.topics, self.hub, windows or Windows(), self.counters, lambda: 0.0, self.now
+            self.talk, rules, self.topics, self.outlet, windows or Windows(), self.counters, lambda: 0.0, self.now
         )
         if self.connection.ready:
             self.connection.begin(self.now)

@@ -679,7 +679,7 @@ class LimitTests:
         full = "failed: limits.topics of upstream feed is reached (2)"
         assert feed.hub.read()[4:] == [f"c {full}", f"d {full}"]
         assert [note.event for note in feed.notes] == ["open", "full"]
-        assert (feed.session.counters.topics_waiting, feed.session.counters.crowded_out) == (2, 2)
+        assert (feed.session.topics.waiting, feed.session.topics.crowded_out) == (2, 2)
         assert feed.unwant("a") == ["-a", "+c"]
         assert feed.hub.read() == ["a forgotten", "c pending"]
         assert feed.after(1000) == []
@@ -687,7 +687,7 @@ class LimitTests:
         assert feed.after(1) == ["dial"]
         assert feed.open() == ["+b,c"]
         assert feed.hub.read() == [f"d {full}"]
-        assert (feed.session.counters.topics_waiting, feed.session.counters.crowded_out) == (1, 3)
+        assert (feed.session.topics.waiting, feed.session.topics.crowded_out) == (1, 3)
 
     def test_places_in_the_url(self) -> None:
         """The same, by connecting anew; what waits is no reason to."""

@@ -39,9 +39,9 @@ class Okx(Profile):
             if message["op"] == "unsubscribe":
                 peer.subscribed.pop(key, None)
                 continue
-            peer.subscribed[key] = 100
+            peer.subscribed[key] = True
             if arg["channel"] == "books":
-                row = {"asks": [], "bids": [], "prevSeqId": -1, "seqId": 100}
+                row = {"asks": [], "bids": [], "prevSeqId": -1, "seqId": self._at(key, 0)}
                 self.tell_one(peer, key, Made.whole({"arg": arg, "action": "snapshot", "data": [row]}))
 
     def make(self, key: str, number: int, peer: Peer | None) -> Made:
@@ -49,12 +49,13 @@ class Okx(Profile):
         row: dict[str, Any] = {"instId": inst, "last": "1.10", "n": number, "note": "é/"}
         frame: dict[str, Any] = {"arg": {"channel": channel, "instId": inst}}
         if channel == "books":
-            before = 0 if peer is None else peer.subscribed[key]
-            row |= {"prevSeqId": before, "seqId": before + 3}
+            row |= {"prevSeqId": self._at(key, -1), "seqId": self._at(key, 0)}
             frame["action"] = "update"
-            if peer is not None:
-                peer.subscribed[key] = before + 3
         return Made.whole(frame | {"data": [row]})
+
+    def _at(self, key: str, step: int) -> int:
+        """The number of a book's newest message, or of one before it: the same on all connections."""
+        return 100 + 3 * (self.counts.get(key, 0) + step)
 
     def revoke(self, channel: str) -> None:
         """Taken back after the ack: too many connections on the channel."""
