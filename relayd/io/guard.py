@@ -161,8 +161,9 @@ class GuardFactory(ServerFactory):
 
     def sweep(self, now: float) -> None:
         """End what is overdue: half-sent requests, answers that nobody takes, messages that do not end."""
+        pressed = self._pending.under_pressure
         for waiting in self._pending.take_overdue(now):
-            self._safely(waiting, waiting.request_overdue)
+            self._safely(waiting, waiting.cut_short if pressed else waiting.request_overdue)
         for guard in self._lingering.take_overdue(now):
             self._safely(guard, guard.drop)
         for guard in [guard for guard in self._answering if guard.is_stalled(now)]:

@@ -80,6 +80,8 @@ class Proxied(Protocol):
         """The header did not come in time."""
         self.drop()
 
+    cut_short = request_overdue
+
     def drop(self) -> None:
         """End the connection without a word."""
         self._parser = None

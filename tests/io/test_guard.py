@@ -408,6 +408,14 @@ class DeadlineTests:
         rig.pass_time(5.0)
         assert all(socket.aborted for _, socket in made)
 
+    def test_pressure_costs_no_answers(self) -> None:
+        """Who has begun to speak is cut without a 408 then, and is counted all the same."""
+        rig = Rig(replace(SETTINGS, pending=4))
+        made = [rig.send(GET[:10]) for _ in range(3)]
+        rig.pass_time(5.0)
+        assert [(socket.aborted, socket.value()) for _, socket in made] == [(True, b"")] * 3
+        assert rig.factory.counters.refused["request_timeout"] == 3
+
     def test_a_complete_head_has_no_deadline(self) -> None:
         """Neither a WebSocket nor a request that waits for its answer."""
         rig = Rig()
