@@ -263,7 +263,7 @@ class Relay(MultiService):
             message_bytes=self.config.limits.message_bytes,
             reactor=self._reactor,
             prefix=listener.prefix,
-            show_address=lambda address: shown_address(address, self.config.log.addresses),
+            show_address=self._show,
             door=self.door,
         )
 
@@ -272,7 +272,7 @@ class Relay(MultiService):
             self.clients,
             new_id=lambda: _random_text(EPOCH_CHARS),
             random=random.random,
-            show_address=lambda address: shown_address(address, self.config.log.addresses),
+            show_address=self._show,
             door=self.door,
         )
 
@@ -295,11 +295,16 @@ class Relay(MultiService):
                 door=self.door,
             ),
             settings=settings,
+            show_address=self._show,
             reactor=self._reactor,
             monotonic=self._monotonic,
             counters=self.guards,
             admission=self.life.admission,
         )
+
+    def _show(self, address: str) -> str:
+        """An address, as the log may hold it."""
+        return shown_address(address, self.config.log.addresses)
 
     def _make_session(
         self, sink: Sink, *, raw_topic: str | None, session_id: str, visitor: Visitor | None

@@ -10,6 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from tests.support.daemon import Exchange, Start, environment, request
 from tests.support.ports import free_port
@@ -100,6 +102,22 @@ class InFrontTests:
         assert daemon.get("/topics/market/ticker/BTC-USD?wait=10s&token=swordfish")[0] == 200
         assert daemon.stop() == 0
         assert "hunter2" not in daemon.output
+        assert "swordfish" not in daemon.output
+
+    @pytest.mark.parametrize(("addresses", "shown"), [("full", "127.0.0.1"), ("truncated", "127.0.0.0"), ("none", "-")])
+    def test_what_is_said_of_a_client(self, start: Start, addresses: str, shown: str):
+        """A line at its open, one at its close, one where it is refused; its address as configured; never the query."""
+        daemon = start(CONFIG.replace("$FEED", "ws://127.0.0.1:9/") + f"log: {{addresses: {addresses}}}\n")
+        with connect(daemon.url("/ws?topics=market/ticker/BTC-USD&token=swordfish")) as browser:
+            browser.recv(10)
+        with pytest.raises(InvalidStatus):
+            connect(daemon.url("/ws?token=swordfish"), origin="https://evil.example", legacy=True)
+        daemon.says("client closed")
+        assert daemon.stop() == 0
+        about = [line for line in daemon.output.splitlines() if " client " in line or "request refused" in line]
+        assert [len([line for line in about if what in line]) for what in ("opened", "closed", "refused")] == [1, 1, 1]
+        assert all(re.search(rf" client={re.escape(shown)}\S*( |$)", line) for line in about), about
+        assert ("127.0.0.1" in "".join(about)) == (addresses == "full")
         assert "swordfish" not in daemon.output
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
