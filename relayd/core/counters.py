@@ -136,6 +136,8 @@ class UpstreamCounters:
     dials: int = _number("counter", "connection attempts")
     connects: int = _number("counter", "connections that opened")
     losses: int = _number("counter", "connections lost or given up")
+    short: int = _number("counter", "connections that ended before they had lasted (reconnect.settle)")
+    rivals: int = _number("counter", "losses whose reason was one connection too many")
     received: int = _number("counter", "messages received")
     received_bytes: int = _number("counter", "bytes of messages received")
     sent: int = _number("counter", "messages sent")

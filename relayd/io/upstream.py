@@ -61,6 +61,9 @@ LINES = {
     "refused": "upstream {upstream} refuses us: {why}",
     "fail": "upstream {upstream} refused something without saying what: {text}",
     "full": "limits.topics of upstream {upstream} is reached ({most}): further topics fail until a place frees",
+    "short": "upstream {upstream} accepts connections and drops them: {times} in a row did not last",
+    "rival": "upstream {upstream} says that there is one connection too many ({text}): another program, or another "
+    "relay, uses the same key or address; only one of them can have it",
     "skew": "upstream {upstream}: its clock is {skew_s} s {ahead} ours; what is sent to it holds its time",
     "no skew": "upstream {upstream}: its clock and ours agree again",
     "gaps": "upstream {upstream}: gaps come too often to {repair}; they are only marked from now on",

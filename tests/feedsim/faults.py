@@ -35,9 +35,11 @@ FAULTS = (
     ),
     Fault(
         "accepted, and dropped in seconds",
-        "full jitter from 1 s to 60 s, reset only by data that lasts; the HTTP steps are inside it",
+        "full jitter from 1 s to 60 s, reset only by data that lasts; the HTTP steps are inside it; five in a row are "
+        "an alarm: a metric, a line in the log, and what browsers are told",
         (
             SIM + "StormTests::test_backoff_and_its_steps",
+            SIM + "StormTests::test_an_alarm",
             CORE + "LossTests::test_delays_grow_until_a_session_settles",
         ),
     ),
@@ -121,8 +123,13 @@ FAULTS = (
     ),
     Fault(
         "one slot, two owners",
-        "a long pause where the file says so; the old connection is gone before the new one is opened",
-        (SIM + "OneSlotTests::test_thrown_out_by_another", SIM + "OneSlotTests::test_the_old_connection_is_gone_first"),
+        "a long pause where the file, or what the feed says, asks for it, and an alarm that names the likely cause; "
+        "the old connection is gone before the new one is opened",
+        (
+            SIM + "OneSlotTests::test_thrown_out_by_another",
+            SIM + "OneSlotTests::test_its_words_tell",
+            SIM + "OneSlotTests::test_the_old_connection_is_gone_first",
+        ),
     ),
     Fault(
         "slow consumers are cut",

@@ -116,6 +116,16 @@ class StormTests(FeedCase):
         self.assertLessEqual(len(rig.feed.tokens) - len(rig.journal.connects), 1)
 
 
+    async def test_an_alarm(self) -> None:
+        """After five in a row it is a metric, a line in the log, and what browsers are told of the wait."""
+        rig = self.run_feed(Bitstamp, edited(block="    reconnect: {min: 10ms, max: 20ms}\n"))
+        rig.simulator.close_after(0.01)
+        browser = await rig.browse(["bitstamp/live_trades_btcusd"])
+        dropped = ("pending", "the upstream accepts connections and drops them")
+        await eventually(lambda: dropped in browser.states("bitstamp/live_trades_btcusd"))
+        self.assertGreaterEqual(rig.session.counters.short, 5)
+
+
 class LimitTests(FeedCase):
     """Row 3: banned for being too fast."""
 
@@ -424,6 +434,19 @@ class OneSlotTests(FeedCase):
         await turn(0.5)
         self.assertEqual(len(rig.journal.connects), 1)
         self.assertIn("4000", rig.session.why)
+
+    async def test_its_words_tell(self) -> None:
+        """Without a rule for the code: they are enough for a long pause, and for an alarm with the likely cause."""
+        rig = self.run_feed(Bitstamp, edited(block=QUICK))
+        browser = await rig.browse(["bitstamp/live_trades_btcusd"])
+        await rig.subscribed("live_trades_btcusd")
+        rig.feed.publish("live_trades_btcusd")
+        await rig.caught_up(browser)
+        rig.simulator.close(1008, "connection limit exceeded")
+        rival = ("reconnecting", "the upstream lets in one connection, and somebody else has it")
+        await eventually(lambda: rival in browser.states("bitstamp/live_trades_btcusd"))
+        self.assertEqual((len(rig.journal.connects), rig.session.counters.rivals), (1, 1))
+        self.assertGreater(rig.session.next_deadline(), time.monotonic() + 50)
 
     async def test_the_old_connection_is_gone_first(self) -> None:
         """Where there is one slot a planned close has no overlap."""

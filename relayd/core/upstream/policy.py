@@ -11,6 +11,7 @@ from relayd.core import backoff
 from relayd.core.feed.dialect import Dialect
 from relayd.core.feed.sequence import Sequence
 from relayd.core.feed.spec import HeartbeatSpec, Reaction, ReconnectSpec, SilenceSpec
+from relayd.core.upstream.alarms import is_rival
 from relayd.core.upstream.effects import Loss, LossKind
 from relayd.core.upstream.places import ClaimsOf, claims_of, no_claims
 
@@ -137,7 +138,9 @@ class UpstreamPolicy:
         if loss.status is not None:
             if (rule := self.reconnect.after_status(loss.status)) is not None:
                 return rule
-            return STATUS_DEFAULTS.get(loss.status, "retry")
+            return "wait" if is_rival(loss) else STATUS_DEFAULTS.get(loss.status, "retry")
+        if is_rival(loss):
+            return "wait"
         return REFUSED if loss.kind is LossKind.LOGIN else "retry"
 
 

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from relayd.core.counters import UpstreamCounters
 from relayd.core.feed.publish import Upward
+from relayd.core.upstream.alarms import Alarms
 from relayd.core.upstream.attempt import Attempt, Step
 from relayd.core.upstream.connection import Connection
 from relayd.core.upstream.effects import (
@@ -100,12 +101,12 @@ class UpstreamSession(Generic[T]):
         self.redial = Redial(policy, self._windows, random)
         self._renewal = Renewal(policy, random)
         self._renew = renew
+        self._alarms = Alarms(self.counters)
         self.may_renew = True
         """False while one session takes over from another."""
-        self._retired = ""
         self._steps = Steps(policy)
         self._speaking = Speaking()
-        self._stopping = False
+        self._stopping, self._retired = False, ""
 
     # -- inputs: the daemon and demand
 
@@ -387,13 +388,12 @@ class UpstreamSession(Generic[T]):
         self._move(Event.REFUSE if refused else Event.LOST)
         if not draining:
             self.why = str(loss)
-        self.counters.connected = 0
-        self.counters.losses += 1
-        self.topics.lost("" if draining else loss.kind.shown)
+        alarms = self._alarms.ended(loss, wished=draining, opened=connection is not None, proved=proved)
+        self.topics.lost("" if draining else self._alarms.shown or loss.kind.shown)
         if refused:
             self.topics.refused(f"the upstream refused: {loss}")
         if self._stopping:
             self._move(Event.STOP)
         again_in_s = pause_s if self._wants_connection and not self._stopping else None
         summary = None if connection is None else connection.summary(now)
-        return [farewell(self.name, self.why, summary, again_in_s, refused=refused, wished=draining)]
+        return [farewell(self.name, self.why, summary, again_in_s, refused=refused, wished=draining), *alarms]

@@ -268,8 +268,8 @@ class TopicLedger(Generic[T]):
     # -- the connection
 
     def lost(self, why: str = "") -> None:
-        """The connection is gone, and with it all that was sent on it. `why` is told to those who still wait for
-        their first data; empty = nothing to tell."""
+        """The connection is gone, and with it all that was sent on it. `why` is told to those who wait for data; empty
+        = nothing to tell."""
         self._places.clear()
         for entry in list(self._to_drop.values()):
             self._forget(entry)
@@ -346,10 +346,10 @@ class TopicLedger(Generic[T]):
         was_live, why = entry.phase is Phase.LIVE or entry.had_data, entry.why
         self._settle(entry, Phase.WANTED)
         entry.why, entry.had_data = why, False
-        if was_live:
+        if was_live or (away and entry.gap_due and not why):
             entry.gap_due = True
-            self._sink.state(entry.topic, TopicState.RECONNECTING)
-        elif away and entry.fields is not None and not entry.gap_due and not why:
+            self._sink.state(entry.topic, TopicState.RECONNECTING, away)
+        elif away and entry.fields is not None and not why:
             entry.told_away = True
             self._sink.state(entry.topic, TopicState.PENDING, away)
 
