@@ -23,7 +23,15 @@ routes:
     upstream: bench
     allow: {{symbol: any}}
     deliver: {{mode: queue, history: {history}, slow_after: {slow_after_ms}ms}}
-limits: {{connections: 19000, handshakes: 20000/1s}}
+{more_routes}limits: {{connections: 19000, handshakes: 20000/1s, publish: 10000000/1s}}
+"""
+
+# Beside what the feed says, a topic that application servers publish to.
+POSTED = """\
+  - topic: posted/$name
+    allow: {{name: any}}
+    access: {{publish: public}}
+    deliver: {{history: {history}, slow_after: {slow_after_ms}ms}}
 """
 
 
@@ -33,18 +41,24 @@ class Relayd(Peer):
     name = "relayd"
     topics = True
     publisher_first = True
+    more_routes = ""
+    subscribe_each = '"bench/{topic}"'
 
     def version(self) -> str:
         return f"{relayd.__version__}, Twisted {importlib.metadata.version('Twisted')}"
 
     def start(self, place: Place) -> Start:
         config = place.folder / "relay.yaml"
+        deliver = {
+            "history": place.workload.history,
+            "slow_after_ms": int(place.workload.slow_after_s * 1000),
+        }
         config.write_text(
             CONFIG.format(
                 port=place.port,
                 publish_port=place.publish_port,
-                history=place.workload.history,
-                slow_after_ms=int(place.workload.slow_after_s * 1000),
+                more_routes=self.more_routes.format(**deliver),
+                **deliver,
             )
         )
         twistd = Path(sys.executable).parent / "twistd"
@@ -54,7 +68,7 @@ class Relayd(Peer):
         return {
             "path": "/ws",
             "subscribe-head": '{"op":"subscribe","id":1,"topics":[',
-            "subscribe-each": '"bench/{topic}"',
+            "subscribe-each": self.subscribe_each,
             "subscribe-tail": "]}",
             "ready": '"op":"subscribed"',
             "control0": '{"op":"welcome"',
@@ -66,3 +80,11 @@ class Relayd(Peer):
 
     def publish_options(self, place: Place) -> Options:
         return {"dialect": "feed", "port": place.publish_port}
+
+
+class RelaydPosts(Relayd):
+    """relayd with a topic that is published over HTTP, which every client reads beside the feed's."""
+
+    name = "relayd by HTTP"
+    more_routes = POSTED
+    subscribe_each = '"bench/{topic}","posted/{topic}"'
