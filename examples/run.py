@@ -24,6 +24,7 @@ from twisted.web.server import Request
 from relayd.app import build
 from relayd.config.load import load
 from relayd.demo.service import build_demo
+from relayd.io.endpoints import ListenError
 
 EXAMPLES = Path(__file__).parent
 NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/index.html"))
@@ -76,8 +77,11 @@ def main(reactor: Any, name: str, port: int) -> Deferred[None]:
         demo.exchange.setServiceParent(whole)
         config, environ = demo.config, dict(demo.environ)
     build(config, reactor, time.monotonic, environ=environ, extra=page_of(folder)).setServiceParent(whole)
-    whole.privilegedStartService()
-    whole.startService()
+    try:
+        whole.privilegedStartService()
+        whole.startService()
+    except ListenError as error:
+        raise SystemExit(f"{error}\nAnother port: --port 8090, or make example-{name} PORT=8090") from None
     reactor.addSystemEventTrigger("before", "shutdown", whole.stopService)
     print(f"Open http://127.0.0.1:{port}/   (Ctrl-C ends it)", flush=True)
     return Deferred()
