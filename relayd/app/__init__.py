@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from twisted.web.resource import IResource
 
 from relayd import __version__
+from relayd.app.bridges import build_bridges
 from relayd.app.feeds import Feeds
 from relayd.app.life import Life
 from relayd.config import model
@@ -29,7 +30,7 @@ from relayd.core.auth.access import Anyone
 from relayd.core.auth.credentials import Places
 from relayd.core.auth.door import Door, Visitor
 from relayd.core.counters import HubCounters
-from relayd.core.downstream import DownstreamSession
+from relayd.core.downstream import NO_QUERY, DownstreamSession
 from relayd.core.guard import GuardCounters, Stream
 from relayd.core.head import RequestHead
 from relayd.core.hub import Hub, HubLimits
@@ -166,10 +167,20 @@ class Relay(MultiService):
         feeds = Feeds(self.hub, self.ticker, self._reactor, self._monotonic, self._environ, self._names)
         payload_bytes = self.config.limits.payload_bytes
         self.clocks = feeds.clocks
+        exclusive = {route.upstream for route in self.hub.routes.routes if route.exclusive}
         built = {
             name: feeds.build(name, block, payload_most_bytes=payload_bytes)
             for name, block in self.config.upstreams.items()
+            if name not in exclusive
         }
+        self.bridges = build_bridges(
+            {name: block for name, block in self.config.upstreams.items() if name in exclusive},
+            feeds,
+            self.config.limits,
+            self._reactor,
+            self._monotonic,
+        )
+        self.bridges.lines.setServiceParent(self)
         if self.config.state is not None:
             # Before the upstreams: what an earlier run has used up counts for the first dial.
             self.state = feeds.build_state(self.config.state)
@@ -225,6 +236,7 @@ class Relay(MultiService):
                 upstreams={name: service.fleet for name, service in self.upstreams.items()},
                 monotonic=self._monotonic,
                 not_ready=self.life.not_ready(),
+                bridges=self.bridges.bridges.counters,
                 overload=self.life.overload.overload.counters,
                 mishaps=self.mishaps.counters,
                 auth=None if self.door is None else self.door.counters,
@@ -265,6 +277,7 @@ class Relay(MultiService):
             prefix=listener.prefix,
             show_address=self._show,
             door=self.door,
+            query_names=self.bridges.query_names,
         )
 
         streams = EventStreamFactory(
@@ -307,9 +320,23 @@ class Relay(MultiService):
         return shown_address(address, self.config.log.addresses)
 
     def _make_session(
-        self, sink: Sink, *, raw_topic: str | None, session_id: str, visitor: Visitor | None
+        self,
+        sink: Sink,
+        *,
+        raw_topic: str | None,
+        session_id: str,
+        visitor: Visitor | None,
+        query: Mapping[str, str] = NO_QUERY,
     ) -> DownstreamSession:
-        return DownstreamSession(self.hub, sink, raw_topic=raw_topic, session_id=session_id, visitor=visitor)
+        return DownstreamSession(
+            self.hub,
+            sink,
+            raw_topic=raw_topic,
+            session_id=session_id,
+            visitor=visitor,
+            bridges=self.bridges.bridges,
+            query=query,
+        )
 
 
 class _HubClock:

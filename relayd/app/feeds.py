@@ -13,6 +13,7 @@ from relayd import __version__
 from relayd.config import model
 from relayd.config.compile_policy import compile_policy, compile_windows
 from relayd.config.compile_upstream import compile_upstream
+from relayd.core.bridge import Bridge
 from relayd.core.dial_rules import DialRules
 from relayd.core.feed.conversation import Conversation
 from relayd.core.feed.resume import Resume
@@ -26,6 +27,7 @@ from relayd.core.upstream.prepare import Preparation
 from relayd.core.upstream.session import UpstreamSession
 from relayd.core.wayup import WayUp
 from relayd.core.windows import HostWindows
+from relayd.io.exclusive import ExclusiveUpstream
 from relayd.io.fleet import FleetService
 from relayd.io.names import Names
 from relayd.io.secrets import read_secrets, secret_names
@@ -126,6 +128,62 @@ class Feeds:
         self._hub.demands[name] = service.demand
         self._hub.ways_up[name] = service.way
         return service
+
+    def build_exclusive(
+        self, name: str, block: model.Upstream, *, payload_most_bytes: int
+    ) -> Callable[[Bridge, Mapping[str, str], Ticker], ExclusiveUpstream]:
+        """What makes the connections of one upstream whose routes are exclusive. All of them share its limits."""
+        dialect = compile_upstream(block)
+        clock = self.clocks[name] = FeedClock(time.time)
+        policy = compile_policy(dialect, block)
+        windows = compile_windows(dialect, block, self._hosts)
+        secrets = secret_names(block)
+
+        def build(bridge: Bridge, values: Mapping[str, str], ticker: Ticker) -> ExclusiveUpstream:
+            resume = Resume()
+
+            def read() -> dict[str, str]:
+                return {**read_secrets(secrets, self._environ), **values}
+
+            def speak(saved: Mapping[str, object]) -> Voice:
+                return Voice(wall=clock.now, uuid=_uuid, secrets=read(), saved=saved, resume=resume)
+
+            def converse(saved: Mapping[str, object]) -> Conversation[Bridge]:
+                return Conversation(
+                    dialect,
+                    wall=clock.now,
+                    uuid=_uuid,
+                    secrets=read(),
+                    saved=saved,
+                    resolve=(lambda fields: (bridge,) if bridge.takes(fields) else ()) if dialect.unasked else None,
+                    resume=resume,
+                )
+
+            session: UpstreamSession[Bridge] = UpstreamSession(
+                name,
+                policy,
+                bridge,
+                converse=converse,
+                random=random.random,
+                wall=time.time,
+                preparation=Preparation(dialect.connect.before, speak) if dialect.connect.before else None,
+                forget_cursor=resume.forget,
+                windows=windows,
+            )
+            return ExclusiveUpstream(
+                session,
+                self._reactor,
+                self._monotonic,
+                ticker,
+                payload_most_bytes=payload_most_bytes,
+                ca=block.connect.tls.ca,
+                user_agent=f"relayd/{__version__}",
+                names=self._names,
+                rules=DialRules.parse(block.connect.allow_addresses, "connect.allow_addresses"),
+                clock=clock,
+            )
+
+        return build
 
     def build_state(self, state: model.State) -> StateService:
         """Keeps what the upstreams built so far have used up and reached, not started."""

@@ -50,6 +50,7 @@ def compile_route(route: model.Route, upstream: model.Upstream | None) -> Route:
         linger_s=route.linger_s,
         pin=(),
         publish=None if route.publish is None else parse_publish(route.publish.send),
+        exclusive=route.exclusive,
         access=Access(_rule(route.access.subscribe), _rule(route.access.publish)),
     )
     return compiled if route.pin is False else _pinned(compiled, route.pin)

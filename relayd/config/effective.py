@@ -59,6 +59,8 @@ def _route(route: Route, upstream: Upstream) -> dict[str, Any]:
     data = _block(route)
     if "publish" in data:
         data["publish"] = _masked("publish", data["publish"], True)
+    if route.exclusive:
+        return {key: value for key, value in data.items() if key not in ("deliver", "linger", "pin", "stale_after")}
     if route.deliver.mode is None:
         data["deliver"] = {"mode": "lossless" if deltas_of(route, upstream) is Fit.ALL else "queue", **data["deliver"]}
     return data
@@ -66,7 +68,7 @@ def _route(route: Route, upstream: Upstream) -> dict[str, Any]:
 
 def _local(route: Route) -> dict[str, Any]:
     """Without what has a meaning only with an upstream."""
-    data = {key: value for key, value in _block(route).items() if key not in ("linger", "pin")}
+    data = {key: value for key, value in _block(route).items() if key not in ("exclusive", "linger", "pin")}
     return data | {"deliver": {"mode": route.deliver.mode or "queue", **data["deliver"]}}
 
 

@@ -38,7 +38,6 @@ LATER: Final = (
     Later(("engine",), "one machine serves all browsers"),
     Later(("upstreams", "*", "preset"), "write the upstream's blocks out"),
     Later(("upstreams", "*", "transport"), "only `websocket` and `sse` are spoken", _other_transport),
-    Later(("routes", "*", "exclusive"), "all browsers of a route share its upstream"),
     Later(("routes", "*", "deliver", "deflate"), "publications are sent as they are", _switched_on),
     Later(("routes", "*", "deliver", "bandwidth"), "`max_hz` bounds what a browser receives"),
 )

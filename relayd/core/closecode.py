@@ -42,6 +42,7 @@ CLOSE_OVERLOADED: Final = CloseCode("overloaded", 1013, True, "relayd has no roo
 CLOSE_TOKEN_EXPIRED: Final = CloseCode("token-expired", 4005, True, "the token ran out; come back with a fresh one")
 CLOSE_SLOW: Final = CloseCode("slow", 4008, True, "the client read nothing for deliver.slow_after")
 CLOSE_POSITION_LOST: Final = CloseCode("position-lost", 4010, True, "a loss on a connection that cannot be told of it")
+CLOSE_UPSTREAM: Final = CloseCode("upstream", 4011, True, "the upstream of this browser's own connection is gone")
 CLOSE_NO_PONG: Final = CloseCode("no-pong", 4012, True, "two pings in a row had no answer")
 CLOSE_BAD_TOKEN: Final = CloseCode("bad-token", 4500, False, "the token is not valid here")
 CLOSE_BAD_REQUEST: Final = CloseCode("bad-request", 4501, False, "requests that relayd does not understand")
@@ -66,6 +67,7 @@ CLOSE_CODES: Final[tuple[CloseCode, ...]] = (
     CLOSE_TOKEN_EXPIRED,
     CLOSE_SLOW,
     CLOSE_POSITION_LOST,
+    CLOSE_UPSTREAM,
     CLOSE_NO_PONG,
     CLOSE_BAD_TOKEN,
     CLOSE_BAD_REQUEST,

@@ -124,6 +124,18 @@ class HubCounters:
 
 
 @dataclass(slots=True)
+class BridgeCounters:
+    """Browsers with an upstream connection of their own (`exclusive: true`)."""
+
+    opened: int = _number("counter", "upstream connections begun for one browser each")
+    open: int = _number("gauge", "such connections now, until their socket is gone")
+    refused: int = _number("counter", "browsers refused because limits.exclusive was reached")
+    ended_by_upstream: int = _number("counter", "browsers closed because their upstream connection ended or failed")
+    held: int = _number("counter", "times an upstream was not read because its browser's socket was full")
+    paused: int = _number("counter", "times a browser was not read because its upstream was full or not there yet")
+
+
+@dataclass(slots=True)
 class UpstreamCounters:
     """One connection of an upstream, or all of them, those that were included."""
 

@@ -6,9 +6,11 @@ and what it subscribes to follows the answer at once: the snapshot, what was rec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
@@ -17,23 +19,27 @@ from relayd.core.ack_window import MAX_WINDOW, MIN_WINDOW, AckWindow
 from relayd.core.asking import BAD_HZ, MAX_HZ, MIN_HZ
 from relayd.core.auth.door import Visitor
 from relayd.core.auth.verdict import Identity
+from relayd.core.bridge import EARLY_MOST_BYTES, Bridge, Bridges, Visit
 from relayd.core.closecode import (
     CLOSE_BAD_REQUEST,
     CLOSE_BINARY,
     CLOSE_FORBIDDEN,
     CLOSE_OVERLOADED,
+    CLOSE_POLICY,
 )
 from relayd.core.hub import Hub
 from relayd.core.posting import Posting
 from relayd.core.publication import Encoding
 from relayd.core.readers import Joined
-from relayd.core.reading import Asked, Reading, Refused
+from relayd.core.reading import Asked, Reading, Refused, check_access
 from relayd.core.routes import TopicRefused
 from relayd.core.subscriber import Sink, Subscriber
 
 # A message that is no command at all: the third closes the connection (one is a slip, three are a program that speaks
 # something else: guess). An unknown op or a refused topic is never a strike.
 MAX_STRIKES = 3
+
+NO_QUERY: Final[Mapping[str, str]] = MappingProxyType({})
 
 _RAW_CLOSE = {
     "unknown_topic": CLOSE_BAD_REQUEST,
@@ -67,7 +73,15 @@ class DownstreamSession:
         session_id: str,
         ping_every_s: int = 25,
         visitor: Visitor | None = None,
+        bridges: Bridges | None = None,
+        query: Mapping[str, str] = NO_QUERY,
     ) -> None:
+        """`bridges` make those of exclusive routes; `query` is what they want of the handshake's."""
+        self._bridges = bridges
+        self._bridge: Bridge | None = None
+        self._early: list[tuple[bytes, bool]] | None = [] if raw_topic is not None and bridges is not None else None
+        """What is said on `/raw` before it is known who says it."""
+        self._query = query
         self._hub = hub
         self._sink = sink
         self._raw_topic = raw_topic
@@ -127,7 +141,8 @@ class DownstreamSession:
         """A whole text message."""
         self._received(payload)
         if self._raw_topic is not None:
-            return  # a `/raw` connection has nothing to say; what it says is counted
+            self._say_raw(payload, True)
+            return
         if self._visitor is None or not self._visitor.holds(payload):
             self._obey(payload)
 
@@ -160,6 +175,18 @@ class DownstreamSession:
         self._received(payload)
         if self._raw_topic is None:
             self._sink.close(CLOSE_BINARY)
+        else:
+            self._say_raw(payload, False)
+
+    def _say_raw(self, payload: bytes, is_text: bool) -> None:
+        """On `/raw` only an exclusive topic has somebody who listens; what else is said is counted."""
+        if self._bridge is not None:
+            self._bridge.up(payload, is_text)
+        elif self._early is not None:
+            self._early.append((payload, is_text))
+            if sum(len(one) for one, _ in self._early) > EARLY_MOST_BYTES:
+                self._early = None
+                self._sink.close(CLOSE_POLICY)
 
     def lost(self) -> None:
         """The connection is gone. Idempotent."""
@@ -170,17 +197,19 @@ class DownstreamSession:
             self._visitor.left()
         self._posting.leave()
         self._window.leave()
+        if self._bridge is not None:
+            self._bridge.leave()
         self._reading.leave()
 
     @property
     def sent_messages(self) -> int:
         """Publications sent so far."""
-        return self.subscriber.totals()[0]
+        return self.subscriber.totals()[0] + (0 if self._bridge is None else self._bridge.sent_messages)
 
     @property
     def sent_bytes(self) -> int:
         """Their bytes, frames included."""
-        return self.subscriber.totals()[1]
+        return self.subscriber.totals()[1] + (0 if self._bridge is None else self._bridge.sent_bytes)
 
     @property
     def lost_messages(self) -> int:
@@ -191,12 +220,30 @@ class DownstreamSession:
 
     def _open_raw(self, name: str) -> None:
         try:
+            if self._bridges is not None and self._cross(name, self._bridges):
+                return
+            self._early = None
             self._reading.open(name)
         except TopicRefused as refused:
             self.counters.errors += 1
+            self._early = None
             self._sink.close(_RAW_CLOSE.get(refused.code, CLOSE_OVERLOADED))
             return
         self._reading.settle()
+
+    def _cross(self, name: str, bridges: Bridges) -> bool:
+        """Begin a bridge, if the topic is exclusive. Raises TopicRefused."""
+        found = self._hub.routes.find(name)
+        if not found.route.exclusive:
+            return False
+        identity, visitor = self._reading.identity, self._visitor
+        check_access(found, identity)
+        token = None if visitor is None else visitor.token
+        self._bridge = bridges.open(found, Visit(identity, token, self._query), self._sink)
+        early, self._early = self._early, None
+        for payload, is_text in early or ():
+            self._bridge.up(payload, is_text)
+        return True
 
     def _ping(self, command: wire.Command) -> None:
         self._tell(wire.reply("pong", command.id))

@@ -109,6 +109,8 @@ class Hub:
         return tuple(found)
 
     def _make(self, match: Match) -> Topic:
+        if match.route.exclusive:
+            raise TopicRefused("forbidden", f"route {match.route.template.text} is exclusive: open /raw/{match.name}")
         if len(self.topics) >= self.limits.topics and not self._make_room():
             self.counters.topics_refused += 1
             raise TopicRefused("unavailable", "limits.topics is reached")

@@ -52,6 +52,8 @@ def _post(hub: Hub, name: str, payload: bytes, is_text: bool, identity: Identity
     check_access(found, identity, to_publish=True)
     if len(payload) > hub.limits.message_bytes:
         raise TopicRefused("too_large", f"the payload is over limits.message ({hub.limits.message_bytes} bytes)")
+    if route.exclusive:
+        raise TopicRefused("forbidden", f"route {route.template.text} is exclusive: open /raw/{name}")
     if route.upstream is not None:
         if route.publish is None:
             raise TopicRefused("forbidden", f"route {route.template.text}: it has no `publish`, so nothing goes up")

@@ -156,6 +156,8 @@ class Route:
     """Who may do what with its topics."""
     publish: Publish | None = None
     """What is sent to the upstream of what clients publish; None: nothing is."""
+    exclusive: bool = False
+    """Each browser has an upstream connection of its own: its topics are in no hub (core/bridge.py)."""
 
     @property
     def fixed(self) -> dict[str, str]:
@@ -258,7 +260,7 @@ class RouteTable:
     def finite_topics(self, pattern: TopicPattern) -> Iterator[str]:
         """The topics a pattern can create demand for: those of routes whose `allow` lists are finite."""
         for route in self.routes:
-            for values in route.finite() or ():
+            for values in () if route.exclusive else route.finite() or ():
                 name = route.template.render(values)
                 if pattern.matches(name):
                     yield name

@@ -22,6 +22,7 @@ from twisted.web.server import Request
 
 from relayd.core.auth.door import AuthCounters
 from relayd.core.counters import (
+    BridgeCounters,
     Histogram,
     HubCounters,
     ListenerCounters,
@@ -45,7 +46,7 @@ PREFIX: Final = "relayd"
 DAY_S: Final = 86_400.0
 
 Counters = (
-    ListenerCounters
+    BridgeCounters | ListenerCounters
     | HubCounters
     | UpstreamCounters
     | GuardCounters
@@ -75,6 +76,8 @@ class AdminSources:
     """The time that certificates go by."""
     overload: OverloadCounters | None = None
     """What the watch over memory and event loop counts."""
+    bridges: BridgeCounters | None = None
+    """Exclusive routes."""
     clocks: Mapping[str, FeedClock] = field(default_factory=dict)
     """The times that upstreams go by."""
     state: StateCounters | None = None
@@ -207,6 +210,7 @@ class CountersCollector(Collector):
         yield from _families("clients", {None: sources.clients.counters})
         yield from _families("guard", {None: sources.guards})
         yield from _families("auth", {} if sources.auth is None else {None: sources.auth})
+        yield from _families("exclusive", {} if sources.bridges is None else {None: sources.bridges})
         yield from _families("overload", {} if sources.overload is None else {None: sources.overload})
         yield from _families("state", {} if sources.state is None else {None: sources.state})
         yield from _families("mishaps", {} if sources.mishaps is None else {None: sources.mishaps})

@@ -10,7 +10,7 @@ client that behaves is let go at once; everybody else is aborted 2 s later (rela
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
@@ -20,7 +20,6 @@ from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from relayd.core import wire
 from relayd.core.address import parse_address
@@ -28,7 +27,7 @@ from relayd.core.auth.credentials import Credential
 from relayd.core.auth.door import Door, Visitor
 from relayd.core.closecode import BY_CODE, CLOSE_INTERNAL, CLOSE_NO_PONG, CloseCode, reason
 from relayd.core.counters import CLOSED_BY_CLIENT, CLOSED_BY_LOSS
-from relayd.core.downstream import DownstreamSession
+from relayd.core.downstream import NO_QUERY, DownstreamSession
 from relayd.core.guard import GuardSettings
 from relayd.core.head import RequestHead
 from relayd.core.keepalive import Pulse
@@ -36,6 +35,7 @@ from relayd.core.refusal import HttpRefusal
 from relayd.core.subscriber import Sink
 from relayd.io.clients import Clients
 from relayd.io.mishaps import safely
+from relayd.io.showing import ShowingFactory, read_query
 from relayd.io.sink import TransportSink
 
 SUBPROTOCOL: Final = "relayd.v1"
@@ -55,7 +55,13 @@ class MakeSession(Protocol):
     """Makes the session of a connection that has just opened; `raw_topic` is None on `/ws`."""
 
     def __call__(
-        self, sink: Sink, *, raw_topic: str | None, session_id: str, visitor: Visitor | None
+        self,
+        sink: Sink,
+        *,
+        raw_topic: str | None,
+        session_id: str,
+        visitor: Visitor | None,
+        query: Mapping[str, str] = NO_QUERY,
     ) -> DownstreamSession: ...
 
 
@@ -75,8 +81,9 @@ class DownstreamProtocol(WebSocketServerProtocol):
     transport: Any
     log = _Silent()
 
-    def __init__(self, client: str, shown: Credential) -> None:
+    def __init__(self, client: str, shown: Credential, query: Mapping[str, str] = NO_QUERY) -> None:
         super().__init__()
+        self._query = query
         self.client = client  # the address, as the log may show it
         self._shown = shown
         self.session_id: str | None = None  # None until open
@@ -140,7 +147,11 @@ class DownstreamProtocol(WebSocketServerProtocol):
         door, shown, self._shown = self.factory.door, self._shown, NOTHING_SHOWN
         visitor = None if door is None else Visitor(door, self._sink.close, shown, self.guarded)
         self._session = self.factory.make_session(
-            self._sink, raw_topic=self._raw_topic, session_id=self.session_id, visitor=visitor
+            self._sink,
+            raw_topic=self._raw_topic,
+            session_id=self.session_id,
+            visitor=visitor,
+            **({"query": self._query} if self._query else {}),
         )
         self._session.opened(self._topics)
 
@@ -331,8 +342,10 @@ class DownstreamFactory(WebSocketServerFactory):
         prefix: str = "",
         show_address: Callable[[str], str] = str,
         door: Door | None = None,
+        query_names: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__(server="", reactor=reactor)
+        self._query_names = query_names
         self.door = door
         self.clients = clients
         self.make_session = make_session
@@ -364,36 +377,21 @@ class DownstreamFactory(WebSocketServerFactory):
             options[name] = staticmethod(value) if callable(value) else value
         return type("ConfiguredDownstreamProtocol", (DownstreamProtocol,), {**options, "CONFIG_ATTRS": ()})
 
-    def buildProtocol(self, addr: IAddress | None, shown: Credential = NOTHING_SHOWN) -> Any:
+    def buildProtocol(
+        self, addr: IAddress | None, shown: Credential = NOTHING_SHOWN, query: Mapping[str, str] = NO_QUERY
+    ) -> Any:
         host = getattr(addr, "host", "")
-        protocol = self._protocol(self._show_address(str(parse_address(host) or host)), shown)
+        protocol = self._protocol(self._show_address(str(parse_address(host) or host)), shown, query)
         protocol.factory = self
         return protocol
 
     def of(self, head: RequestHead, settings: GuardSettings) -> IProtocolFactory:
         """This factory for the connection of one handshake, with what that shows of who it is."""
+        query = read_query(head.query, self._query_names)
         if self.door is None:
-            return self
+            return self if not query else ShowingFactory(self, NOTHING_SHOWN, query)
         vouched = settings.origins.vouches(head.get("origin"), head.get("host") or "", secure=settings.secure)
         shown = self.door.places.read(
             head.get, head.query, cookie_counts=vouched, client=head.client, path=head.path, peer=head.peer
         )
-        return _ShowingFactory(self, shown)
-
-
-@implementer(IProtocolFactory)
-class _ShowingFactory:
-    """Hands over what the guard alone has seen: the clean head that Autobahn reads holds no credential."""
-
-    def __init__(self, factory: DownstreamFactory, shown: Credential) -> None:
-        self._factory = factory
-        self._shown = shown
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        return self._factory.buildProtocol(addr, self._shown)
-
-    def doStart(self) -> None:
-        """The listener starts the guard's factory alone."""
-
-    def doStop(self) -> None:
-        """As `doStart`."""
+        return ShowingFactory(self, shown, query)

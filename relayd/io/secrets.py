@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from relayd.config.model import Block
+from relayd.core.bridge import Need
 
 MOST_BYTES = 64 << 10
 """guess: a secret is a key or a token; whatever is longer is the wrong file."""
 
+_OF_BROWSER = re.compile(r"\$\{(browser\.[^{}]+)\}")
 _PLACEHOLDER = re.compile(r"\$\{((?:env|file)\.[^{}]+)\}")
 
 
@@ -18,6 +20,16 @@ def secret_names(block: Block) -> tuple[str, ...]:
     """The names of all `${env.X}` and `${file.PATH}` in a block, with or without a default, in order of appearance."""
     found = (hit.partition(":-")[0] for text in _texts(block) for hit in _PLACEHOLDER.findall(text))
     return tuple(dict.fromkeys(found))
+
+
+def browser_needs(block: Block) -> tuple[Need, ...]:
+    """Every `${browser.X}` in a block, in order of appearance."""
+    found: dict[str, bool] = {}
+    for text in _texts(block):
+        for hit in _OF_BROWSER.findall(text):
+            name, has_default, _ = hit.partition(":-")
+            found[name] = found.get(name, False) or not has_default
+    return tuple(Need(name, required) for name, required in found.items())
 
 
 def read_secrets(names: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:

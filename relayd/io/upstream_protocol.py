@@ -55,6 +55,7 @@ class UpstreamProtocol(WebSocketClientProtocol):
         self._owner: UpstreamService | None = owner
         self._reply: HandshakeReply | None = HandshakeReply()
         self._waits: IDelayedCall | None = None
+        self._is_held = False
 
     # -- what the owner asks
 
@@ -62,6 +63,18 @@ class UpstreamProtocol(WebSocketClientProtocol):
         """Send one message, if the connection is still open."""
         if self.state == self.STATE_OPEN:
             self.sendMessage(frame.payload, isBinary=not frame.is_text)
+
+    def hold(self, held: bool) -> None:
+        """Read nothing more, and leave what was read where it is; or go on. Idempotent."""
+        if held is self._is_held or self.transport is None:
+            return
+        self._is_held = held
+        (self.transport.pauseProducing if held else self.transport.resumeProducing)()
+        if not held:
+            self.dataReceived(b"")
+
+    def processData(self) -> bool:
+        return not self._is_held and bool(super().processData())
 
     def ping(self, payload: bytes) -> None:
         """Send a ping, if the connection is still open."""

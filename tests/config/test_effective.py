@@ -172,3 +172,10 @@ class RoundTripTests:
         (route,) = written(text)["routes"]
         assert list(route) == ["topic", "allow", "access", "deliver", "stale_after"]
         assert route["deliver"]["mode"] == "queue"
+
+    def test_exclusive(self):
+        """Nor an exclusive one of what a hub keeps."""
+        upstream = 'upstreams: {echo: {connect: {url: "wss://a.example"}}}'
+        data = written(f"{upstream}\nroutes: [{{topic: echo, upstream: echo, exclusive: true}}]\n")
+        assert list(data["routes"][0]) == ["topic", "upstream", "access", "exclusive"]
+        assert written(dump(data), "effective") == data

@@ -20,7 +20,6 @@ class LaterTests:
     @pytest.mark.parametrize(
         ("route", "path"),
         [
-            ("exclusive: true", "exclusive"),
             ("deliver: {bandwidth: 1MiB}", "deliver.bandwidth"),
             ("deliver: {deflate: true}", "deliver.deflate"),
         ],
@@ -68,4 +67,4 @@ class LaterTests:
         """Whatever stands in the file."""
         for data in (None, 5, [], {"routes": 5, "upstreams": [None]}, {"routes": {"x": {"publish": 1}}}):
             assert all(later in LATER for _, later in find_later(data))
-        assert [path for path, _ in find_later({"routes": [{"exclusive": 1}]})] == [("routes", 0, "exclusive")]
+        assert [path for path, _ in find_later({"workers": 1})] == [("workers",)]

@@ -27,7 +27,7 @@ class CloseCodeTests:
         """The table holds exactly the codes that docs/protocol.md promises, in order."""
         assert [close.code for close in CLOSE_CODES] == [
             *(1000, 1002, 1003, 1007, 1008, 1009, 1011, 1012, 1013),
-            *(4005, 4008, 4010, 4012),
+            *(4005, 4008, 4010, 4011, 4012),
             *(4500, 4501, 4502, 4503, 4504, 4505),
         ]
 

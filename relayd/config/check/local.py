@@ -12,6 +12,7 @@ from relayd.core.topic import TopicTemplate
 
 #: Keys that speak of an upstream, and what they have to say without one.
 _OF_AN_UPSTREAM: Final = {
+    "exclusive": "no connection can be a browser's own",
     "publish": "nothing can be sent up",
     "linger_s": "no upstream subscription outlives its last browser",
     "pin": "no upstream has to be kept subscribed",

@@ -23,7 +23,7 @@ def check_way_up(
 ) -> Iterator[Problem]:
     """The problems of publishing on a route of an upstream."""
     if route.publish is None:
-        if route.access.publish != "nobody":
+        if route.access.publish != "nobody" and not route.exclusive:
             what = f"nothing says what is sent to the upstream {route.upstream}"
             yield source.problem((*path, "access", "publish"), what, expected="`publish: {send: ...}`, or nobody")
         return

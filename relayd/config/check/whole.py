@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from relayd.config.check.auth import check_access, check_auth
+from relayd.config.check.exclusive import check_exclusive
 from relayd.config.check.listeners import check_listeners
 from relayd.config.check.local import check_local
 from relayd.config.check.overlap import check_overlaps
@@ -68,5 +69,6 @@ def _check_routes(blocks: Blocks, feeds: Mapping[str, Feed], source: Source) -> 
             what = f"there is no upstream {route.upstream}"
             yield source.problem(("routes", at, "upstream"), what, expected=expected, meant=meant)
     yield from check_overlaps(parsed, source)
+    yield from check_exclusive(blocks, source)
 
 

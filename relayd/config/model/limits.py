@@ -26,6 +26,9 @@ class Limits(Block):
     """Largest message of an upstream; order book snapshots reach several MiB."""
     message_bytes: Size = Field(default=64 << 10, alias="message")
     """Largest message of a browser, and what one may publish; 500 topics of 100 bytes fit."""
+    exclusive: Count = 1_000
+    """Upstream connections of exclusive routes at once: each holds up to 300 KiB while an end does not read, and most
+    upstreams allow one account far fewer."""
     publish: RateText = Rate(100, 1.0)
     """Publications of one connection in any window; a pointer that moves at 60 Hz fits, what is faster is a program."""
     head_bytes: Size = Field(default=8 << 10, alias="head")

@@ -76,6 +76,9 @@ class Route(Block):
     """Who may subscribe and publish."""
     publish: Given[RoutePublish] = None
     """How what clients publish is sent to the upstream; left out: nothing is."""
+    exclusive: bool = False
+    """Each browser on `/raw/<topic>` has an upstream connection of its own, with its own credentials
+    (`${browser.token}`, `${browser.claims.N}`, `${browser.query.N}`); off, since sharing one is what relayd is for."""
     deliver: Deliver = Field(default_factory=Deliver)
     """How publications are kept and delivered."""
     stale_after_s: OrOff[Duration] = Field(default=None, alias="stale_after")

@@ -156,6 +156,8 @@ class Visitor:
         self._run = run
         self._held: deque[bytes] = deque()
         self._held_bytes = 0
+        self.token: str | None = None
+        """The newest that was accepted, for an upstream connection of its own."""
 
     def arrive(self, then: Then) -> None:
         """Look at what the handshake showed; `then` is called with who it is when the connection may go on."""
@@ -204,9 +206,9 @@ class Visitor:
 
     def _check(self, credential: Credential, then: Then) -> None:
         self.state = VisitorState.CHECKING
-        self.door.check(credential, lambda verdict: self._judged(verdict, then))
+        self.door.check(credential, lambda verdict: self._judged(verdict, credential.token, then))
 
-    def _judged(self, verdict: Verdict, then: Then) -> None:
+    def _judged(self, verdict: Verdict, token: str | None, then: Then) -> None:
         if self.state is not VisitorState.CHECKING:
             return  # it did not wait for the answer
         if isinstance(verdict, Denied):
@@ -214,6 +216,8 @@ class Visitor:
         elif isinstance(verdict, Unavailable):
             self._send_away(CLOSE_OVERLOADED, RETRY_S)
         else:
+            if verdict is not None:
+                self.token = token
             self._let_in(verdict)
             self._run(then, verdict)
 

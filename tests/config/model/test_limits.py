@@ -19,6 +19,7 @@ class LimitsTests:
             "ring_bytes": 512 << 20,
             "payload_bytes": 16 << 20,
             "message_bytes": 64 << 10,
+            "exclusive": 1_000,
             "publish": Rate(100, 1.0),
             "head_bytes": 8 << 10,
             "handshakes": Rate(500, 1.0),

@@ -1,0 +1,82 @@
+"""Exclusive routes."""
+
+# Messages stand here as a person reads them: in one line.
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.relay_yaml import config, told
+
+AUTH = 'auth: {webhook: {url: "https://auth.example.com/"}}\n'
+
+
+def text(connect: str = "", routes: str = "[{topic: echo, upstream: echo, exclusive: true}]", top: str = "") -> str:
+    """A file with one upstream."""
+    return f'upstreams: {{echo: {{connect: {{url: "wss://echo.example.com/"{connect}}}}}}}\nroutes: {routes}\n{top}'
+
+
+class ExclusiveTests:
+    """Alone, or not."""
+
+    def test_right(self):
+        """With everything that a browser may bring."""
+        headers = ', headers: {A: "${browser.token}", B: "${browser.claims.a.b}", C: "${browser.query.k:-d}", D: "$$"}'
+        assert told(text(headers, top=AUTH)) == []
+        assert config(text()).routes[0].exclusive is True
+
+    def test_not_alone(self):
+        """One route of the upstream for each browser, another for all."""
+        routes = "[{topic: a, upstream: echo, exclusive: true}, {topic: b, upstream: echo}]"
+        assert told(text(routes=routes)) == [
+            "routes[1]: another route has the connections of echo for each browser alone (expected exclusive: true here as well, or another upstream)"
+        ]
+
+    @pytest.mark.parametrize("key", ["deliver", "stale_after", "linger", "pin"])
+    def test_keys_of_the_hub(self, key):
+        """Nothing is kept."""
+        value = {"deliver": "{history: 5/1m/1MiB}", "pin": "[echo]"}.get(key, "5s")
+        assert told(text(routes=f"[{{topic: echo, upstream: echo, exclusive: true, {key}: {value}}}]")) == [
+            f"routes[0].{key}: an exclusive route keeps nothing: what comes is passed on at once (expected no `{key}`)"
+        ]
+
+    def test_without_an_upstream(self):
+        """There is nothing to connect to."""
+        assert told("routes: [{topic: a, exclusive: true, access: {publish: public}}]\n") == [
+            "routes[0].exclusive: without an upstream no connection can be a browser's own (expected no `exclusive`)"
+        ]
+
+    def test_stream(self):
+        """Only a WebSocket goes both ways."""
+        file = text().replace("wss:", "https:").replace("connect:", "transport: sse, connect:")
+        assert told(file) == [
+            "upstreams.echo.transport: the routes of echo are exclusive, and only a WebSocket is passed on (expected websocket)"
+        ]
+
+    @pytest.mark.parametrize(
+        ("inner", "said"),
+        [
+            ("browser.tokn", "a browser brings browser.token, browser.claims.NAME and browser.query.NAME (expected one of them)"),
+            ("browser.token", "nothing says how browsers show ${browser.token} (expected an `auth` block)"),
+            ("browser.claims.a", "nothing says how browsers show ${browser.claims.a} (expected an `auth` block)"),
+        ],
+    )  # fmt: skip
+    def test_placeholders(self, inner, said):
+        """What a browser can bring, and how."""
+        assert told(text(f', headers: {{A: "x ${{{inner}}}"}}')) == [f"upstreams.echo.connect.headers.A: {said}"]
+
+    def test_shared(self):
+        """Nobody's in particular."""
+        file = text(', query: {k: "${browser.query.k}"}', routes="[{topic: echo, upstream: echo}]")
+        assert told(file) == [
+            "upstreams.echo.connect.query.k: ${browser.query.k} has a value only on a connection that is one browser's own (expected `exclusive: true` on every route of this upstream)"
+        ]
+
+    def test_in_lists(self):
+        """Wherever it stands."""
+        login = ', login: [{send: [x, "${browser.token}"], expect: {a: b}}]'
+        file = text().replace('"}}', f'"}}{login}}}')
+        assert told(file) == [
+            "upstreams.echo.login[0].send[1]: nothing says how browsers show ${browser.token} (expected an `auth` block)"
+        ]

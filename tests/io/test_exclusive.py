@@ -1,0 +1,302 @@
+"""Exclusive routes through the whole program: a bridge between real sockets."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from twisted.internet import reactor as global_reactor
+from twisted.internet.defer import Deferred
+
+from relayd.core.auth.tokens import PREFIX, write_line
+from tests.io.test_wayup import PublishingCase
+from tests.support.browser import BINARY, CLOSE, TEXT, Browser
+from tests.support.relay_rig import eventually
+
+reactor: Any = global_reactor
+
+CONFIG = """
+listeners: [{endpoint: "tcp:0:interface=127.0.0.1", origins: [any]}]
+upstreams:
+  echo:
+    connect:
+      url: "ws://127.0.0.1:${env.PORT}/"
+      query: {room: "${browser.query.room}", lang: "${browser.query.lang:-en}"}
+routes:
+  - {topic: echo, upstream: echo, exclusive: true, access: {publish: public}}
+limits: {exclusive: 3}
+"""
+
+
+def data(browser: Browser) -> list[tuple[int, bytes]]:
+    """What came over the bridge."""
+    return [one for one in browser.frames if one[0] in (TEXT, BINARY)]
+
+
+def close_of(browser: Browser) -> tuple[int, str] | None:
+    """The close frame, if one came."""
+    closes = [payload for opcode, payload in browser.frames if opcode == CLOSE]
+    return (int.from_bytes(closes[0][:2], "big"), closes[0][2:].decode()) if closes else None
+
+
+class BridgeTests(PublishingCase):
+    """Payload in, payload out, both ways."""
+
+    config = CONFIG
+
+    @property
+    def counters(self) -> Any:
+        return self.relay.bridges.bridges.counters
+
+    async def cross(self, query: str = "?room=a") -> Browser:
+        """A browser on the bridge."""
+        return await self.browse(f"/raw/echo{query}")
+
+    def test_both_ways(self) -> Deferred[None]:
+        """Text as text, binary as binary, no JSON or JSON, in order; each browser by itself."""
+
+        async def run() -> None:
+            one, other = await self.cross(), await self.cross("?room=b&lang=de")
+            sent = [(TEXT, b"hello"), (BINARY, b"\x00\xff"), (TEXT, b'{"a": 1.0}'), (TEXT, b""), (BINARY, b"x" * 70000)]
+            for opcode, payload in sent[:4]:
+                one.send(opcode, payload)
+            other.send(TEXT, b"other")
+            await one.until(lambda: len(data(one)) == 4)
+            await other.until(lambda: data(other))
+            assert data(one) == sent[:4]
+            assert data(other) == [(TEXT, b"other")]
+            asked = [request.params for request in self.echo.requests]
+            assert sorted(asked, key=str) == [{"room": ["a"], "lang": ["en"]}, {"room": ["b"], "lang": ["de"]}]
+            assert self.counters.open == 2
+
+        return Deferred.fromCoroutine(run())
+
+    def test_gone_with_the_browser(self) -> Deferred[None]:
+        """In good order, and nothing is left."""
+
+        async def run() -> None:
+            browser = await self.cross()
+            await eventually(lambda: self.echo.open)
+            browser.send(CLOSE, (1000).to_bytes(2, "big"))
+            await eventually(lambda: not self.echo.open)
+            assert self.echo.closes == [1000]
+            await eventually(lambda: self.counters.open == 0)
+
+        return Deferred.fromCoroutine(run())
+
+    def test_the_upstream_ends(self) -> Deferred[None]:
+        """The browser learns how: done, or gone."""
+
+        async def run() -> None:
+            browser = await self.cross()
+            await eventually(lambda: self.echo.open)
+            self.echo.open[0].sendClose(1000)
+            await browser.until(lambda: close_of(browser))
+            assert close_of(browser) == (1000, "done")
+            other = await self.cross()
+            await eventually(lambda: len(self.echo.requests) == 2 and self.echo.open)
+            self.echo.open[0].transport.abortConnection()
+            await other.until(lambda: close_of(other))
+            assert close_of(other) == (4011, "upstream")
+            await eventually(lambda: self.counters.open == 0)
+            assert self.counters.ended_by_upstream == 2
+
+        return Deferred.fromCoroutine(run())
+
+    def test_cannot_be_dialled(self) -> Deferred[None]:
+        """Nobody there: come back. Refused by a status that means us: do not."""
+
+        async def run() -> None:
+            self.echo.refuse_with = 403
+            browser = await self.cross()
+            await browser.until(lambda: close_of(browser))
+            assert close_of(browser) == (4503, "forbidden")
+            self.port.stopListening()
+            other = await self.cross()
+            await other.until(lambda: close_of(other))
+            assert close_of(other) == (4011, "upstream")
+            await eventually(lambda: self.counters.open == 0)
+
+        return Deferred.fromCoroutine(run())
+
+    def test_bound(self) -> Deferred[None]:
+        """One too many is told to come back; a place that frees is taken."""
+
+        async def run() -> None:
+            browsers = [await self.cross() for _ in range(3)]
+            await eventually(lambda: len(self.echo.open) == 3)
+            late = await self.cross()
+            await late.until(lambda: close_of(late))
+            assert close_of(late) == (1013, "overloaded")
+            assert self.counters.refused == 1
+            browsers[0].transport.abortConnection()  # type: ignore[union-attr]
+            await eventually(lambda: self.counters.open == 2)
+            again = await self.cross()
+            again.send(TEXT, b"1")
+            await again.until(lambda: data(again))
+
+        return Deferred.fromCoroutine(run())
+
+    def test_what_the_browser_does_not_bring(self) -> Deferred[None]:
+        """Refused before anything is dialled; hostile values too."""
+
+        async def run() -> None:
+            for query in ("", "?room=" + "x" * 8000 + "y" * 100, "?room=a%0d%0aX: y", "?room=%00"):
+                browser = await self.cross(query)
+                if not browser.head.startswith(b"HTTP/1.1 101"):  # type: ignore[union-attr]
+                    continue  # longer than the head may be
+                await browser.until(lambda browser=browser: close_of(browser))
+                assert close_of(browser) == (4501, "bad-request")
+            assert self.echo.requests == []
+
+        return Deferred.fromCoroutine(run())
+
+    def test_elsewhere(self) -> Deferred[None]:
+        """Its topics are in no hub: `/ws` and HTTP say where they are."""
+
+        async def run() -> None:
+            browser = await self.browse("/ws")
+            for op, more in (("subscribe", {"topics": ["echo"]}), ("publish", {"topic": "echo", "data": 1})):
+                browser.say(op=op, id=op, **more)
+                await browser.until(lambda op=op: [one for one in browser.messages if one.get("id") == op])
+                refused = next(one for one in browser.messages if one.get("id") == op)
+                assert (refused["code"], refused["message"]) == (
+                    "forbidden", "route echo is exclusive: open /raw/echo",
+                )  # fmt: skip
+            assert self.relay.hub.topics == {}
+
+        return Deferred.fromCoroutine(run())
+
+    def test_upstream_that_does_not_read(self) -> Deferred[None]:
+        """The browser is paused; nothing is lost, and what relayd holds is bounded."""
+
+        async def run() -> None:
+            self.echo.echoes = False
+            browser = await self.cross()
+            await eventually(lambda: self.echo.open)
+            self.echo.listen_to(True)
+            [line] = [one._line for one in self.bridges()]
+            handle = line._upstream._protocol.transport.getHandle()
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            for index in range(25):
+                browser.send(TEXT, f"{index:08}".encode() * 1000)
+            await eventually(lambda: line.way.paused == 1)
+            [client] = self.relay.clients.open.values()
+            assert client._paused  # type: ignore[union-attr]
+            transport = line._upstream._protocol.transport
+            assert len(transport.dataBuffer) + transport._tempDataLen < 300_000
+            self.echo.listen_to(False)
+            await eventually(lambda: len(self.echo.heard) == 25)
+            assert [payload[:8] for payload in self.echo.heard] == [f"{index:08}".encode() for index in range(25)]
+            assert not client._paused  # type: ignore[union-attr]
+
+        return Deferred.fromCoroutine(run())
+
+    def bridges(self) -> list[Any]:
+        """Those of all clients."""
+        return [client._session._bridge for client in self.relay.clients.open.values()]  # type: ignore[union-attr]
+
+    def test_browser_that_does_not_read(self) -> Deferred[None]:
+        """The upstream is not read; when the browser reads again everything comes, in order and unchanged."""
+
+        async def run() -> None:
+            browser = await self.cross()
+            await eventually(lambda: self.echo.open)
+            [bridge] = self.bridges()
+            await eventually(lambda: bridge.state_now.name == "OPEN")
+            browser.transport.pauseProducing()  # type: ignore[union-attr]
+            upstream = self.echo.open[0]
+            sent = hashlib.sha256()
+            for index in range(400):
+                payload = f"{index:010}".encode() * 2000  # 8 MB in all: more than both kernels hold
+                sent.update(payload)
+                upstream.sendMessage(payload, False)
+            await eventually(lambda: self.counters.held >= 1)
+            await eventually(lambda: bridge._is_held)
+            sink = bridge._sink
+            assert sink.buffered() < 64 * 1024 + 3 * 20_010
+            protocol = bridge._line._upstream._protocol
+            assert len(protocol.data) < 256 * 1024
+            browser.transport.resumeProducing()  # type: ignore[union-attr]
+            await browser.until(lambda: len(data(browser)) == 400)
+            got = hashlib.sha256()
+            for _, payload in data(browser):
+                got.update(payload)
+            assert got.hexdigest() == sent.hexdigest()
+            assert not bridge._is_held
+
+        return Deferred.fromCoroutine(run())
+
+
+class ChurnTests(PublishingCase):
+    """Two hundred browsers come and go."""
+
+    config = CONFIG.replace("limits: {exclusive: 3}", "limits: {exclusive: 200}")
+
+    def test_nothing_is_left(self) -> Deferred[None]:
+        """No socket, no service, no timer."""
+
+        async def run() -> None:
+            counters = self.relay.bridges.bridges.counters
+            calls = len(reactor.getDelayedCalls())
+            for round_ in range(4):
+                browsers = [await self.browse(f"/raw/echo?room={round_}") for _ in range(50)]
+                for index, browser in enumerate(browsers):
+                    if index % 3:
+                        browser.send(TEXT, b"hi")
+                for index, browser in enumerate(browsers):
+                    if index % 3 == 1:
+                        await browser.until(lambda browser=browser: data(browser))
+                    browser.transport.abortConnection()  # type: ignore[union-attr]
+            await eventually(lambda: counters.open == 0 and not self.echo.open, 10)
+            assert counters.opened == 200
+            assert self.relay.bridges.lines._ending == set()
+            await eventually(lambda: len(reactor.getDelayedCalls()) <= calls + 2)
+
+        return Deferred.fromCoroutine(run())
+
+
+class CredentialTests(PublishingCase):
+    """The upstream hears who it is."""
+
+    def setUp(self) -> None:
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        file = Path(folder.name) / "tokens"
+        self.secret = PREFIX + "A" * 43
+        file.write_text(write_line(self.secret, "alice", {"tier": "gold"}) + "\n")
+        self.config = (
+            CONFIG.replace(
+                '      query: {room: "${browser.query.room}", lang: "${browser.query.lang:-en}"}\n',
+                '      headers: {Authorization: "Bearer ${browser.token}", X-Tier: "${browser.claims.tier}"}\n',
+            )
+            + f"auth: {{tokens: {file}, from: [header]}}\n"
+        )
+        super().setUp()
+
+    def test_token_and_claims(self) -> Deferred[None]:
+        """In the upstream's handshake, as the file says."""
+
+        async def run() -> None:
+            browser = await self.browse("/raw/echo", f"Authorization: Bearer {self.secret}")
+            browser.send(TEXT, b"1")
+            await browser.until(lambda: data(browser))
+            [request] = self.echo.requests
+            assert request.headers["authorization"] == f"Bearer {self.secret}"
+            assert request.headers["x-tier"] == "gold"
+
+        return Deferred.fromCoroutine(run())
+
+    def test_stranger(self) -> Deferred[None]:
+        """Has nothing to show, and the upstream hears nothing of it."""
+
+        async def run() -> None:
+            browser = await self.browse("/raw/echo")
+            await browser.until(lambda: close_of(browser))
+            assert close_of(browser) == (4503, "forbidden")
+            assert self.echo.requests == []
+
+        return Deferred.fromCoroutine(run())
