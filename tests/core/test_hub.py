@@ -97,6 +97,27 @@ class HoldTests:
         assert rig.demand.wanted_topics == []
 
 
+    def test_one_that_fails(self) -> None:
+        """Is reported; the others who wait, and the readers, have the publication."""
+        places: list[str] = []
+        rig = Rig(route("t/$n"), report=places.append)
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        called: list[int] = []
+
+        def fail() -> None:
+            raise RuntimeError("no")
+
+        for call in (fail, lambda: called.append(1)):
+            rig.hub.hold("t/a").on_first(call)
+        rig.publish("t/a")
+        rig.clock.turn()
+        assert (places, called) == (["waiter"], [1])
+        client = Client(sink)
+        client.read()
+        assert client.data["t/a"] == [1]
+
+
 class TopicsTests:
     """Which exist."""
 

@@ -100,6 +100,30 @@ class TickerTests(SynchronousTestCase):
         self.assertEqual(len(thing.ticks), 1)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
+    def test_a_fault_that_stays(self) -> None:
+        """Costs a look a second, not a thousand; it is reported each time."""
+        places: list[str] = []
+
+        class Faulty(Thing):
+            def next_deadline(self) -> float:
+                raise RuntimeError("a fault")
+
+        self.ticker.report = places.append
+        self.ticker.startService()
+        self.ticker.add(Faulty(1000.0))
+        self.pass_time(5 * LONGEST_S)
+        self.assertLessEqual(len(places), 7)
+        self.assertEqual(set(places), {"timer"})
+
+    def test_says_how_late_it_was(self) -> None:
+        """What everything else on the reactor waited too."""
+        lags: list[float] = []
+        self.ticker.on_lag.append(lags.append)
+        self.ticker.startService()
+        self.clock.advance(0)
+        self.clock.advance(LONGEST_S + 3.0)
+        self.assertEqual([round(lag, 3) for lag in lags], [0.0, 3.0])
+
     def test_removed_and_stopped(self) -> None:
         """Neither is ticked any more, and no timer stays behind."""
         gone, there = Thing(1000.5), Thing(1000.5)
