@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from relayd.core import flusher as rule
 from relayd.core.closecode import CLOSE_INTERNAL
 from relayd.core.publication import Encoding
@@ -180,6 +184,27 @@ class NetTests:
         other.read()
         assert other.data["t/b"] == [1]
         assert [client.sink.closed for client in crowd] == [CLOSE_INTERNAL] * 10
+        assert places == ["flush"]
+
+    def test_a_gathered_flush_that_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also where the cohort is in the queue no more; the next one has its turn."""
+        places: list[str] = []
+        rig = Rig(route("t/$n"), report=places.append)
+        first, second = self.reader(rig, "t/a"), self.reader(rig, "t/b")
+        sound = rule.flush_gathered
+
+        def fail_once(ready: Any, *rest: Any) -> int:
+            monkeypatch.setattr(rule, "flush_gathered", sound)
+            ready.popleft()
+            raise RuntimeError("no")
+
+        monkeypatch.setattr(rule, "flush_gathered", fail_once)
+        rig.publish("t/a")
+        rig.publish("t/b")
+        rig.clock.turn()
+        second.read()
+        assert second.data["t/b"] == [1]
+        assert first.sink.closed is CLOSE_INTERNAL
         assert places == ["flush"]
 
     def test_a_beat_that_fails(self) -> None:
