@@ -19,7 +19,7 @@ _UNITS_S = {"d": 86_400, "h": 3_600}
 @click.option("--claim", "claims", multiple=True, metavar="NAME=VALUE", help="A claim; VALUE is JSON, or a text.")
 @click.option("--expires", metavar="90d", help="Days (d) or hours (h) from now; never without it.")
 def token(name: str, claims: tuple[str, ...], expires: str | None) -> None:
-    """Print a new token for NAME, and its line for the file that auth.tokens names.
+    """Print a new token for NAME, and its line for the file that auth.tokens or admin.tokens names.
 
     The token itself is stored nowhere: give it to its bearer. The file holds a hash of it.
     """
@@ -47,7 +47,7 @@ def token(name: str, claims: tuple[str, ...], expires: str | None) -> None:
     except TokensError as error:
         raise click.ClickException(f"these claims cannot be written: {error}") from None
     click.echo(f"token: {text}", err=True)
-    click.echo("Add this line to the file that auth.tokens names:", err=True)
+    click.echo("Add this line to the file that auth.tokens (or admin.tokens) names:", err=True)
     click.echo(line)
 
 
