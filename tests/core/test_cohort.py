@@ -410,6 +410,23 @@ class LaneTests:
         assert client.data["t/a"] == [1, 2, 4, 5]
 
 
+class StreamTests:
+    """Readers of event streams."""
+
+    def test_flushed_alike(self) -> None:
+        """One encoding for all; states among the publications, and ids only on what nothing overtakes."""
+        rig = Rig(route("t/$n"), route("slow/$n", delivery(max_hz=1.0)))
+        sinks = [rig.stream("t/a", "slow/a")[1] for _ in range(2)]
+        rig.publish("t/a")
+        rig.publish("slow/a")
+        rig.clock.advance(2.0)
+        first, second = (bytes(sink.taken) for sink in sinks)
+        assert first == second
+        assert b'\n\nid: e.1\ndata: {"topic":"t/a","offset":1' in first
+        assert b'\n\ndata: {"topic":"slow/a","offset":1' in first
+        assert b'data: {"op":"state","topic":"t/a","state":"live"}\n\n' in first
+
+
 class NetTests:
     """One member that fails while it falls behind."""
 

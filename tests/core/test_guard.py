@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from relayd.core.guard import OFFERS_MAX, GuardCounters, GuardSettings, Handshake, Plain, judge
+from relayd.core.guard import OFFERS_MAX, GuardCounters, GuardSettings, Handshake, Plain, Stream, judge
 from relayd.core.head import HeadLimits, HeadParser, RequestHead
 from relayd.core.origin import OriginPolicy
 from relayd.core.refusal import (
@@ -268,6 +268,43 @@ class PlainTests:
     def test_no_transfer_coding(self, coding: str) -> None:
         """Whatever it is."""
         assert plain(method="POST", transfer_encoding=coding) is CHUNKED
+
+
+class StreamTests:
+    """A request for an event stream."""
+
+    @staticmethod
+    def stream(method: str = "GET", **changes: str) -> object:
+        """One from a page, judged by a listener that names that page."""
+        present = (("host", "a"), *((name.replace("_", "-"), value) for name, value in changes.items()))
+        settings = GuardSettings(origins=OriginPolicy.parse(["https://app.example.com", "any"]), prefix="/feed")
+        return judge(RequestHead(method, "/feed/sse?topics=t", "1.1", present), settings)
+
+    def test_of_no_page(self) -> None:
+        """Nothing is to be said to a browser."""
+        assert self.stream() == Stream(())
+
+    def test_of_a_page(self) -> None:
+        """It may read; with its cookies where it is named."""
+        named = self.stream(origin="https://app.example.com")
+        assert isinstance(named, Stream)
+        assert named.cors == (
+            ("Access-Control-Allow-Origin", "https://app.example.com"),
+            ("Vary", "Origin"),
+            ("Access-Control-Allow-Credentials", "true"),
+        )
+        other = self.stream(origin="https://other.example")
+        assert isinstance(other, Stream)
+        assert len(other.cors) == 2
+
+    def test_refused(self) -> None:
+        """A page that is not let in, or a body."""
+        assert plain("/sse?topics=t", origin="https://evil.example") is ORIGIN_REFUSED
+        assert isinstance(self.stream(content_length="3"), HttpRefusal)
+
+    def test_other_methods(self) -> None:
+        """Are plain requests."""
+        assert isinstance(self.stream("HEAD"), Plain)
 
 
 class GuardCountersTests:

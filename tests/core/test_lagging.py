@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 from relayd.core.closecode import CLOSE_POSITION_LOST
 from relayd.core.lagging import PROGRESS_BYTES
 from relayd.core.routes import Mode
 from relayd.core.subscriber import Pace
-from tests.support.hub_rig import Client, Rig, delivery, frames, route, say
+from tests.support.hub_rig import Client, Rig, delivery, events, frames, route, say
 
 
 def lag(rig: Rig, name: str, *, raw: bool = False) -> tuple[object, Client]:
@@ -287,6 +289,25 @@ class TurnsTests:
         rig.clock.advance(0.1)
         client.read()
         assert client.data["t/a"] == list(range(1, 63))
+
+
+class StreamTests:
+    """A reader of an event stream that fell behind."""
+
+    def test_ids(self) -> None:
+        """Of what comes from the rings as of what is flushed; none on topics that are read at a rate."""
+        rig = Rig(route("t/$n"), route("slow/$n", delivery(max_hz=1.0)))
+        _, sink = rig.stream("t/a", "slow/a", room=0)
+        for _ in range(3):
+            rig.publish("t/a")
+            rig.publish("slow/a")
+        rig.clock.advance(3.0)
+        sink.read(1 << 30)
+        rig.clock.advance(3.0)
+        sink.read(1 << 30)
+        places = [(json.loads(event.text)["topic"], event.id) for event in events(sink.taken) if "offset" in event.text]
+        assert [place for name, place in places if name == "t/a"] == ["e.1", "e.3", "e.5"]
+        assert {place for name, place in places if name == "slow/a"} == {None}
 
 
 class WaitingTests:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from relayd.core.closecode import CLOSE_OVERLOADED, CLOSE_SLOW
+from relayd.core.readers import rate_of
 from relayd.core.routes import Mode
 from relayd.core.subscriber import Pace
 from tests.support.hub_rig import Client, Rig, delivery, route, say
@@ -335,6 +336,35 @@ class MovingTests:
         rig.clock.turn()
         other.read()
         assert other.data["t/a"] == [1]
+
+
+class HeldTests:
+    """A reader that is sent nothing for a while."""
+
+    def test_held_and_released(self) -> None:
+        """It goes on from where it stood; releasing one that has left is nothing."""
+        rig = Rig(route("t/$n"))
+        session, client, _ = subscribe(rig, "t/a")
+        rig.hub.readers.hold(session.subscriber)
+        for _ in range(3):
+            rig.publish("t/a")
+            rig.clock.turn()
+        assert "t/a" not in client.data and not [m for m in client.read() if "offset" in m]
+        rig.hub.readers.release(session.subscriber)
+        client.read()
+        assert client.data["t/a"] == [1, 2, 3]
+        rig.hub.readers.release(session.subscriber)
+        assert rig.hub.readers.leave(session.subscriber, {rig.hub.topic("t/a"): True}) == {rig.hub.topic("t/a"): 3}
+
+
+class RateTests:
+    """The rate at which a topic is read."""
+
+    def test_the_lower_one(self) -> None:
+        """The route's or the client's; deltas have none."""
+        rig = Rig(route("t/$n", delivery(max_hz=5.0)), route("u/$n"), route("d/$n", delivery(deltas=True)))
+        rates = [rate_of(rig.hub.topic(name), hz) for name in ("t/a", "u/a", "d/a") for hz in (None, 2.0, 9.0)]
+        assert rates == [5.0, 2.0, 5.0, None, 2.0, 9.0, None, None, None]
 
 
 class HoldTests:

@@ -34,6 +34,13 @@ def read(response: bytes) -> tuple[h11.Response, bytes]:
 class HttpRefusalTests:
     """Each row of the table, rendered."""
 
+    def test_further_headers(self) -> None:
+        """After those it has."""
+        refusal = HttpRefusal(405, "c", "l", "m", (("Allow", "GET"),)).with_headers((("Vary", "Origin"),))
+        head, _ = read(refusal.render())
+        assert dict(head.headers)[b"vary"] == b"Origin"
+        assert refusal.headers == (("Allow", "GET"), ("Vary", "Origin"))
+
     @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.label)
     def test_is_a_whole_response(self, refusal: HttpRefusal) -> None:
         """Status, reason phrase, JSON body of the declared length, and no second request on this connection."""

@@ -169,6 +169,30 @@ class RingTests:
                 assert tried.start_for_newcomer() == (None if base is None else base - 1)
 
 
+class SerialTests:
+    """Where somebody stands who knows a serial."""
+
+    def test_held(self) -> None:
+        """The newest entry up to it."""
+        of = ring()
+        assert of.offset_at(7) == 0
+        for serial in (10, 20, 30):
+            of.append(Publication(TOPIC, of.end, serial, b"", True, False, 0.0))
+        assert [of.offset_at(serial) for serial in (9, 10, 25, 99)] == [0, 1, 2, 3]
+
+    def test_let_go(self) -> None:
+        """Known where a ledger was kept."""
+        of = ring(max_count=2)
+        for _ in range(5):
+            put(of)
+        assert (of.offset_at(3), of.offset_at(4)) == (None, 4)
+        of.keep_ledger()
+        of.keep_ledger()
+        for _ in range(5):
+            put(of)
+        assert [of.offset_at(serial) for serial in (3, 4, 7, 9)] == [None, 4, 7, 9]
+
+
 def _base(kept: list[Entry]) -> int | None:
     for entry in reversed(kept):
         if isinstance(entry, GapMark):
