@@ -693,6 +693,21 @@ class CursorTests(FeedCase):
         await eventually(lambda: len(rig.journal.connects) == 3)
         self.assertEqual(["cursor=" in one.target for one in rig.journal.connects], [False, True, False])
 
+    async def test_a_point_that_is_clamped(self) -> None:
+        """The feed goes on from where it can, and does not say so: the mark stands."""
+        rig = self.run_feed(Jetstream, lambda text: text.replace("{status:", "{min: 50ms, max: 200ms, status:"))
+        topic, key = "bluesky/app.bsky.feed.post", "app.bsky.feed.post"
+        browser = await rig.browse([topic])
+        await rig.subscribed(key)
+        rig.feed.publish(key)
+        await rig.caught_up(browser)
+        rig.feed.opened = lambda peer: peer.subscribed.update({key: True})
+        rig.simulator.cut()
+        await rig.subscribed(key)
+        rig.feed.publish(key)
+        await rig.caught_up(browser)
+        self.assertEqual([one is LOST for one in browser.received(topic)], [False, True, False])
+
     async def test_topics_in_the_url_change(self) -> None:
         """After `settle` there is a new connection with all of them, and nothing is missing or double."""
         rig = self.run_feed(Jetstream, edited(("settle: 5s", "settle: 100ms")))

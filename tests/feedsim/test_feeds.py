@@ -135,5 +135,8 @@ class OtherFeedTests(WholeFeedCase):
     async def test_jetstream(self) -> None:
         """Topics in the URL; what happened meanwhile is replayed, and nothing twice."""
         rig = await self.whole(Jetstream)
+        [browser] = rig._browsers
+        told = [one for one in browser.messages if one.get("op") == "lost"]
+        self.assertEqual(told, [], "a replay that lost nothing has no mark")
         self.assertNotIn("cursor", rig.journal.connects[0].target)
         self.assertIn("cursor=", rig.journal.connects[1].target)

@@ -65,6 +65,7 @@ class TinyTalk:
         self.subscribed: dict[str, bool] = {}
         """Topic -> confirmed."""
         self.saved = saved
+        self.follows = False
         self.impossible = ""
         self._url, self._headers, self._protocols = url, headers, protocols
         self._acks = acks

@@ -100,6 +100,11 @@ class Conversation(Generic[T]):
         return self._login.done
 
     @property
+    def follows(self) -> bool:
+        """The upstream resumed where the connection before had ended: nothing is missing between the two."""
+        return self.resume.follows
+
+    @property
     def dropped(self) -> int:
         """Messages that were held and given up."""
         return self._settling.dropped

@@ -24,6 +24,10 @@ class Resume:
         self._restored: frozenset[str] = frozenset()
         """Digests of what an earlier process had at its cursor, while that is the cursor."""
         self._restored_before: frozenset[str] = frozenset()
+        self._undecided = False
+        self.follows = False
+        """The present connection went on where the one before it had ended: its first message was known already, so
+        nothing can be missing between the two. Where it was not, nobody knows how far back the upstream could go."""
 
     def at_cursor(self) -> list[str]:
         """Digests of the messages at the cursor, for `restore` in another process."""
@@ -46,11 +50,13 @@ class Resume:
         self._from = self.cursor if isinstance(self.cursor, int) else None
         self._before = frozenset(self._at_cursor)
         self._restored_before = self._restored
+        self._undecided, self.follows = self._from is not None, False
         return self.cursor
 
     def forget(self) -> None:
         """The upstream does not know the cursor: it starts where it likes."""
         self.cursor = self._from = None
+        self._undecided = self.follows = False
         self._at_cursor.clear()
         self._restored = frozenset()
 
@@ -61,6 +67,8 @@ class Resume:
             return False
         if not isinstance(point, int) or isinstance(point, bool):
             return False
+        if self._undecided:
+            self._undecided, self.follows = False, self._from is not None and point <= self._from
         if self._from is not None and (point < self._from or (point == self._from and self._is_before(payload))):
             return True
         if not isinstance(self.cursor, int) or point > self.cursor:

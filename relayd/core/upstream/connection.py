@@ -157,7 +157,7 @@ class Connection(Generic[T]):
                 self.data_from = min(self.data_from, now)
                 if self._joins(topic, data, now):
                     continue
-                topics.data(topic)
+                topics.data(topic, follows=self._talk.follows)
             if heard is None:
                 sink.publish(topic, data.payload, data.is_text, data.snapshot)
             else:
@@ -180,7 +180,7 @@ class Connection(Generic[T]):
         if following is None:
             self._resync([topic], now)
             return True
-        self._topics.data(topic)
+        self._topics.data(topic, follows=self._talk.follows)
         for one in (data, *following):
             self._sink.say(topic, one)
         return True

@@ -22,7 +22,7 @@ class Phase(Enum):
 class Entry(Generic[T]):
     """One topic. Slots and no dataclass of values: it lives as long as the demand and is looked up for each message."""
 
-    __slots__ = ("asked", "fields", "gap_due", "had_data", "leaving", "phase", "told_away", "topic", "why")
+    __slots__ = ("asked", "fields", "gap_due", "gap_sure", "had_data", "leaving", "phase", "told_away", "topic", "why")
 
     def __init__(self, topic: T, fields: Mapping[str, str] | None) -> None:
         self.topic = topic
@@ -35,12 +35,20 @@ class Entry(Generic[T]):
         """Nobody wants it any more, and the upstream has not been told yet."""
         self.gap_due = False
         """It had data before the connection was lost: nobody knows what was missed since."""
+        self.gap_sure = False
+        """With `gap_due`: no cursor can undo it, because more than the last connection lies between."""
         self.had_data = False
         """It had data on the connection from which this one took over: when this one is lost, a gap is due."""
         self.why = ""
         """Why it failed."""
         self.told_away = False
         """Its readers wait for their first data, and were told that the upstream cannot be reached."""
+
+    def follow(self) -> None:
+        """The upstream resumed where the connection before had ended."""
+        asked = self.fields is None or self.phase in (Phase.SENT, Phase.CONFIRMED)
+        if asked and self.gap_due and not self.gap_sure:
+            self.gap_due, self.had_data = False, True
 
 
 def shown(entry: Entry[T]) -> tuple[Phase, str]:

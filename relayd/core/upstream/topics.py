@@ -56,6 +56,7 @@ class TopicLedger(Generic[T]):
         self._overdue: Deadlines[T] = Deadlines()
         self._failed: Deadlines[T] = Deadlines()
         self._refused_why: str | None = None
+        self._followed = False
 
     def __len__(self) -> int:
         """How many topics are wanted, or not yet unsubscribed."""
@@ -199,8 +200,11 @@ class TopicLedger(Generic[T]):
         entry = self._entries.get(topic)
         return entry is not None and not entry.leaving and entry.phase is Phase.SENT
 
-    def data(self, topic: T) -> None:
-        """Data for it is about to be published. On the way of every message: one look-up when it is live."""
+    def data(self, topic: T, *, follows: bool = False) -> None:
+        """Data for it is about to be published; `follows`: the upstream resumed where the last connection ended. On the
+        way of every message: one look-up when it is live."""
+        if follows and not self._followed:
+            self._follow()
         entry = self._entries.get(topic)
         if entry is None:
             if not self.unasked:
@@ -212,7 +216,7 @@ class TopicLedger(Generic[T]):
             self._places.hold(topic, entry.fields or {})
         self._settle(entry, Phase.LIVE)
         if entry.gap_due:
-            entry.gap_due = False
+            entry.gap_due = entry.gap_sure = False
             self._sink.gap(topic, None, UPSTREAM)
         self._sink.state(topic, TopicState.LIVE)
 
@@ -223,8 +227,15 @@ class TopicLedger(Generic[T]):
             entry = self._entries.get(topic)
             if entry is not None and not entry.leaving and entry.phase is not Phase.WANTED and not self.unasked:
                 self._away(entry)
+                entry.gap_sure = entry.gap_due
                 anew[topic] = entry
         return [entry.topic for entry in self._sent(anew, now)]
+
+    def _follow(self) -> None:
+        """What was asked for on the connection before and on this one has no hole between the two."""
+        self._followed = True
+        for entry in self._entries.values():
+            entry.follow()
 
     # -- another connection
 
@@ -242,7 +253,7 @@ class TopicLedger(Generic[T]):
         if not gap_due:
             entry.had_data = entry.phase is not Phase.LIVE
             return
-        entry.gap_due = True
+        entry.gap_due = entry.gap_sure = True
         if entry.phase is Phase.LIVE:
             entry.phase = Phase.CONFIRMED
 
@@ -274,7 +285,9 @@ class TopicLedger(Generic[T]):
         for entry in list(self._to_drop.values()):
             self._forget(entry)
         self._to_retry.clear()
+        self._followed = False
         for entry in self._entries.values():
+            entry.gap_sure = entry.gap_due
             self._away(entry, why)
             entry.asked = False
             if entry.fields is not None:
@@ -314,7 +327,7 @@ class TopicLedger(Generic[T]):
 
     def _fail(self, entry: Entry[T], why: str, again_s: float, now: float) -> None:
         entry.gap_due = entry.gap_due or entry.phase is Phase.LIVE or entry.had_data
-        entry.had_data = False
+        entry.gap_sure, entry.had_data = entry.gap_due, False
         self._settle(entry, Phase.FAILED)
         self._failed.set(entry.topic, again_s, now)
         entry.why = why

@@ -592,3 +592,15 @@ class PublishTests:
     def test_as_it_stands(self) -> None:
         """Nothing is rendered, no id used up."""
         assert talk().publish(Upward(AS_IT_STANDS, {}, b"\xff", False)) == Frame(b"\xff", False)
+
+
+def test_follows() -> None:
+    """A connection that begins with what is known goes on where the last one ended."""
+    spoken = dialect(connect={"url": "wss://h/", "query": {"c": "$cursor"}}, cursor={"at": "t"})
+    resume = Resume()
+    first = talk(spoken, resume=resume)
+    say(first, {"t": 7})
+    second = talk(spoken, resume=resume)
+    assert not second.follows
+    say(second, {"t": 7})
+    assert second.follows

@@ -92,3 +92,39 @@ class DedupeTests:
         for one in ("a", "b", "a", "c"):
             resume.repeated(one)
         assert resume.repeated("a") and not resume.repeated("b")
+
+
+class FollowTests:
+    """Whether a connection goes on where the one before it had ended."""
+
+    def resume(self, *points: int) -> Resume:
+        """One connection up to 7, and a second one that says these."""
+        resume = Resume()
+        resume.connected()
+        resume.replayed(7, b"seven")
+        resume.connected()
+        for point in points:
+            resume.replayed(point, b"%d" % point)
+        return resume
+
+    def test_the_first_message_tells(self) -> None:
+        """Known already: it follows. Later than the cursor: nobody knows."""
+        assert not self.resume().follows
+        assert self.resume(5, 8).follows
+        assert self.resume(7, 8).follows
+        assert not self.resume(8, 5).follows
+
+    def test_without_a_cursor(self) -> None:
+        """A first connection follows nothing, nor does one after the cursor was forgotten; texts tell nothing."""
+        resume = Resume()
+        resume.connected()
+        resume.replayed(5, b"")
+        assert not resume.follows
+        resume.forget()
+        resume.connected()
+        resume.replayed(5, b"")
+        assert not resume.follows
+        resume.replayed("a", b"")
+        resume.connected()
+        resume.replayed("a", b"")
+        assert not resume.follows

@@ -19,3 +19,22 @@ class EntryTests:
         assert shown(entry) == (Phase.FAILED, "full")
         entry.phase = Phase.SENT
         assert shown(entry) == (Phase.SENT, "full")
+
+
+class FollowTests:
+    """The upstream resumed where the connection before had ended."""
+
+    def test_what_was_asked_for(self) -> None:
+        """Its gap is undone, and due again with the next loss; one that is sure stays, and what was not asked for."""
+        for fields, phase, sure, undone in (
+            ({}, Phase.SENT, False, True),
+            ({}, Phase.CONFIRMED, False, True),
+            (None, Phase.WANTED, False, True),
+            ({}, Phase.WANTED, False, False),
+            ({}, Phase.FAILED, False, False),
+            ({}, Phase.CONFIRMED, True, False),
+        ):
+            entry: Entry[str] = Entry("a", fields)
+            entry.phase, entry.gap_due, entry.gap_sure = phase, True, sure
+            entry.follow()
+            assert (entry.gap_due, entry.had_data) == (not undone, undone)

@@ -389,3 +389,70 @@ class UnaskedTests(LedgerCase):
         assert self.wants() == ["b"]
         self.ledger.data("a")
         assert self.hub.read() == ["a live", "b pending", "a reconnecting", "a gap ? upstream", "a live"]
+
+
+class FollowTests:
+    """A cursor: the upstream goes on where the last connection ended."""
+
+    def setup_method(self) -> None:
+        """Two topics with data, and a connection that is lost."""
+        self.hub = WritingHub()
+        self.ledger: TopicLedger[str] = TopicLedger(
+            self.hub, within_s=lambda fields: None, failed_again_s=300.0, unasked=False
+        )
+        for topic in ("a", "b"):
+            self.ledger.want(topic, {})
+        self.connect()
+        for topic in ("a", "b"):
+            self.ledger.data(topic)
+        self.ledger.lost()
+        self.hub.read()
+
+    def connect(self) -> None:
+        """A new connection, on which all is asked for."""
+        self.ledger.acked(wanted.topic for wanted in self.ledger.take_wants(0.0))
+
+    def test_no_mark(self) -> None:
+        """Nothing is missing, of either."""
+        self.connect()
+        self.ledger.data("a", follows=True)
+        self.ledger.data("b", follows=True)
+        assert self.hub.read() == ["a live", "b live"]
+
+    def test_nobody_knows(self) -> None:
+        """The mark stands."""
+        self.connect()
+        self.ledger.data("a")
+        assert self.hub.read() == ["a gap ? upstream", "a live"]
+
+    def test_a_quiet_topic_has_its_mark_later(self) -> None:
+        """It said nothing on the connection that followed; the next one does not follow."""
+        self.connect()
+        self.ledger.data("a", follows=True)
+        self.ledger.lost()
+        self.connect()
+        self.hub.read()
+        self.ledger.data("b")
+        assert self.hub.read() == ["b gap ? upstream", "b live"]
+
+    def test_what_an_earlier_connection_missed_stays_missed(self) -> None:
+        """It did not follow, and the topic was quiet on it: that the next one follows it undoes nothing."""
+        self.connect()
+        self.ledger.data("a")
+        self.ledger.lost()
+        self.connect()
+        self.hub.read()
+        self.ledger.data("a", follows=True)
+        self.ledger.data("b", follows=True)
+        assert self.hub.read() == ["a live", "b gap ? upstream", "b live"]
+
+    def test_what_was_ended_on_the_connection(self) -> None:
+        """Begun anew, or refused: no cursor covers that."""
+        self.connect()
+        self.ledger.data("a", follows=True)
+        self.ledger.again(["a"], 0.0)
+        self.ledger.failed(["b"], "no", 0.0)
+        self.hub.read()
+        self.ledger.data("a", follows=True)
+        self.ledger.data("b", follows=True)
+        assert self.hub.read() == ["a gap ? upstream", "a live", "b gap ? upstream", "b live"]

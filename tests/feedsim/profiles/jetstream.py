@@ -31,11 +31,11 @@ class Jetstream(Profile):
 
     def opened(self, peer: Peer) -> None:
         peer.subscribed = dict.fromkeys(peer.query.get("wantedCollections", []), True)
-        peer.say({"did": "did:plc:a", "time_us": self.now_us, "kind": "identity", "identity": {"seq": 1}})
         if cursor := peer.query.get("cursor"):
             for time_us, key, made in self.past:
                 if time_us >= int(cursor[0]) and key in peer.subscribed:
                     peer.say(made.frame)
+        peer.say({"did": "did:plc:a", "time_us": self.now_us, "kind": "identity", "identity": {"seq": 1}})
 
     def heard(self, peer: Peer, text: str) -> None:
         self.offend(peer, f"a frame of ours: {text}")
