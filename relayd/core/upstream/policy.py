@@ -138,7 +138,7 @@ class UpstreamPolicy:
         if loss.status is not None:
             if (rule := self.reconnect.after_status(loss.status)) is not None:
                 return rule
-            return "wait" if is_rival(loss) else STATUS_DEFAULTS.get(loss.status, "retry")
+            return STATUS_DEFAULTS.get(loss.status, "wait" if is_rival(loss) else "retry")
         if is_rival(loss):
             return "wait"
         return REFUSED if loss.kind is LossKind.LOGIN else "retry"

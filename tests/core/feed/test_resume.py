@@ -128,3 +128,20 @@ class FollowTests:
         resume.connected()
         resume.replayed("a", b"")
         assert not resume.follows
+
+
+class RestoredTests:
+    """What another process knew."""
+
+    def test_what_stands_at_the_cursor(self) -> None:
+        """It is known by its digest, until the cursor moves on; whatever else is of that moment is new."""
+        old = Resume()
+        old.connected()
+        old.replayed(7, b"one")
+        new = Resume()
+        new.restore(7, old.at_cursor())
+        assert new.at_cursor() == old.at_cursor()
+        assert new.connected() == 7
+        assert [new.replayed(7, payload) for payload in (b"one", b"two")] == [True, False]
+        new.replayed(8, b"eight")
+        assert len(new.at_cursor()) == 1
