@@ -348,10 +348,33 @@ class WindowTests:
         rig.read("t", window=8)
         assert rig.take()[0]["window"] == 8
         rig.joined("t", "e:0", 1)
-        rig.publish("t", *range(1, 10))
-        acks = [message for message in rig.take() if message["op"] == "ack"]
-        assert [ack["offset"] for ack in acks] == [1, 3, 5, 7, 9]
+        acks = []
+        for first in (1, 3, 5, 7):
+            rig.publish("t", first, first + 1)
+            acks += [message for message in rig.take() if message["op"] == "ack"]
+            rig.forward(0.11)
+        assert [ack["offset"] for ack in acks] == [1, 3, 5, 7]
         assert all("id" not in ack for ack in acks)
+
+    def test_not_too_often(self, rig: Rig) -> None:
+        """relayd looks ten times a second, and closes whoever sends 200 frames in one."""
+        for number in range(40):
+            rig.read(f"t/{number}", window=4)
+            rig.joined(f"t/{number}", "e:0", number + 1)
+        rig.take()
+        acks: dict[str, int] = {}
+        count = 0
+        for offset in range(1, 101):
+            for number in range(40):
+                rig.publish(f"t/{number}", offset)
+            rig.forward(0.01)
+            for message in rig.take():
+                acks[message["topic"]] = message["offset"]
+                count += 1
+        assert count <= 110
+        assert len(acks) == 40  # each has its turn
+        rig.forward(2)
+        assert {message["offset"] for message in rig.take()} == {100}
 
     def test_once_a_second(self, rig: Rig) -> None:
         rig.read("t", window=100)

@@ -8,6 +8,10 @@ from relayd_client.reader import Reader
 
 #: While something is unacknowledged, it is told at least so often.
 ACK_EVERY_S = 1.0
+#: Not more often than relayd looks at them (docs/protocol.md, "Acknowledgement window") ...
+ACK_PAUSE_S = 0.1
+#: ... and not more at once, the longest untold first: relayd closes whoever sends 200 frames in a second (1008).
+ACKS_AT_ONCE = 10
 #: Of a window, the part after which it is told at once.
 PART_OF_WINDOW = 4
 

@@ -101,7 +101,10 @@ class Refused(RelayError):
             `unavailable` when there is no connection.
         message: for people; names the setting that decided.
         topic: where it is about one.
+        retry_s: when the same will be taken, with `rate_limited`.
     """
+
+    retry_s: float | None = None
 
     def __init__(self, code: str, message: str, topic: str | None = None) -> None:
         super().__init__(f"{code}: {message}" + (f" ({topic})" if topic else ""))

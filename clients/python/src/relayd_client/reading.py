@@ -347,12 +347,18 @@ class Reading:
         """Whether anybody has a window."""
         return not self._acks.refused and any(reader.wish.window for reader in self._readers)
 
-    def acks(self, *, all_of_it: bool) -> Iterator[tuple[str, int]]:
-        """What is to be told now, by topic."""
+    def acks(self, most: int, *, all_of_it: bool) -> list[tuple[str, int]]:
+        """What is to be told now, for so many topics."""
+        found: list[tuple[str, int]] = []
         for name, topic in self._topics.items():
+            if len(found) == most:
+                break
             offset = self._acks.due(name, topic.readers, all_of_it=all_of_it)
             if offset is not None:
-                yield name, offset
+                found.append((name, offset))
+        for name, _ in found:  # the others have their turn first
+            self._topics[name] = self._topics.pop(name)
+        return found
 
     def no_acks(self) -> None:
         """The server does not know them."""

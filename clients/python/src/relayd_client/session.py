@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
-from relayd_client.acks import ACK_EVERY_S
+from relayd_client.acks import ACK_EVERY_S, ACK_PAUSE_S, ACKS_AT_ONCE
 from relayd_client.codes import ABNORMAL, SETTLED_S, Backoff, is_final, retry_hint_s
 from relayd_client.events import Events, Guard
 from relayd_client.messages import (
@@ -112,6 +112,7 @@ class Session(Events):
         self._pinged = False
         self._ahead_s = 0.0  # the server's clock to ours
         self._pace_hz: float | None = None
+        self._ack_at = self._ack_all_at = 0.0
 
     # -- the user -----------------------------------------------------------------------------------------------------
 
@@ -122,7 +123,8 @@ class Session(Events):
 
     def close(self) -> None:
         """For good."""
-        self._acknowledge(all_of_it=True)
+        if self.phase is Phase.OPEN:
+            self._tell_acks(ACKS_AT_ONCE, all_of_it=True)
         self._end(Event.CLOSE, 1000, "done")
 
     def subscribe(self, reader: Reader) -> None:
@@ -162,7 +164,7 @@ class Session(Events):
         """After inputs: ask for what has changed, tell what was processed."""
         if self.phase is Phase.OPEN:
             self.reading.flush()
-            self._acknowledge(all_of_it=False)
+            self._acknowledge()
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -184,9 +186,6 @@ class Session(Events):
 
     def _renew(self) -> None:
         self.effects.append(AskToken())
-
-    def _ack(self) -> None:
-        self._acknowledge(all_of_it=True)
 
     def _watch(self) -> None:
         """After too long a silence: ask; then give up."""
@@ -355,12 +354,27 @@ class Session(Events):
         rate = {} if self._pace_hz is None else {"max_hz": self._pace_hz}
         self._request({"op": "pace", **rate})
 
-    def _acknowledge(self, *, all_of_it: bool) -> None:
+    def _acknowledge(self) -> None:
+        """Tells what was processed: not too often, and all of it once a second."""
         if self.phase is not Phase.OPEN or not self.reading.acknowledges:
             return
-        for topic, offset in self.reading.acks(all_of_it=all_of_it):
+        now = self._monotonic()
+        if now < self._ack_at:
+            self._timers[Timer.ACK] = min(self._ack_at, self._timers.get(Timer.ACK, self._ack_at))
+            return
+        all_of_it = now >= self._ack_all_at
+        told = self._tell_acks(ACKS_AT_ONCE, all_of_it=all_of_it)
+        if told:
+            self._ack_at = now + ACK_PAUSE_S
+        if all_of_it and told < ACKS_AT_ONCE:
+            self._ack_all_at = now + ACK_EVERY_S
+        self._timers[Timer.ACK] = self._ack_at if told == ACKS_AT_ONCE else max(self._ack_at, self._ack_all_at)
+
+    def _tell_acks(self, most: int, *, all_of_it: bool) -> int:
+        found = self.reading.acks(most, all_of_it=all_of_it)
+        for topic, offset in found:
             self._say({"op": "ack", "topic": topic, "offset": offset})
-        self._timers.setdefault(Timer.ACK, self._monotonic() + ACK_EVERY_S)
+        return len(found)
 
     def _read(self, message: Mapping[str, Any]) -> bool:
         """What is not known is ignored."""
@@ -414,6 +428,8 @@ class Session(Events):
         refusal = Refused(
             str(message.get("code", "")), str(message.get("message", "")), topic if isinstance(topic, str) else None
         )
+        if isinstance(retry_ms := message.get("retry_ms"), int | float):
+            refusal.retry_s = retry_ms / 1000
         request = message.get("id")
         if self.publishing.refused(request, refusal):
             return
@@ -443,5 +459,5 @@ _WHEN_DUE: Final[dict[Timer, Callable[[Session], None]]] = {
     Timer.RETRY: Session._retry,
     Timer.SILENCE: Session._watch,
     Timer.RENEW: Session._renew,
-    Timer.ACK: Session._ack,
+    Timer.ACK: Session._acknowledge,
 }
