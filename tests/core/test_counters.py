@@ -14,6 +14,7 @@ from relayd.core.counters import (
     HubCounters,
     ListenerCounters,
     UpstreamCounters,
+    added,
     samples,
 )
 
@@ -81,3 +82,13 @@ class CountersTests:
         one.rtt.observe(0.1)
         assert other.closed["done"] == 0
         assert other.rtt.count == 0
+
+
+class SumTests:
+    """Several connections of one upstream."""
+
+    def test_added(self) -> None:
+        """Field by field; of none it is nothing."""
+        total = added([UpstreamCounters(received=2, connected=1), UpstreamCounters(received=3, sent=4)])
+        assert (total.received, total.connected, total.sent, total.gaps) == (5, 1, 4, 0)
+        assert added([]) == UpstreamCounters()

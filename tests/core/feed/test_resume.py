@@ -145,3 +145,25 @@ class RestoredTests:
         assert [new.replayed(7, payload) for payload in (b"one", b"two")] == [True, False]
         new.replayed(8, b"eight")
         assert len(new.at_cursor()) == 1
+
+
+class ForkTests:
+    """A second connection beside the first."""
+
+    def test_each_goes_its_own_way(self) -> None:
+        """From the same point."""
+        one = Resume()
+        one.replayed(5, b"five")
+        one.repeated("id")
+        other = one.fork()
+        assert other.connected() == 5
+        assert other.replayed(5, b"five") and other.repeated("id")
+        one.replayed(9, b"nine")
+        one.repeated("more")
+        assert (other.cursor, other.repeated("more"), one.cursor) == (5, False, 9)
+
+    def test_what_another_process_had(self) -> None:
+        """It is known too."""
+        one = Resume()
+        one.restore(5, ["digest"])
+        assert one.fork().at_cursor() == ["digest"]

@@ -47,6 +47,15 @@ class OutletTests:
         outlet.gap("a", None, "upstream")
         assert hub.read() == ["a gap ? upstream"]
 
+    def test_said_whichever_way(self) -> None:
+        """Whole messages, to the hub or to an overlap."""
+        hub = WritingHub()
+        outlet: Outlet[str] = Outlet(hub)
+        outlet.say("a", Data(("a",), b"1", True, snapshot=True))
+        outlet.shut()
+        outlet.say("a", Data(("a",), b"2", True))
+        assert hub.read() == ["a#1"]
+
     def test_shut(self) -> None:
         """Nothing of what a retired connection says matters."""
         hub = WritingHub()

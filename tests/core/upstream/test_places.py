@@ -127,6 +127,24 @@ class PlaceTests:
         assert into.waiting == 0
         assert take(into, "ba") == "b"
 
+    def test_looked_at(self) -> None:
+        """Whether there is one, without taking it; whether it is shared."""
+        into = places(1)
+        assert into.has_place({"name": "a"}) and not into.shares({"name": "a"})
+        take(into, "a")
+        assert into.has_place({"name": "a"}) and into.shares({"name": "a"})
+        assert not into.has_place({"name": "b"}) and not into.shares({"name": "b"})
+        assert places(None).has_place({"name": "b"}) and not places(None).shares({"name": "b"})
+
+    def test_what_could_not_be_ended_ends(self) -> None:
+        """With the connection."""
+        into: Places[str] = Places(1, lambda fields: (Claim((fields["name"],), ends=False),))
+        into.hold("a", {"name": "a"})
+        into.free("a")
+        assert not into.has_place({"name": "b"})
+        into.settle()
+        assert into.has_place({"name": "b"})
+
     @given(st.lists(st.tuples(st.sampled_from(("take", "free", "refused")), st.sampled_from("abcd"))), st.just(2))
     def test_never_too_many_and_none_left_empty(self, steps: list[tuple[str, str]], most: int) -> None:
         """Whatever happens, at most so many have one, and nobody waits while there is one."""

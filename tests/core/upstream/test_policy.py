@@ -69,7 +69,8 @@ class DialectTests:
                 "subscribe": {"send": {"op": "$verb", "s": "$symbol"}, "within": 7.0},
                 "silence": {"any": 9.0},
                 "sequence": {"for": {"symbol": "BTC"}, "at": "n", "step": 1},
-                "limits": {"first_send": 5.0},
+                "snapshot": {"for": {"symbol": "BTC"}, "when": {"type": "all"}},
+                "limits": {"first_send": 5.0, "connections": 3},
             }
         )
         policy = UpstreamPolicy.of(dialect, settle_s=12.0)
@@ -77,6 +78,9 @@ class DialectTests:
         assert (policy.max_age_s, policy.refresh_s) == (80000.0, 1800.0)
         assert policy.subscribe_within_s({"symbol": "x"}) == 7.0
         assert [policy.sequence_of({"symbol": symbol}) is not None for symbol in ("BTC", "x")] == [True, False]
+        assert [policy.is_delta({"symbol": symbol}) for symbol in ("BTC", "x")] == [True, False]
+        assert not UpstreamPolicy().is_delta({})
+        assert policy.connections_most == 3
         assert policy.silence.any_s == 9.0
         assert policy.first_send_s == 5.0
         assert policy.settle_s == 12.0

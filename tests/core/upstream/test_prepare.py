@@ -110,3 +110,22 @@ class PreparationTests:
         steps.begin()
         with pytest.raises(DialImpossible, match=r"connect\.before: a value of only dots"):
             steps.replied(b'{"token": ".."}', 200)
+
+
+class SharedTests:
+    """Several connections of one upstream."""
+
+    def test_what_is_kept_is_shared(self) -> None:
+        """A new token would void the old one's: the second connection uses the first one's."""
+        kept: dict[int, Mapping[str, object]] = {}
+        one = step("https://a.example/", {"token": "token"}, keep=True)
+
+        def speak(saved: Mapping[str, object]) -> Voice:
+            return Voice(wall=lambda: 0.0, uuid=lambda: "u", secrets={}, saved=saved, resume=Resume())
+
+        first, second = (Preparation((one,), speak, kept) for _ in range(2))
+        assert isinstance(first.begin(), HttpRequest)
+        first.replied(b'{"token": "t"}', 200)
+        assert (second.begin(), second.saved) == (None, {"token": "t"})
+        second.refused()
+        assert isinstance(first.begin(), HttpRequest)

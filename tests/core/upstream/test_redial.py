@@ -112,3 +112,27 @@ class RedialTests:
         dial.socket_closed()
         dial.after(BROKEN, 10.0)
         assert dial.due() == 10
+
+
+class TakingOverTests:
+    """The first dial of a session that takes over from another."""
+
+    def test_an_upstream_that_sends_everybody_on(self) -> None:
+        """At the pace of the old one's backoff."""
+        old, new = redial(), redial()
+        old.after(BROKEN, 0.0)
+        new.hurry_not(old, 10.0)
+        assert new.due() == 12.0
+        newer = redial()
+        newer.hurry_not(new, 20.0)
+        assert newer.due() == 24.0
+
+    def test_sockets(self) -> None:
+        """By when they are closed: at once, or five seconds after the end."""
+        dial = redial()
+        assert dial.closed_by == -inf
+        dial.socket_open()
+        dial.after_goodbye(True, 10.0)
+        assert dial.closed_by == 15.0
+        dial.socket_closed()
+        assert dial.closed_by == -inf

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from relayd.core.upstream.policy import UpstreamPolicy
-from relayd.core.upstream.renewal import Renewal
+from relayd.core.upstream.renewal import Renewal, never_renewed
 
 
 class RenewalTests:
@@ -34,3 +34,21 @@ class RenewalTests:
         assert renewal.due(True, 20.0) is None
         assert renewal.due(True, 20.9) is None
         assert renewal.due(True, 21.0) == "the topics in its URL changed"
+
+
+class AskedTests:
+    """The upstream says that it will end the connection."""
+
+    def test_at_once(self) -> None:
+        """And no more when it has ended."""
+        renewal = Renewal(UpstreamPolicy(), lambda: 0.5)
+        renewal.opened(0.0)
+        renewal.ask()
+        assert (renewal.asked, renewal.next_deadline(False)) == (True, -inf)
+        assert renewal.due(False, 1.0) == "the upstream asked us to come anew"
+        renewal.ended()
+        assert (renewal.asked, renewal.due(False, 2.0)) == (False, None)
+
+    def test_nobody_takes_over(self) -> None:
+        """Where there is no other session."""
+        assert not never_renewed("old", None)

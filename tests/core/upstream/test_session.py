@@ -1094,3 +1094,49 @@ class PublishTests:
         assert feed.open() == ["key"]
         assert feed.says("in") == []
         assert feed.do(feed.session.publish, self.HELLO) == ["hello 5"]
+
+
+class SuccessionTests:
+    """Sessions that take over from one another."""
+
+    def test_asked_for_a_successor(self) -> None:
+        """It goes on until it is retired, with its reason; then it ends for ever."""
+        told: list[tuple[str, str | None]] = []
+        feed = Dialogue()
+
+        def renew(why: str, url: str | None) -> bool:
+            told.append((why, url))
+            feed.session.may_renew = False
+            return True
+
+        feed.session._renew = renew
+        feed.live("a")
+        assert feed.says("do drain ws://other/") == []
+        assert told == [("the upstream asked us to come anew", "ws://other/")]
+        feed.says("a=2")
+        assert feed.hub.read() == ["a=2"]
+        feed.session.retire("the upstream asked us to come anew")
+        assert feed.settle() == ["close"]
+        assert feed.lost() == []
+        assert (feed.state, feed.after(1000.0)) == (State.STOPPED, [])
+
+    def test_retired_without_a_connection(self) -> None:
+        """It stops at once."""
+        feed = Dialogue()
+        feed.start()
+        feed.want("a")
+        feed.lost()
+        feed.session.retire("old")
+        assert (feed.settle(), feed.state) == ([], State.STOPPED)
+
+    def test_followed(self) -> None:
+        """The first dial goes where the upstream said; without haste where the old connection had not proved itself."""
+        old, new = Dialogue(random=1.0), Dialogue(random=1.0)
+        old.session._renew = lambda why, url: True
+        old.live("a")
+        old.session.may_renew = False
+        old.says("do drain")
+        new.session.follow(old.session, "ws://other/?1", new.now)
+        new.start()
+        assert new.want("a") == []
+        assert new.after(1.0) == ["dial ws://other/?1"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import inf
 
 from relayd.core.upstream.places import Claim, Places
-from relayd.core.upstream.topics import Phase, TopicLedger
+from relayd.core.upstream.policy import UpstreamPolicy
+from relayd.core.upstream.topics import Phase, TopicLedger, ledger_of
 from tests.support.upstream import WritingHub
 
 Fields = dict[str, str]
@@ -372,6 +373,58 @@ class PlaceTests(LedgerCase):
         assert self.wants() == ["c1", "c2"]
 
 
+class OtherConnectionTests(LedgerCase):
+    """Topics that another connection served until now, or is to serve."""
+
+    def test_confirmed(self) -> None:
+        """By an answer or by data, and not while it is given up."""
+        self.sent("a", "b", "c")
+        self.ledger.acked(["a"])
+        self.ledger.data("b")
+        assert [self.ledger.is_confirmed(topic) for topic in "abcd"] == [True, True, False, False]
+        self.ledger.unwant("a")
+        assert not self.ledger.is_confirmed("a")
+
+    def test_inherited_with_data(self) -> None:
+        """A loss before the first data here is a hole, and so is a failure; once."""
+        self.sent("a", "b")
+        for topic in "abx":
+            self.ledger.inherit(topic, gap_due=False)
+        self.ledger.failed(["b"], "no", 0.0)
+        assert self.ledger.broken() == ["b"]
+        self.ledger.lost()
+        assert self.ledger.broken() == ["a", "b"]
+        assert self.hub.read() == ["b failed: no", "a reconnecting"]
+
+    def test_inherited_with_a_gap(self) -> None:
+        """The next data is marked, also where some came already."""
+        self.sent("a", "b")
+        self.ledger.data("b")
+        self.hub.read()
+        for topic in "ab":
+            self.ledger.inherit(topic, gap_due=True)
+            self.ledger.data(topic)
+        assert self.hub.read() == ["a gap ? upstream", "a live", "b gap ? upstream", "b live"]
+
+    def test_told(self) -> None:
+        """How it stands: waiting, broken, failed."""
+        self.sent("a", "b")
+        self.ledger.failed(["b"], "no", 0.0)
+        self.ledger.inherit("a", gap_due=True)
+        self.hub.read()
+        for topic in "abx":
+            self.ledger.tell(topic)
+        assert self.hub.read() == ["a reconnecting", "b failed: no"]
+
+    def test_released(self) -> None:
+        """What was not asked for here goes without a word."""
+        self.want("a", "b")
+        self.hub.read()
+        assert self.ledger.is_waiting("a")
+        self.ledger.release("a")
+        assert (self.wants(), self.hub.read()) == (["b"], [])
+        assert [self.ledger.is_waiting(topic) for topic in "abx"] == [False, False, False]
+
 class UnaskedTests(LedgerCase):
     """An upstream that pushes what it likes."""
 
@@ -456,3 +509,29 @@ class FollowTests:
         self.ledger.data("a", follows=True)
         self.ledger.data("b", follows=True)
         assert self.hub.read() == ["a gap ? upstream", "a live", "b gap ? upstream", "b live"]
+
+
+class UnaskedInheritanceTests(LedgerCase):
+    """The same for an upstream that pushes what it likes."""
+
+    unasked = True
+
+    def test_inherited(self) -> None:
+        """It is known from then on."""
+        self.ledger.inherit("a", gap_due=False)
+        self.ledger.lost()
+        assert self.hub.read() == ["a reconnecting"]
+
+
+class MakingTests:
+    """From a policy."""
+
+    def test_the_reason(self) -> None:
+        """It names the setting and the upstream."""
+        hub = WritingHub()
+        policy = UpstreamPolicy(topics_most=1, claims_of=lambda fields: (Claim((fields["n"],)),))
+        ledger = ledger_of("feed", policy, hub)
+        for topic in "ab":
+            ledger.want(topic, {"n": topic})
+        ledger.take_wants(0.0)
+        assert hub.read()[-1] == "b failed: limits.topics of upstream feed is reached (1)"
