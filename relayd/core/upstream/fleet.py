@@ -304,6 +304,7 @@ class Fleet(Generic[T]):
         return link.session.state not in CONNECTED
 
     def _retire(self, link: Link[T], why: str) -> None:
+        link.session.topics.give_up()
         link.session.outlet.shut()
         link.session.retire(why)
         self._leaving.append(link)
@@ -324,6 +325,7 @@ class Fleet(Generic[T]):
         if self._used() >= self._most:
             return False
         now = self._monotonic()
+        old.session.topics.give_up()
         new = self._open(main=old.main, resume=old.resume.fork())
         self.links[self.links.index(old)] = new
         new.plan, new.topics = old.plan, old.topics
@@ -342,6 +344,7 @@ class Fleet(Generic[T]):
         old.session.may_renew = new.session.may_renew = False
         for topic, fields in new.topics.items():
             new.session.want(topic, fields, now)
+        overlap.inherit()
         new.session.follow(old.session, url, now)
         self._handovers.append(Handover(old, new, overlap, why))
         self._wake()

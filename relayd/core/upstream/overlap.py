@@ -59,8 +59,11 @@ class Overlap(Generic[T]):
         """The topics that the old connection serves."""
         for topic in old.live():
             self._keep(topic)
-        for topic in old.broken():
-            new.inherit(topic, gap_due=True)
+
+    def inherit(self) -> None:
+        """The new connection wants what the old one has: what was missed before is not forgotten."""
+        for topic in self._old.broken():
+            self._new.inherit(topic, gap_due=True)
 
     # -- what the connections say
 
@@ -82,12 +85,16 @@ class Overlap(Generic[T]):
     def _old_heard(self, topic: T, data: Data[T]) -> None:
         splice = self.left.get(topic)
         if splice is None:
-            if topic in self._moved or self._new.is_live(topic) or not self._old.is_sent(topic):
+            if not self._is_with_old(topic):
                 return
             splice = self._keep(topic)
         self._publish(topic, data)
         splice.said(data)
         self._try(topic, splice)
+
+    def _is_with_old(self, topic: T) -> bool:
+        """Whether a topic that had no data so far is the old connection's to serve."""
+        return topic not in self._moved and not self._new.is_live(topic) and self._old.is_sent(topic)
 
     def _new_heard(self, topic: T, data: Data[T]) -> None:
         splice = self.left.get(topic)
@@ -192,17 +199,20 @@ class _Outgoing(Generic[T]):
         self.heard = overlap._old_heard
 
     def gap(self, topic: T, missed: int | None, why: str) -> None:
-        splice = self._overlap.left.get(topic)
-        if splice is not None:
+        overlap = self._overlap
+        if (splice := overlap.left.get(topic)) is not None:
             splice.broke()
-            self._overlap._sink.gap(topic, missed, why)
+        if splice is not None or overlap._is_with_old(topic):
+            overlap._sink.gap(topic, missed, why)
 
     def state(self, topic: T, state: TopicState, why: str = "") -> None:
         if topic in self._overlap.left and state is not TopicState.RECONNECTING:
             self._overlap._sink.state(topic, state, why)
 
     def forget(self, topic: T) -> None:
-        """The new connection forgets it too, and that counts."""
+        """Where the new connection has it too, its word counts."""
+        if not self._overlap._new.knows(topic):
+            self._overlap._sink.forget(topic)
 
 
 class _Incoming(Generic[T]):

@@ -262,6 +262,15 @@ class TopicLedger(Generic[T]):
         entry = self._entries.get(topic)
         return entry is not None and entry.phase is Phase.WANTED and not entry.asked
 
+    def knows(self, topic: T) -> bool:
+        """Whether it is wanted here, or not yet given up."""
+        return topic in self._entries
+
+    def give_up(self) -> None:
+        """What nobody wants any more is forgotten, although the upstream was not told: the connection will end."""
+        for entry in list(self._to_drop.values()):
+            self._forget(entry)
+
     def release(self, topic: T) -> None:
         """Another connection is to have it, and it was not asked for here."""
         self._remove(self._entries[topic])
@@ -282,8 +291,7 @@ class TopicLedger(Generic[T]):
         """The connection is gone, and with it all that was sent on it. `why` is told to those who wait for data; empty
         = nothing to tell."""
         self._places.clear()
-        for entry in list(self._to_drop.values()):
-            self._forget(entry)
+        self.give_up()
         self._to_retry.clear()
         self._followed = False
         for entry in self._entries.values():

@@ -211,6 +211,20 @@ class HandoverTests:
         assert subscribed(world) == ["ab"]
         assert world.hub.rings == {"a": [1, 2], "b": [1]}
 
+    def test_what_left_the_url_is_forgotten(self) -> None:
+        """With its past: when it is wanted again it begins anew."""
+        world = live("a", "b", topics_in_url=True)
+        world.unwant("a")
+        world.after(1.5)
+        assert "a" not in world.hub.rings
+        world.after(30.0)
+        world.publish("a", "b")
+        world.want("a")
+        world.after(30.0)
+        world.publish("a", "b")
+        world.calm()
+        assert world.hub.rings == {"a": [3], "b": [1, 2, 3]}
+
     def test_changes_while_it_lasts(self) -> None:
         """One more topic is asked for on both; one less, too."""
         world = live("a", "b")

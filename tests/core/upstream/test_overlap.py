@@ -193,20 +193,23 @@ class StateTests(OverlapCase):
         self.old.ask()
         fresh = Side(self.hub, unasked=False)
         fresh.want("a")
-        Overlap(self.hub, self.old.topics, fresh.topics, sequence_of=lambda fields: None,
-                is_delta=lambda fields: False, wake=self._wake)  # fmt: skip
+        overlap = Overlap(self.hub, self.old.topics, fresh.topics, sequence_of=lambda fields: None,
+                          is_delta=lambda fields: False, wake=self._wake)  # fmt: skip
+        overlap.inherit()
         fresh.ask()
         self.hub.read()
         fresh.says("a", "x")
         assert self.hub.read() == ["a gap ? upstream", "a live", "a=x"]
 
     def test_forgotten(self) -> None:
-        """By the new one: that counts. By the old one: that does not."""
+        """By the new one: that counts. By the old one: only what the new one never had."""
         self.begin("a")
         self.overlap.outgoing.forget("a")
         assert self.hub.read() == []
         self.overlap.incoming.forget("a")
         assert (self.hub.read(), self.overlap.left) == (["a forgotten"], {})
+        self.overlap.outgoing.forget("b")
+        assert self.hub.read() == ["b forgotten"]
 
     def test_unwanted(self) -> None:
         """What the old one says of a topic that it is about to give up is nothing."""
