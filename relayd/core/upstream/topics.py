@@ -168,8 +168,8 @@ class TopicLedger(Generic[T]):
             self._admit(self._places.refused(topic) if again else self._places.free(topic))
 
     def live(self) -> list[T]:
-        """Those that have data on this connection."""
-        return [topic for topic, entry in self._entries.items() if entry.phase is Phase.LIVE]
+        """Those that have data on this connection, or had it on the one from which this one took over."""
+        return [topic for topic, entry in self._entries.items() if entry.phase is Phase.LIVE or entry.had_data]
 
     def unconfirmed(self) -> list[T]:
         """Sent on this connection, without an answer so far."""
