@@ -33,6 +33,7 @@ from relayd.core.upstream.effects import (
 )
 from relayd.core.upstream.farewell import farewell
 from relayd.core.upstream.lanes import Overrun
+from relayd.core.upstream.ledger import ledger_of
 from relayd.core.upstream.outlet import Outlet
 from relayd.core.upstream.policy import UpstreamPolicy
 from relayd.core.upstream.prepare import Preparation
@@ -42,7 +43,6 @@ from relayd.core.upstream.speaking import TAKES, Speaking, away
 from relayd.core.upstream.states import CONNECTED, Event, OutOfOrder, State, after
 from relayd.core.upstream.steps import Steps
 from relayd.core.upstream.talk import NO_ANSWER, Sse, Talk
-from relayd.core.upstream.topics import TopicLedger, ledger_of
 from relayd.core.windows import Windows
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ class UpstreamSession(Generic[T]):
         self.connection: Connection[T] | None = None
         """The open connection."""
         self.outlet: Outlet[T] = Outlet(sink)
-        self.topics: TopicLedger[T] = ledger_of(name, policy, self.outlet)
+        self.topics = ledger_of(name, policy, self.outlet)
         self._attempt: Attempt[T] = Attempt(policy, self.topics, converse, preparation)
         self._forget_cursor = forget_cursor
         self._wall = wall

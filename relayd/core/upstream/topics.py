@@ -16,7 +16,6 @@ from relayd.core.publication import TopicState
 from relayd.core.upstream.effects import FeedSink
 from relayd.core.upstream.entry import Entry, Phase, shown
 from relayd.core.upstream.places import Places
-from relayd.core.upstream.policy import UpstreamPolicy
 
 T = TypeVar("T")
 
@@ -393,15 +392,3 @@ class TopicLedger(Generic[T]):
             self._sink.state(entry.topic, TopicState.RECONNECTING)
         else:
             self._sink.state(entry.topic, TopicState.PENDING)
-
-
-def ledger_of(name: str, policy: UpstreamPolicy, sink: FeedSink[T]) -> TopicLedger[T]:
-    """The ledger of one session of an upstream."""
-    why = f"limits.topics of upstream {name} is reached ({policy.topics_most})"
-    return TopicLedger(
-        sink,
-        within_s=policy.subscribe_within_s,
-        failed_again_s=policy.failed_again_s,
-        unasked=policy.unasked,
-        places=Places(policy.topics_most, policy.claims_of, why),
-    )

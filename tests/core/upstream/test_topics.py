@@ -5,8 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from relayd.core.upstream.places import Claim, Places
-from relayd.core.upstream.policy import UpstreamPolicy
-from relayd.core.upstream.topics import Phase, TopicLedger, ledger_of
+from relayd.core.upstream.topics import Phase, TopicLedger
 from tests.support.upstream import WritingHub
 
 Fields = dict[str, str]
@@ -521,17 +520,3 @@ class UnaskedInheritanceTests(LedgerCase):
         self.ledger.inherit("a", gap_due=False)
         self.ledger.lost()
         assert self.hub.read() == ["a reconnecting"]
-
-
-class MakingTests:
-    """From a policy."""
-
-    def test_the_reason(self) -> None:
-        """It names the setting and the upstream."""
-        hub = WritingHub()
-        policy = UpstreamPolicy(topics_most=1, claims_of=lambda fields: (Claim((fields["n"],)),))
-        ledger = ledger_of("feed", policy, hub)
-        for topic in "ab":
-            ledger.want(topic, {"n": topic})
-        ledger.take_wants(0.0)
-        assert hub.read()[-1] == "b failed: limits.topics of upstream feed is reached (1)"
