@@ -37,7 +37,7 @@ DIFFERENT = [
     ("1:30.5", "a number to the base of 60", "text"), ("190:20:30", "a number to the base of 60", "text"),
     ("2026-01-31", "a date", "text"), ("2026-1-1", "a date", "text"), ("2026-01-31T12:00:00Z", "a date", "text"),
     ("2026-01-31 12:00:00.5 +1", "a date", "text"), ("<<", "a merge of tables", "a key"),
-    ("=", "a default value", "text"), ("0" * 30 + "7", "a number", "a number"),
+    ("=", "a default value", "text"), ("0" * 30 + "7", "a number", "a number"), ("-.5", "text", "a number"),
 ]  # fmt: skip
 
 
