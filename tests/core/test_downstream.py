@@ -13,17 +13,21 @@ from relayd.core.answers import TOPICS_PER_ANSWER
 from relayd.core.auth.access import Access, Anyone, Claim, OfField
 from relayd.core.auth.credentials import Places
 from relayd.core.auth.verdict import Identity
+from relayd.core.bridge import EARLY_MOST_BYTES, Bridges, Need
 from relayd.core.closecode import (
     CLOSE_BAD_REQUEST,
     CLOSE_BAD_TOKEN,
     CLOSE_BINARY,
     CLOSE_FORBIDDEN,
     CLOSE_OVERLOADED,
+    CLOSE_POLICY,
 )
+from relayd.core.counters import BridgeCounters
 from relayd.core.downstream import MAX_STRIKES, DownstreamSession
 from relayd.core.publication import Publication, TopicState
 from relayd.core.reading import MAX_PATTERNS
 from relayd.core.routes import AllowValues
+from tests.core.test_bridge import FakeLine
 from tests.support.door import DoorRig
 from tests.support.hub_rig import Client, FakeSink, Rig, delivery, frames, route, say
 
@@ -561,3 +565,77 @@ class BinaryTests:
         rig.hub.publish(rig.hub.topic("t/a"), b"\x00", False)
         rig.clock.turn()
         assert frames(client.sink.taken)[-1][0] == 2
+
+
+class ExclusiveTests:
+    """`/raw` of an exclusive route is a bridge."""
+
+    ROUTE = route("echo", exclusive=True, access=Access(Anyone.PUBLIC, Anyone.PUBLIC))
+
+    def session(self, visitor: Any = None) -> tuple[DownstreamSession, FakeSink, FakeLine]:
+        """A connection whose upstream is a line of the test's."""
+        rig, line, sink = Rig(self.ROUTE, route("t/$n")), FakeLine(), FakeSink()
+        bridges = Bridges(
+            lambda bridge, values: line,
+            most=1, needs={"up": (Need("browser.token", is_required=visitor is not None),)},
+            call_later=rig.clock.call_later, counters=BridgeCounters(),
+        )  # fmt: skip
+        session = DownstreamSession(
+            rig.hub, sink, raw_topic="echo", session_id="s", visitor=visitor and visitor(sink.close), bridges=bridges
+        )
+        session.opened()
+        return session, sink, line
+
+    def test_both_frame_types(self) -> None:
+        """What is said goes over it; what it sent counts as sent."""
+        session, sink, line = self.session()
+        bridge = session._bridge
+        assert bridge is not None
+        bridge.opened()
+        session.text(b"a")
+        session.binary(b"b")
+        assert [(one.payload, one.is_text) for one in line.heard] == [(b"a", True), (b"b", False)]
+        bridge.publish(bridge, b"c", True)
+        assert (session.sent_messages, session.sent_bytes, sink.closed) == (1, 3, None)
+        session.lost()
+        assert line.ended == 1
+
+    def test_before_it_is_known_who_speaks(self) -> None:
+        """What is said meanwhile follows, in order; too much of it closes."""
+        door = DoorRig()
+        door.authority.later = True
+        session, sink, line = self.session(lambda close: door.visitor("tok", close))
+        session.text(b"a")
+        session.binary(b"b")
+        assert line.heard == [] and sink.closed is None
+        door.authority.answer(Identity("alice", {}))
+        assert session._bridge is not None
+        session._bridge.opened()
+        assert line.texts == [b"a", b"b"]
+
+        session, sink, _ = self.session(lambda close: door.visitor("tok", close))
+        session.binary(b"x" * EARLY_MOST_BYTES)
+        assert sink.closed is None
+        session.binary(b"x")
+        assert sink.closed is CLOSE_POLICY
+        session.binary(b"x")
+
+    def test_nothing_to_show(self) -> None:
+        """Closed before anything is dialled."""
+        door = DoorRig()
+        session, sink, line = self.session(lambda close: door.visitor(None, close))
+        assert (sink.closed, line.ended) == (CLOSE_FORBIDDEN, 0)
+        session.text(b"late")
+
+    def test_other_topics(self) -> None:
+        """Are read as ever, and nobody listens to what is said on them."""
+        rig, sink = Rig(self.ROUTE, route("t/$n")), FakeSink()
+        bridges = Bridges(lambda *_: FakeLine(), most=1, needs={}, call_later=rig.clock.call_later,
+                          counters=BridgeCounters())  # fmt: skip
+        session = DownstreamSession(rig.hub, sink, raw_topic="t/a", session_id="s", bridges=bridges)
+        session.opened()
+        session.text(b"x")
+        session.binary(b"x")
+        rig.publish("t/a", b"5")
+        rig.clock.turn()
+        assert frames(sink.taken) == [(1, b"5")] and sink.closed is None

@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
+from twisted.logger import globalLogPublisher
 
 from relayd.core.auth.tokens import PREFIX, write_line
 from tests.io.test_wayup import PublishingCase
@@ -298,5 +299,25 @@ class CredentialTests(PublishingCase):
             await browser.until(lambda: close_of(browser))
             assert close_of(browser) == (4503, "forbidden")
             assert self.echo.requests == []
+
+        return Deferred.fromCoroutine(run())
+
+    def test_never_in_the_log(self) -> Deferred[None]:
+        """Neither the token nor what the upstream says of it, whether it lets us in or not."""
+
+        async def run() -> None:
+            events: list[str] = []
+
+            def observe(event: Any) -> None:
+                events.append(repr(event))
+
+            globalLogPublisher.addObserver(observe)
+            self.addCleanup(globalLogPublisher.removeObserver, observe)
+            for status in (None, 403):
+                self.echo.refuse_with = status
+                browser = await self.browse("/raw/echo", f"Authorization: Bearer {self.secret}")
+                browser.send(TEXT, b"1")
+                await browser.until(lambda browser=browser: data(browser) or close_of(browser))
+            assert events and not [event for event in events if self.secret in event]
 
         return Deferred.fromCoroutine(run())

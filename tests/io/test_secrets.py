@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from relayd.config import model
-from relayd.io.secrets import MOST_BYTES, read_secrets, secret_names
+from relayd.core.bridge import Need
+from relayd.io.secrets import MOST_BYTES, browser_needs, read_secrets, secret_names
 
 
 class NamesTests:
@@ -44,3 +45,15 @@ class ReadTests:
         long.write_text("x" * (MOST_BYTES + 1))
         binary.write_bytes(b"\xff\xfe")
         assert read_secrets([f"file.{long}", f"file.{binary}", f"file.{tmp_path}"], {}) == {}
+
+
+class BrowserNeedsTests:
+    """`${browser.X}` of a block."""
+
+    def test_names(self) -> None:
+        """Each once; required where one of its places has no default."""
+        headers = {"A": "${browser.token:-x} ${browser.claims.a.b:-}", "B": "${browser.token}", "C": "${env.K}"}
+        block = model.Upstream.model_validate({"connect": {"url": "wss://h/${browser.query.q}", "headers": headers}})
+        assert browser_needs(block) == (
+            Need("browser.query.q"), Need("browser.token"), Need("browser.claims.a.b", is_required=False),
+        )  # fmt: skip
