@@ -10,9 +10,12 @@ from typing import Any
 
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import clientFromString, connectProtocol
+from twisted.internet.protocol import Protocol
 from twisted.logger import globalLogPublisher
 
 from relayd.core.auth.tokens import PREFIX, write_line
+from relayd.io.listener import ListenerService
 from tests.io.test_wayup import PublishingCase
 from tests.support.browser import BINARY, CLOSE, TEXT, Browser
 from tests.support.relay_rig import eventually
@@ -41,6 +44,30 @@ def close_of(browser: Browser) -> tuple[int, str] | None:
     """The close frame, if one came."""
     closes = [payload for opcode, payload in browser.frames if opcode == CLOSE]
     return (int.from_bytes(closes[0][:2], "big"), closes[0][2:].decode()) if closes else None
+
+
+async def exchange(port: int, method: str, target: str, body: bytes | None) -> str:
+    """One HTTP request; what had come of its answer when it named the route, or ended."""
+    said = bytearray()
+    ended: list[bool] = []
+
+    class Asking(Protocol):
+        def connectionMade(self) -> None:
+            lines = [f"{method} {target} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: close"]
+            if body is not None:
+                lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+            self.transport.write("\r\n".join([*lines, "", ""]).encode() + (body or b""))  # type: ignore[union-attr]
+
+        def dataReceived(self, data: bytes) -> None:
+            said.extend(data)
+
+        def connectionLost(self, reason: Any = None) -> None:
+            ended.append(True)
+
+    protocol = await connectProtocol(clientFromString(reactor, f"tcp:127.0.0.1:{port}"), Asking())
+    await eventually(lambda: ended or b"exclusive" in said)
+    protocol.transport.abortConnection()  # type: ignore[union-attr]
+    return said.decode()
 
 
 class BridgeTests(PublishingCase):
@@ -171,6 +198,27 @@ class BridgeTests(PublishingCase):
 
         return Deferred.fromCoroutine(run())
 
+    def test_over_http(self) -> Deferred[None]:
+        """An event stream, a poll and a publication are refused, each with the setting that decides."""
+
+        async def run() -> None:
+            [port] = [one.port.getHost().port for one in self.relay.listeners if isinstance(one, ListenerService)]
+            asked = [
+                ("GET", "/poll?topics=echo", None),
+                ("POST", "/poll", b'{"topics":["echo"]}'),
+                ("POST", "/topics/echo", b"1"),
+                ("GET", "/topics/echo", None),
+                ("GET", "/sse?topics=echo", None),
+            ]
+            for method, target, body in asked:
+                text = await exchange(port, method, target, body)
+                assert "forbidden" in text, (method, target, text)
+                assert "route echo is exclusive: open /raw/echo" in text, (method, target, text)
+            assert self.echo.requests == []
+            assert self.relay.hub.topics == {}
+
+        return Deferred.fromCoroutine(run())
+
     def test_upstream_that_does_not_read(self) -> Deferred[None]:
         """The browser is paused; nothing is lost, and what relayd holds is bounded."""
 
@@ -220,7 +268,7 @@ class BridgeTests(PublishingCase):
             sink = bridge._sink
             assert sink.buffered() < 64 * 1024 + 3 * 20_010
             protocol = bridge._line._upstream._protocol
-            assert len(protocol.data) < 256 * 1024
+            assert len(protocol.data) <= 64 * 1024 + 20_010  # one read, and what it found begun
             browser.transport.resumeProducing()  # type: ignore[union-attr]
             await browser.until(lambda: len(data(browser)) == 400)
             got = hashlib.sha256()
