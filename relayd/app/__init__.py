@@ -180,6 +180,7 @@ class Relay(MultiService):
             self._reactor,
             self._monotonic,
         )
+        self.bridges.lines.report = self.mishaps.report
         self.bridges.lines.setServiceParent(self)
         if self.config.state is not None:
             # Before the upstreams: what an earlier run has used up counts for the first dial.
@@ -199,6 +200,7 @@ class Relay(MultiService):
         judges = AuthService(
             auth, self._reactor, self._monotonic, time.time, user_agent=f"relayd/{__version__}", names=self._names
         )
+        judges.report = self.mishaps.report
         judges.setServiceParent(self)
         door = Door(
             judges.verifiers,

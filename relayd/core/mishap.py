@@ -18,8 +18,10 @@ DELIVERY: Final = "delivery"
 CATCHING_UP: Final = "catching_up"
 WAITER: Final = "waiter"
 TIMER: Final = "timer"
+UPSTREAM: Final = "upstream"
+AUTH: Final = "auth"
 #: Where exceptions are caught on behalf of many; a closed set, for the metrics.
-PLACES: Final = (FLUSH, DELIVERY, CATCHING_UP, WAITER, TIMER)
+PLACES: Final = (FLUSH, DELIVERY, CATCHING_UP, WAITER, TIMER, UPSTREAM, AUTH)
 
 
 @dataclass(slots=True)

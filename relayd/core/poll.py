@@ -21,9 +21,10 @@ from relayd.core.auth.verdict import Identity
 from relayd.core.closecode import CloseCode
 from relayd.core.deadlines import Deadlines
 from relayd.core.hub import Hub
+from relayd.core.mishap import WAITER
 from relayd.core.publication import Encoding
 from relayd.core.reading import Asked, Reading
-from relayd.core.refusal import HttpRefusal
+from relayd.core.refusal import INTERNAL, HttpRefusal
 from relayd.core.subscriber import Pace, PutWay, Subscriber
 from relayd.core.topics import Topic
 from relayd.core.volley import NO_PORT
@@ -171,6 +172,11 @@ class Poll:
             self._polls.forget(self)
             self._reading.leave()
 
+    def fail(self) -> None:
+        """An error in relayd is its answer."""
+        self.abandon()
+        self._done(INTERNAL)
+
     def _answer(self) -> None:
         self._is_over = True
         self._polls.forget(self)
@@ -202,9 +208,7 @@ class Polls:
         """When an answer was given, and its bytes: those of the last 10 s."""
         self._given_bytes = 0
 
-    def begin(
-        self, asking: Asking, identity: Identity | None, done: Callable[[bytes | HttpRefusal], None]
-    ) -> Poll:
+    def begin(self, asking: Asking, identity: Identity | None, done: Callable[[bytes | HttpRefusal], None]) -> Poll:
         """A request has come. `done` may be called before this returns."""
         self._let_go()
         is_crowded = self._given_bytes > ANSWERS_BYTES
@@ -247,15 +251,26 @@ class Polls:
     def _look(self) -> None:
         soon, self._soon = self._soon, {}
         for poll in soon:
-            poll.look()
+            self._try(poll, poll.look)
 
     def _sweep(self) -> None:
         for poll in self._waiting.take_due(self.hub.now()):
             self.hub.counters.polls_waiting -= 1
-            poll.overdue()
+            self._try(poll, poll.overdue)
         self.is_sweeping = len(self._waiting) > 0
         if self.is_sweeping:
             self._call_later(SWEEP_S, self._sweep)
+
+    def _try(self, poll: Poll, call: Callable[[], None]) -> None:
+        """On behalf of one: an exception is told as its answer, and reaches neither another poll nor the sweep."""
+        try:
+            call()
+        except Exception:
+            self.hub.flusher.report(WAITER)
+            try:
+                poll.fail()
+            except Exception:
+                self.hub.flusher.report(WAITER)
 
     def _let_go(self) -> None:
         horizon = self.hub.now() - ANSWERS_S

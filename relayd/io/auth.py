@@ -13,6 +13,7 @@ from typing import Any, Final
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from relayd.config import model
 from relayd.core.auth.authority import Signed, Verifiers
@@ -23,7 +24,9 @@ from relayd.core.auth.tokens import Tokens, parse_tokens
 from relayd.core.auth.webhook import OnFailure, Question, Webhook
 from relayd.core.dial_rules import DialRules
 from relayd.core.feed.outcome import HttpRequest
+from relayd.core.mishap import AUTH, Report
 from relayd.io.dialling import DiallingReactor
+from relayd.io.mishaps import log_it
 from relayd.io.names import Names
 from relayd.io.tls import trust_root
 from relayd.io.upstream_http import NoReply, call
@@ -89,6 +92,8 @@ class AuthService(Service):
         self._calls: set[Deferred[None]] = set()
         self._look_at = 0.0
         self._webhook_fails = False
+        self.report: Report = log_it
+        """Hears of a question that failed, while that is handled."""
         self.verifiers = Verifiers(wall)
         if auth.tokens is not None:
             self.verifiers.tokens = Tokens()
@@ -153,8 +158,14 @@ class AuthService(Service):
         if timeout_s is not None:
             started.addTimeout(timeout_s, self._reactor)
         started.addErrback(lambda failure: failure.trap(CancelledError, TimeoutError) and None)
-        started.addErrback(lambda failure: log.failure("a question of auth failed", failure))
+        started.addErrback(self._failed)
         started.addBoth(lambda _: self._calls.discard(started))
+
+    def _failed(self, failure: Failure) -> None:
+        try:
+            failure.raiseException()
+        except Exception:
+            self.report(AUTH)
 
     def _fetch_keys(self) -> None:
         self._start(self._fetch())
@@ -167,15 +178,13 @@ class AuthService(Service):
             reply = await call(self._reactor, request, trust_root(None), self._user_agent)
             if reply.status != 200:
                 raise KeysError(f"the answer was {reply.status}")
-            keys = parse_keys(reply.body, frozenset(jwt.algorithms), secrets_allowed=False)
+            self._ring.loaded(parse_keys(reply.body, frozenset(jwt.algorithms), secrets_allowed=False))
         except (NoReply, KeysError) as error:
             log.warn("auth.jwt.jwks cannot be fetched, and stays as it was", why=str(error))
             self._ring.failed()
         except BaseException:
             self._ring.failed()
             raise
-        else:
-            self._ring.loaded(keys)
 
     def _ask(self, key: bytes, question: Question) -> None:
         assert self._auth.webhook is not None
@@ -189,14 +198,13 @@ class AuthService(Service):
         why = "no answer of those that are expected"
         try:
             reply = await call(self._reactor, request, trust_root(None), self._user_agent)
+            webhook.answered(key, reply.status, reply.body)
         except NoReply as error:
             why = str(error)
             webhook.failed(key)
         except BaseException:
-            webhook.failed(key)
+            webhook.failed(key)  # whoever still waits
             raise
-        else:
-            webhook.answered(key, reply.status, reply.body)
         fails = webhook.failures > before
         if fails is not self._webhook_fails:
             self._webhook_fails = fails

@@ -9,7 +9,9 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 
 from relayd.core.bridge import Bridge, Bridges
+from relayd.core.mishap import UPSTREAM, Report
 from relayd.core.upstream.effects import Effect, Loss, Note
+from relayd.io.mishaps import log_it
 from relayd.io.ticker import Ticker
 from relayd.io.upstream import UpstreamService
 from relayd.io.upstream_protocol import UpstreamProtocol
@@ -80,10 +82,15 @@ class _Line:
 
     def begin(self) -> None:
         """Dial, on a turn of its own: what comes of it must find the bridge made."""
-        if not self._has_ended:
+        if self._has_ended:
+            return
+        try:
             self._ticker.startService()
             self._upstream.startService()
             self._upstream.ask()
+        except Exception:
+            self._ticker.report(UPSTREAM)
+            self._upstream.bridge.ended(None, refused=False)
 
     def hold(self, held: bool) -> None:
         self._upstream.hold(held)
@@ -113,11 +120,14 @@ class ExclusiveLines(Service):
         self._build = build
         self._reactor = reactor
         self._monotonic = monotonic
+        self.report: Report = log_it
+        """Hears of an error on behalf of one of them, while that is handled."""
         self._ending: set[Deferred[None]] = set()
 
     def open(self, bridge: Bridge, values: Mapping[str, str]) -> _Line:
         """For `Bridges`."""
         ticker = Ticker(self._reactor, self._monotonic)
+        ticker.report = self.report
         line = _Line(self._build(bridge, values, ticker), ticker, bridge, self)
         self._reactor.callLater(0, line.begin)
         return line

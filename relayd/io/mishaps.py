@@ -12,6 +12,11 @@ from relayd.core.mishap import MishapCounters
 log = Logger()
 
 
+def log_it(place: str) -> None:
+    """A Report that only logs, where nobody counts."""
+    log.failure("an error in relayd ({place}) was caught, and everything else goes on", place=place)
+
+
 class Mishaps:
     """The one place where they are counted."""
 
@@ -21,7 +26,7 @@ class Mishaps:
     def report(self, place: str) -> None:
         """To be called while the exception is being handled."""
         self.counters.caught[place] += 1
-        log.failure("an error in relayd ({place}) was caught, and everything else goes on", place=place)
+        log_it(place)
 
 
 def safely(count: Callable[[], None], abort: Callable[[], None], call: Callable[..., Any], *args: Any) -> None:

@@ -12,20 +12,14 @@ from typing import Protocol
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
 from relayd.core.mishap import TIMER, Report
+from relayd.io.mishaps import log_it
 
 LONGEST_S = 1.0
 """The longest sleep: what a step of the wall clock can add. One wake-up a second costs nothing that can be measured."""
 SHORTEST_S = 0.001
 """The shortest sleep: a thing whose deadline does not move when it ticks must not hold the reactor."""
-
-log = Logger("ticker")
-
-
-def _log_it(place: str) -> None:
-    log.failure("an error in relayd ({place}) was caught, and everything else goes on", place=place)
 
 
 class Ticking(Protocol):
@@ -44,8 +38,8 @@ class Ticker(Service):
         self._things: list[Ticking] = []
         self._call: IDelayedCall | None = None
         self._soon = False
-        self.report: Report = _log_it
-        """Hears of a deadline that failed, while that is handled."""
+        self.report: Report = log_it
+        """Hears of a deadline that failed, while that is handled; and of what failed between two of them."""
         self._due = inf  # when the timer should fire
         self.on_lag: list[Callable[[float], None]] = []
         """Each is told how late the timer was, in seconds: what everything else on the reactor waits too."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from math import inf
 from typing import Any
 
 from twisted.application.service import Service
@@ -18,6 +20,7 @@ from twisted.python.failure import Failure
 from relayd.core.dial_rules import DEFAULT, DialRules
 from relayd.core.feed.outcome import Frame, HttpRequest
 from relayd.core.feed.publish import Upward
+from relayd.core.mishap import UPSTREAM
 from relayd.core.upstream.clock import FeedClock
 from relayd.core.upstream.effects import (
     Close,
@@ -44,7 +47,7 @@ from relayd.io.ticker import Ticker
 from relayd.io.tls import TrustUnreadable, UpstreamTls, trust_root
 from relayd.io.upstream_http import NoReply, Reply, call
 from relayd.io.upstream_plan import Transport, plan
-from relayd.io.upstream_protocol import UpstreamFactory, UpstreamProtocol
+from relayd.io.upstream_protocol import FAULT, UNREADABLE, UpstreamFactory, UpstreamProtocol
 from relayd.io.upstream_stream import StreamFactory, StreamProtocol
 
 CONNECT_WITHIN_S = 10.0
@@ -136,6 +139,7 @@ class UpstreamService(Service):
         self._effects: deque[Effect] = deque()
         self._carrying = False
         self._stopped: list[Deferred[None]] = []
+        self._fault: Loss | None = None  # an error of ours, until the session has been told
 
     # -- the life of the service
 
@@ -154,10 +158,17 @@ class UpstreamService(Service):
 
     def next_deadline(self) -> float:
         """For the ticker."""
-        return self.session.next_deadline()
+        return self.session.next_deadline() if self._fault is None else -inf
 
     def tick(self, now: float) -> None:
         """For the ticker."""
+        fault = self._fault
+        if fault is not None:
+            # As if the connection had broken. Should this fail too, the ticker comes back.
+            self._effects.clear()
+            self._drop()
+            self._carry_out(self.session.lost(fault, now))
+            self._fault = None
         self._carry_out(self.session.tick(now))
 
     @property
@@ -174,6 +185,29 @@ class UpstreamService(Service):
             self._ticker.wake()  # it may have to be dialled
         self._carry_out(effects)
 
+    # -- faults of ours
+
+    def failed(self, protocol: UpstreamSocket | None = None, loss: Loss = FAULT) -> None:
+        """An exception that nobody foresaw is being handled, about this connection, or the present one: it ends now,
+        and is dialled again in its time."""
+        self._ticker.report(UPSTREAM)
+        if protocol is None or protocol is self._protocol:
+            self._fault = loss
+            self._ticker.wake()
+            if self._protocol is not None:
+                self._protocol.let_go()
+
+    def _failed(self, failure: Failure) -> None:
+        with self._net():
+            failure.raiseException()
+
+    @contextmanager
+    def _net(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception:
+            self.failed()
+
     # -- what the connection tells
 
     def tcp_up(self, protocol: UpstreamSocket) -> None:
@@ -181,54 +215,62 @@ class UpstreamService(Service):
         self._dialling = None
         self._protocol = protocol
         self._ending.add(protocol)
-        self._carry_out(self.session.tcp_up(self._monotonic()))
+        with self._net():
+            self._carry_out(self.session.tcp_up(self._monotonic()))
 
     def answered(self, fields: Mapping[str, str]) -> None:
         """The opening request was answered, well or not, with these header fields."""
-        self._dated(date_s(fields))
+        with self._net():
+            self._dated(date_s(fields))
 
     def ws_open(self) -> None:
         """The handshake is done."""
-        self._carry_out(self.session.ws_open(self._monotonic()))
+        with self._net():
+            self._carry_out(self.session.ws_open(self._monotonic()))
 
     def message(self, payload: bytes, is_text: bool, sse: Sse | None = None) -> None:
         """A message came; `sse` tells the id and name of a server-sent event. On the way of every publication."""
-        effects = self.session.message(payload, is_text, self._monotonic(), sse)
-        if effects != ():
-            self._carry_out(effects)
+        try:  # costs nothing while nothing is raised, where a `with` would
+            effects = self.session.message(payload, is_text, self._monotonic(), sse)
+            if effects != ():
+                self._carry_out(effects)
+        except Exception:
+            self.failed(self._protocol, UNREADABLE)
 
     def pong(self) -> None:
         """The upstream answered a ping, or said something without meaning."""
-        effects = self.session.pong(self._monotonic())
-        if effects != ():
-            self._carry_out(effects)
+        with self._net():
+            effects = self.session.pong(self._monotonic())
+            if effects != ():
+                self._carry_out(effects)
 
     def ponged(self) -> None:
         """The upstream pinged, and Autobahn answered."""
-        self._carry_out(self.session.ponged(self._monotonic()))
+        with self._net():
+            self._carry_out(self.session.ponged(self._monotonic()))
 
     def buffer_filled(self, protocol: UpstreamProtocol, full: bool) -> None:
         """A connection takes no more for now, or takes it again."""
         if protocol is self._protocol:
-            if full:
-                self.way.filled()
-            else:
-                self.way.drained()
+            with self._net():
+                (self.way.filled if full else self.way.drained)()
 
     def lost(self, protocol: UpstreamSocket, loss: Loss) -> None:
         """The connection ended."""
         if protocol is self._protocol:
             self._protocol = None
-            self.way.drained()
-            self._cancel_calls()
-            self._carry_out(self.session.lost(loss, self._monotonic()))
+            with self._net():
+                self.way.drained()
+                self._cancel_calls()
+                self._carry_out(self.session.lost(loss, self._monotonic()))
 
     def gone(self, protocol: UpstreamSocket) -> None:
         """A TCP connection has ended, perhaps one given up long ago."""
         if protocol in self._ending:
             self._ending.discard(protocol)
-            self.session.socket_closed()
-            self._carry_out(())
+            with self._net():
+                self.session.socket_closed()
+                self._carry_out(())
 
     def _dated(self, date: float | None) -> None:
         note = self._clock.heard(date)
@@ -284,6 +326,7 @@ class UpstreamService(Service):
             endpoint = wrapClientTLS(dial.tls, endpoint)
         self._dialling = dialling = endpoint.connect(factory)
         dialling.addErrback(lambda failure: self._unreachable(failure, dialling, dial.host))
+        dialling.addErrback(self._failed)
 
     def _hostname_endpoint(self, host: str, port: int) -> IStreamClientEndpoint:
         return HostnameEndpoint(self._reactor, host, port, timeout=CONNECT_WITHIN_S)
@@ -311,6 +354,7 @@ class UpstreamService(Service):
         called = Deferred.fromCoroutine(call(self._reactor, request, trust, self._user_agent))
         self._calls.add(called)
         called.addBoth(self._called, called, request.number)
+        called.addErrback(self._failed)
 
     def _called(self, result: Reply | Failure, called: Deferred[Any], number: int) -> None:
         if called not in self._calls:
@@ -324,7 +368,10 @@ class UpstreamService(Service):
         if isinstance(result.value, NoReply):
             loss = result.value.loss
         else:
-            log.failure("upstream {upstream}: a request failed", result, upstream=self.session.name)
+            try:
+                result.raiseException()
+            except Exception:
+                self._ticker.report(UPSTREAM)
             loss = Loss(LossKind.BROKEN, text="relayd failed on a request")
         self._carry_out(self.session.unanswered(loss, number, now))
 

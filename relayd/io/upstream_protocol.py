@@ -14,7 +14,6 @@ from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -32,7 +31,9 @@ BODY_WITHIN_S = 1.0
 GOODBYE_WITHIN_S = 2.0
 """Close frame to abort, as for browsers (docs/protocol.md)."""
 
-log = Logger("upstream")
+
+FAULT = Loss(LossKind.BROKEN, text="an error in relayd")
+UNREADABLE = Loss(LossKind.PROTOCOL, text="relayd failed on what the upstream sent")
 
 
 class Mute:
@@ -98,12 +99,21 @@ class UpstreamProtocol(WebSocketClientProtocol):
         self.transport.registerProducer(_SendBuffer(self), True)
         if self._owner is not None:
             self._owner.tcp_up(self)
-        super().connectionMade()
+        try:
+            super().connectionMade()
+        except Exception:
+            self.factory.failed(self)
 
     def onConnecting(self, transport_details: object) -> ConnectingRequest:
         return self.factory.request
 
     def dataReceived(self, data: bytes) -> None:
+        try:
+            self._take(data)
+        except Exception:
+            self.factory.failed(self, UNREADABLE)
+
+    def _take(self, data: bytes) -> None:
         if self._owner is None:
             return
         if self._reply is not None:
@@ -118,11 +128,7 @@ class UpstreamProtocol(WebSocketClientProtocol):
                 return
             self._reply = None
             data = reply
-        try:
-            super().dataReceived(data)
-        except Exception:
-            log.failure("upstream {upstream}: reading failed", upstream=self._name())
-            self._lose(Loss(LossKind.PROTOCOL, text="relayd failed on what the upstream sent"), abort=True)
+        super().dataReceived(data)
         if self.failedByMe and self._owner is not None:
             self._lose(Loss(LossKind.PROTOCOL, text=_text(self.localCloseReason)), abort=False)
         elif self.state == self.STATE_CLOSED and self._owner is not None:
@@ -155,7 +161,13 @@ class UpstreamProtocol(WebSocketClientProtocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._stop_waiting()
         self.factory.gone(self)
-        super().connectionLost(reason)
+        try:
+            super().connectionLost(reason)
+            self._end(reason)
+        except Exception:
+            self.factory.failed(self)
+
+    def _end(self, reason: Failure) -> None:
         if self._owner is None:
             return
         if self._reply is None:
@@ -175,9 +187,6 @@ class UpstreamProtocol(WebSocketClientProtocol):
         super().dropConnection(abort)
 
     # -- helpers
-
-    def _name(self) -> str:
-        return self._owner.session.name if self._owner is not None else ""
 
     def _waited(self) -> None:
         self._waits = None
@@ -278,6 +287,10 @@ class UpstreamFactory(WebSocketClientFactory):
     def gone(self, protocol: UpstreamProtocol) -> None:
         """Its TCP connection has ended."""
         self._owner.gone(protocol)
+
+    def failed(self, protocol: UpstreamProtocol, loss: Loss = FAULT) -> None:
+        """An exception of ours about it is being handled."""
+        self._owner.failed(protocol, loss)
 
     def refusal(self, reason: Failure) -> str:
         """Why TLS failed; empty if it did not."""

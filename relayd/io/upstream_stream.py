@@ -19,7 +19,7 @@ from relayd.core.feed.outcome import Frame
 from relayd.core.http_body import Body, BodyError, body_of
 from relayd.core.upstream.effects import Loss, LossKind, printable
 from relayd.core.upstream.reply import HandshakeReply
-from relayd.io.upstream_protocol import BODY_WITHIN_S, tls_refusal
+from relayd.io.upstream_protocol import BODY_WITHIN_S, FAULT, UNREADABLE, tls_refusal
 
 if TYPE_CHECKING:
     from relayd.io.upstream import UpstreamService
@@ -67,12 +67,21 @@ class StreamProtocol(Protocol):
     # -- what the transport tells
 
     def connectionMade(self) -> None:
-        self._keep_alive()
         if self._owner is not None:
             self._owner.tcp_up(self)
-        self.transport.write(self.factory.request)
+        try:
+            self._keep_alive()
+            self.transport.write(self.factory.request)
+        except Exception:
+            self.factory.failed(self)
 
     def dataReceived(self, data: bytes) -> None:
+        try:
+            self._take(data)
+        except Exception:
+            self.factory.failed(self, UNREADABLE)
+
+    def _take(self, data: bytes) -> None:
         if self._owner is None:
             return
         if self._reply is not None:
@@ -91,6 +100,12 @@ class StreamProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._stop_waiting()
         self.factory.gone(self)
+        try:
+            self._end(reason)
+        except Exception:
+            self.factory.failed(self)
+
+    def _end(self, reason: Failure) -> None:
         if self._owner is None:
             return
         if self._reply is None:
@@ -194,6 +209,10 @@ class StreamFactory(ClientFactory):
     def gone(self, protocol: StreamProtocol) -> None:
         """Its TCP connection has ended."""
         self._owner.gone(protocol)
+
+    def failed(self, protocol: StreamProtocol, loss: Loss = FAULT) -> None:
+        """An exception of ours about it is being handled."""
+        self._owner.failed(protocol, loss)
 
     def refusal(self, reason: Failure) -> str:
         """Why TLS failed; empty if it did not."""

@@ -12,7 +12,7 @@ from relayd.core.auth.access import Access, Anyone
 from relayd.core.closecode import CLOSE_SLOW
 from relayd.core.poll import ANSWER_BYTES, SWEEP_S, PollSink
 from relayd.core.publication import TopicState
-from relayd.core.refusal import HttpRefusal
+from relayd.core.refusal import INTERNAL, HttpRefusal
 from relayd.core.routes import Mode
 from tests.support.hub_rig import PollClient, Rig, delivery, route
 
@@ -218,6 +218,33 @@ class RefusalTests:
         answer = only(answers)
         assert answer["topics"]["t/a"]["position"] == "e1:1"
         assert answer["messages"][-1]["data"] == 1
+
+
+class FaultTests:
+    """An exception on behalf of one poll."""
+
+    @pytest.mark.parametrize("also", [False, True], ids=["once", "its answer too"])
+    def test_reaches_no_other(self, also: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is told, and the other poll and all later ones are answered."""
+        told: list[str] = []
+        rig = Rig(route("t/$n"))
+        rig.hub.flusher.report = told.append
+        answers = rig.poll("t/a", wait_s=1.0)
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("a fault")
+
+        monkeypatch.setattr(rig.last_poll, "overdue", fail)
+        if also:
+            monkeypatch.setattr(rig.last_poll, "fail", fail)
+        other = rig.poll("t/b", wait_s=1.0)
+        rig.clock.advance(2.0)
+        assert told == ["waiter"] * (1 + also)
+        assert answers == ([] if also else [INTERNAL])
+        assert only(other)["messages"] == []
+        later = rig.poll("t/c", wait_s=1.0)
+        rig.clock.advance(2.0)
+        assert only(later)["messages"] == []
 
 
 class SinkTests:

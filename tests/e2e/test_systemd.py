@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -165,6 +166,122 @@ class SocketTests:
             peer.sendto(b"x", str(path))
         assert running.ends(20) == 1
         assert "no socket that listens for connections; the socket unit needs ListenStream=" in running.output
+
+
+NOBODY = "65534"
+#: As docs/operations.md says it: no root, no right; and the same with the one right that a low port needs.
+DROP = ("--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--no-new-privs")
+NO_RIGHT = (*DROP, "--inh-caps=-all", "--bounding-set=-all")
+ONE_RIGHT = (
+    *DROP,
+    "--bounding-set=-all,+net_bind_service",
+    "--inh-caps=-all,+net_bind_service",
+    "--ambient-caps=-all,+net_bind_service",
+)
+NET_BIND_SERVICE = 1 << 10  # capabilities(7)
+
+
+def low_port() -> int:
+    """A free port below those that everybody may open."""
+    if os.geteuid() != 0:
+        require.missing("root", "run the tests as root, who may give a right away")
+    least = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    for port in range(least - 1, least - 200, -1):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    return require.missing("a free port below 1024", "end what listens there")
+
+
+def right_of(pid: int) -> tuple[str, int]:
+    """The user and the effective capabilities of a process."""
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return status["Uid"].split()[1], int(status["CapEff"], 16)
+
+
+@pytest.fixture
+def nobody(relayd: Installation, place: Path) -> Iterator[Callable[..., Program]]:
+    """Runs `twistd` after `before`, as nobody where the tests run as root, else as who runs them."""
+    setpriv = require.command("setpriv", "util-linux")
+    is_root = os.geteuid() == 0
+    place.chmod(0o755)
+    reads = [setpriv, *NO_RIGHT, relayd.python, "-c", "import relayd"]
+    if is_root and subprocess.run(reads, cwd=place, env=environment(), capture_output=True, timeout=20).returncode:
+        require.missing("a Python that other users may read", "make the tree and its Python readable for all")
+    with ExitStack() as stack:
+
+        def begin(text: str, options: Sequence[str], *before: str, **env: str) -> Program:
+            (place / "relay.yaml").write_text(text)
+            drop = [setpriv, *options] if is_root else []
+            command = [*before, *drop, relayd.script("twistd"), "-n", "--pidfile=", "relayd", "-c", "relay.yaml"]
+            return stack.enter_context(Program(command, place, environment(**env)))
+
+        yield begin
+
+
+class LowPortTests:
+    """Port 443 without root: the commands of docs/operations.md, on another low port."""
+
+    def test_socket_of_systemd(self, nobody):
+        """Root opens the port and hands it on; relayd has no right at all."""
+        activate, port = require.command("systemd-socket-activate", "systemd"), low_port()
+        before = (activate, f"--listen=127.0.0.1:{port}", "--fdname=relayd")
+        running = nobody(config(endpoint="systemd:relayd"), NO_RIGHT, *before)
+        eventually(lambda: request(port, "GET", "/topics")[0] == 200, "it serves", 20)
+        assert right_of(running.pid) == (NOBODY, 0)
+        assert running.stop() == 0
+
+    def test_one_right(self, nobody):
+        """relayd opens the port itself, with the one right that this needs."""
+        port = low_port()
+        running = nobody(config(endpoint=f"tcp:{port}:interface=127.0.0.1"), ONE_RIGHT)
+        eventually(lambda: request(port, "GET", "/topics")[0] == 200, "it serves", 20)
+        assert right_of(running.pid) == (NOBODY, NET_BIND_SERVICE)
+        assert running.stop() == 0
+
+    def test_no_right(self, nobody):
+        """Without it the start fails, so the two above show something."""
+        port = low_port()
+        running = nobody(config(endpoint=f"tcp:{port}:interface=127.0.0.1"), NO_RIGHT)
+        assert running.ends(20) == 1
+        assert f"cannot listen on tcp:{port}" in running.output
+
+
+class CredentialTests:
+    """LoadCredential=: a folder of mode 0500 with files of mode 0400 that belong to relayd's own user."""
+
+    def test_one_reaches_the_feed(self, nobody, place: Path):
+        """Without its line break it is in the request; it is in no line of the log."""
+        folder, port = place / "credentials", free_port()
+        folder.mkdir()
+        key = folder / "feed_token"
+        key.write_text("s3cret-of-the-unit\n")
+        for path, mode in ((key, 0o400), (folder, 0o500)):
+            path.chmod(mode)
+            if os.geteuid() == 0:
+                os.chown(path, int(NOBODY), int(NOBODY))
+        with socket.create_server(("127.0.0.1", 0)) as feed:
+            feed.settimeout(20)
+            url = f"ws://127.0.0.1:{feed.getsockname()[1]}/"
+            text = config(url, f"tcp:{port}:interface=127.0.0.1").replace(
+                f'{{url: "{url}"}}', f'{{url: "{url}", headers: {{X-Key: "${{file.{key}}}"}}}}'
+            )
+            running = nobody(text, NO_RIGHT, CREDENTIALS_DIRECTORY=str(folder))
+            eventually(lambda: request(port, "GET", "/topics")[0] == 200, "it serves", 20)
+            with connect(f"ws://127.0.0.1:{port}/ws?topics=market/ticker/BTC-USD"):
+                dialled, _ = feed.accept()
+                with dialled:
+                    dialled.settimeout(10)
+                    head = b""
+                    while b"\r\n\r\n" not in head:
+                        head += dialled.recv(4096)
+        assert b"\r\nX-Key: s3cret-of-the-unit\r\n" in head
+        assert running.stop() == 0
+        assert "s3cret" not in running.output
+        folder.chmod(0o700)  # so that whoever runs this can tidy up
 
 
 def close_of(browser) -> tuple[int, str]:

@@ -16,12 +16,17 @@ from relayd.core.downstream import DownstreamSession
 from relayd.core.hub import Hub
 from relayd.core.keepalive import PingSweep
 from relayd.core.pending import Pending
+from relayd.core.poll import Poll
 from relayd.core.readers import Readers
+from relayd.core.sse import EventStreamSession
 from relayd.io import guard_connection
 from relayd.io.downstream import DownstreamProtocol
 from relayd.io.guard import GuardFactory
 from relayd.io.guard_connection import Guard
+from relayd.io.poll import PollResource
+from relayd.io.posting import PostHandler
 from relayd.io.sink import TransportSink
+from relayd.io.sse import EventStream
 from relayd.io.web import JsonResource
 from tests.support.browser import PING, PONG, TEXT, Browser, client_frame
 from tests.support.relay_rig import Relay, eventually, turn
@@ -63,6 +68,40 @@ async def post(test: FaultTests) -> None:
     await turn(0.05)
     victim.transport.write(b"hello")
     await victim.until(lambda: victim.lost is not None)
+
+
+async def say(test: FaultTests, line: bytes, *more: bytes) -> None:
+    """A whole request, whose answer may last; then the client hangs up."""
+    victim = await test.relay.dial()
+    victim.transport.write(b"\r\n".join((line, b"Host: relay.example", *more)))
+    for _ in range(10):
+        await turn(0.03)
+        test.ahead_s += 2
+    test.relay.publish("t/v")
+    await turn(0.05)
+    if victim.lost is None:
+        victim.transport.loseConnection()
+    await eventually(lambda: victim.lost is not None)
+
+
+async def stream(test: FaultTests) -> None:
+    """An event stream, over a few signs of life."""
+    await say(test, b"GET /sse?topics=t/v HTTP/1.1", b"\r\n")
+
+
+async def poll(test: FaultTests) -> None:
+    """A poll that waits, and another after it that must be answered in time."""
+    await say(test, b"GET /poll?topics=t/v&wait=1s HTTP/1.1", b"\r\n")
+    other = await test.relay.dial()
+    other.transport.write(b"GET /poll?topics=t/o&wait=1s HTTP/1.1\r\nHost: relay.example\r\n\r\n")
+    await turn(0.05)
+    test.ahead_s += 2
+    await other.until(lambda: b"200 OK" in (other.head or b"") and b"topics" in other.data)
+
+
+async def publish(test: FaultTests) -> None:
+    """A publication by POST."""
+    await say(test, b"POST /topics/t/v HTTP/1.1", b"Content-Type: text/plain", b"Content-Length: 5", b"", b"hello")
 
 
 async def half_a_request(test: FaultTests) -> None:
@@ -128,6 +167,19 @@ CALLBACKS: tuple[tuple[Any, str, Victim], ...] = (
     (Readers, "close_stuck", wait_a_while),
     (Hub, "tick", wait_a_while),
     (JsonResource, "render", ask),
+    (EventStream, "_open", stream),
+    (EventStream, "_begin", stream),
+    (EventStream, "beat", stream),
+    (EventStream, "_log_close", stream),
+    (EventStreamSession, "opened", stream),
+    (EventStreamSession, "lost", stream),
+    (PollResource, "_ask", poll),
+    (Poll, "begin", poll),
+    (Poll, "look", poll),
+    (Poll, "overdue", poll),
+    (Poll, "_answer", poll),
+    (PostHandler, "answer", publish),
+    (PostHandler, "_publish", publish),
 )
 
 
@@ -191,7 +243,7 @@ class FaultTests(TestCase):
 
 
 #: Twisted itself catches these (it drops the connection), or twisted.web answers 500 for them.
-UNCOUNTED = {"sweep", "tick", "render"}
+UNCOUNTED = {"sweep", "tick", "render", "_ask", "begin", "look", "answer", "_publish"}
 
 
 def _add(owner: Any, name: str, victim: Victim) -> None:
