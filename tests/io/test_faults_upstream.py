@@ -10,11 +10,13 @@ from twisted.internet import reactor as real_reactor
 from relayd.core.auth.keyring import KeyRing
 from relayd.core.auth.webhook import Webhook
 from relayd.core.mishap import AUTH, UPSTREAM
+from relayd.core.upstream.effects import Loss, LossKind
 from relayd.core.upstream.session import UpstreamSession
 from relayd.core.upstream.states import State
 from relayd.core.wayup import WayUp
 from relayd.io import upstream as io_upstream
 from relayd.io.upstream import UpstreamService
+from relayd.io.upstream_http import NoReply, Reply
 from relayd.io.upstream_plan import Transport
 from relayd.io.upstream_protocol import UpstreamProtocol
 from relayd.io.upstream_stream import StreamProtocol
@@ -30,6 +32,11 @@ reactor: Any = real_reactor
 
 class Injected(Exception):
     """What no code of ours foresees."""
+
+
+async def nothing_there(*_: object) -> Reply:
+    """No request leaves this machine."""
+    raise NoReply(Loss(LossKind.DNS))
 
 
 def inject(test: Any, owner: Any, name: str) -> list[int]:
@@ -64,6 +71,7 @@ class FeedFaultTests(UpstreamCase):
             log_it(place)
 
         self.ticker.report = report
+        self.patch(io_upstream, "call", nothing_there)  # its address is a made-up name
 
     def prove(self) -> None:
         """Reported once, with one traceback."""
