@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import socket
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,14 +11,17 @@ from typing import Any
 
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import clientFromString, connectProtocol
+from twisted.internet.endpoints import clientFromString, connectProtocol, wrapClientTLS
 from twisted.internet.protocol import Protocol
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.logger import globalLogPublisher
 
 from relayd.core.auth.tokens import PREFIX, write_line
 from relayd.io.listener import ListenerService
 from tests.io.test_wayup import PublishingCase
+from tests.support import certs
 from tests.support.browser import BINARY, CLOSE, TEXT, Browser
+from tests.support.feed_server import server_tls
 from tests.support.relay_rig import eventually
 
 reactor: Any = global_reactor
@@ -367,5 +371,58 @@ class CredentialTests(PublishingCase):
                 browser.send(TEXT, b"1")
                 await browser.until(lambda browser=browser: data(browser) or close_of(browser))
             assert events and not [event for event in events if self.secret in event]
+
+        return Deferred.fromCoroutine(run())
+
+
+class SecureTests(PublishingCase):
+    """TLS on both sides, and an upstream where one logs in."""
+
+    def setUp(self) -> None:
+        folder = TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.secret = PREFIX + "A" * 43
+        files = {
+            "ca": certs.authority().pem,
+            "cert": certs.good().pem,
+            "key": certs.good().key_pem,
+            "tokens": (write_line(self.secret, "alice", {}) + "\n").encode(),
+        }
+        for name, content in files.items():
+            Path(folder.name, name).write_bytes(content)
+        at = folder.name
+        self.config = f"""
+listeners:
+  - {{endpoint: "tcp:0:interface=127.0.0.1", origins: [any], tls: {{cert: {at}/cert, key: {at}/key}}}}
+auth: {{tokens: {at}/tokens, from: [header]}}
+upstreams:
+  echo:
+    connect: {{url: "wss://localhost:${{env.PORT}}/", tls: {{ca: {at}/ca}}}}
+    login: [{{send: {{op: auth, token: "${{browser.token}}"}}, expect: {{op: auth}}}}]
+routes:
+  - {{topic: echo, upstream: echo, exclusive: true, access: {{publish: public}}}}
+"""
+        super().setUp()
+
+    def listen(self) -> Any:
+        return reactor.listenSSL(0, self.echo, server_tls(certs.good()), interface="127.0.0.1")
+
+    def endpoint(self, port: int) -> Any:
+        roots = trustRootFromCertificates([Certificate.loadPEM(certs.authority().pem)])
+        return wrapClientTLS(optionsForClientTLS("localhost", roots), super().endpoint(port))
+
+    def test_logged_in_as_the_browser(self) -> Deferred[None]:
+        """The login is the first thing that the upstream hears, with the browser's token, and its answer is not the
+        browser's; what the browser said before that comes after it."""
+
+        async def run() -> None:
+            browser = await self.browse("/raw/echo", f"Authorization: Bearer {self.secret}")
+            browser.send(TEXT, b"hello")
+            browser.send(BINARY, b"\x00" * 30_000)
+            await browser.until(lambda: len(data(browser)) == 2)
+            assert data(browser) == [(TEXT, b"hello"), (BINARY, b"\x00" * 30_000)]
+            login, *said = self.echo.heard
+            assert json.loads(login) == {"op": "auth", "token": self.secret}
+            assert said == [b"hello", b"\x00" * 30_000]
 
         return Deferred.fromCoroutine(run())

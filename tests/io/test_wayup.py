@@ -48,7 +48,7 @@ class PublishingCase(TestCase):
 
     def setUp(self) -> None:
         self.echo = EchoFactory(reactor)
-        self.port = reactor.listenTCP(0, self.echo, interface="127.0.0.1")
+        self.port = self.listen()
         self.addCleanup(self.port.stopListening)
         self.addCleanup(self.hang_up)
         environ = {"PORT": str(self.port.getHost().port)}
@@ -60,6 +60,14 @@ class PublishingCase(TestCase):
         self.addCleanup(relay.stopService)
         self.browsers: list[Browser] = []
         self.addCleanup(self.leave)
+
+    def listen(self) -> Any:
+        """Open the upstream's port."""
+        return reactor.listenTCP(0, self.echo, interface="127.0.0.1")
+
+    def endpoint(self, port: int) -> Any:
+        """How a browser reaches the relay."""
+        return clientFromString(reactor, f"tcp:127.0.0.1:{port}")
 
     def hang_up(self) -> Any:
         for protocol in self.echo.open:
@@ -77,7 +85,7 @@ class PublishingCase(TestCase):
         [service] = [one for one in self.relay.listeners if isinstance(one, ListenerService)]
         port = service.port.getHost().port  # type: ignore[union-attr]
         browser = Browser()
-        await connectProtocol(clientFromString(reactor, f"tcp:127.0.0.1:{port}"), browser)
+        await connectProtocol(self.endpoint(port), browser)
         self.browsers.append(browser)
         browser.transport.write(handshake(target, *headers))  # type: ignore[union-attr]
         await browser.until(lambda: browser.head is not None)

@@ -23,7 +23,7 @@ class EchoProtocol(WebSocketServerProtocol):
 
     def onOpen(self) -> None:
         self.factory.open.append(self)
-        self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         if self.factory.deaf:
             self.transport.pauseProducing()
 
