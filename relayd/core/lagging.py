@@ -93,8 +93,7 @@ class Lagging:
         if self._producing or self.subscriber.lagging is not self:
             return
         if self.is_held:
-            self.stop()
-            self.subscriber.pace = Pace.HELD
+            self._rest()
             return
         self._producing = True
         try:
@@ -109,7 +108,10 @@ class Lagging:
             if subscriber.pace is Pace.GONE:
                 return
             if not data:
-                self._catch_up()
+                if self.is_held:
+                    self._rest()
+                else:
+                    self._catch_up()
                 return
             subscriber.sent_bytes += len(data)
             taken = subscriber.send(data)
@@ -122,6 +124,11 @@ class Lagging:
         self.stop()
         subscriber.pace = Pace.YIELDING
         self.cohort.flusher.defer(self)
+
+    def _rest(self) -> None:
+        """Held: nothing goes out before somebody lets it go."""
+        self.stop()
+        self.subscriber.pace = Pace.HELD
 
     def _catch_up(self) -> None:
         self.stop()
@@ -149,8 +156,16 @@ class Lagging:
                 sources.append((first.serial, first, entries))
         heapq.heapify(sources)
         size = sum(map(len, frames))
+        window = self.subscriber.window
         while sources and size < MAX_CHUNK_BYTES:
             _, entry, entries = sources[0]
+            if window is not None:
+                ceiling = window.ceiling(entry.topic, self.positions[entry.topic])
+                if ceiling is not None and entry.offset > ceiling:
+                    self.is_held = True
+                    window.filled()
+                    break
+                window.gave(entry.topic)
             frame = self._frame(entry)
             if self.subscriber.pace is Pace.GONE:
                 return b""
@@ -227,6 +242,8 @@ class Lagging:
         position = self.positions[topic]
         count = following - position - 1
         self.positions[topic] = following - 1
+        if self.subscriber.window is not None:
+            self.subscriber.window.lost(topic, position)
         topic.hub.counters.lost_slow += count
         self.subscriber.lost_messages += count
         if self.subscriber.encoding is Encoding.RAW:

@@ -18,6 +18,7 @@ from relayd.core.publication import Encoding
 from relayd.core.volley import NO_PORT
 
 if TYPE_CHECKING:
+    from relayd.core.ack_window import AckWindow
     from relayd.core.cohort import Cohort
     from relayd.core.lagging import Lagging
     from relayd.core.topics import Topic
@@ -100,7 +101,7 @@ class Subscriber:
 
     __slots__ = (
         "cohort", "control_bytes", "encoding", "flush_number", "joined_bytes", "joined_messages", "lagging",
-        "lost_messages", "pace", "port", "send_now", "sent_bytes", "sent_messages", "sink", "slot", "topics",
+        "lost_messages", "pace", "port", "send_now", "sent_bytes", "sent_messages", "sink", "slot", "topics", "window",
     )  # fmt: skip
 
     def __init__(self, sink: Sink, encoding: Encoding) -> None:
@@ -120,6 +121,8 @@ class Subscriber:
         self.flush_number = 0
         """The last sliced flush it took, or joined after."""
         self.lagging: Lagging | None = None
+        self.window: AckWindow | None = None
+        """How far ahead of its acknowledgements it may be sent, where it asked for that."""
         self.control_bytes = 0
         """Bytes of the control lane since the buffer was last seen empty."""
         self.sent_messages = 0
