@@ -167,3 +167,25 @@ class ForkTests:
         one = Resume()
         one.restore(5, ["digest"])
         assert one.fork().at_cursor() == ["digest"]
+
+    def test_what_follows_is_its_own_to_find_out(self) -> None:
+        """That the present connection went on where the last one ended says nothing of the new one."""
+        one = Resume()
+        one.replayed(5, b"five")
+        one.connected()
+        one.replayed(5, b"five")
+        other = one.fork()
+        assert (one.follows, other.follows) == (True, False)
+        other.connected()
+        other.replayed(6, b"six")
+        assert (one.follows, other.follows) == (True, False)
+
+    def test_it_follows_from_its_own_cursor(self) -> None:
+        """The new connection reaches back to what was known when it was forked."""
+        one = Resume()
+        one.replayed(5, b"five")
+        other = one.fork()
+        one.replayed(9, b"nine")
+        assert other.connected() == 5
+        assert other.replayed(5, b"five")
+        assert (one.follows, other.follows) == (False, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from unittest.mock import patch
 
 from relayd.core.upstream.fleet import UNTOLD_MOST
 from relayd.core.upstream.overlap import OVERLAP_MOST_S
@@ -188,6 +189,31 @@ class HandoverTests:
         world.calm()
         assert world.fleet.connection is world.lines[0].link.session.connection
         assert world.lines[0].link.number == 2
+
+    def test_moved_twice_in_silence(self) -> None:
+        """A topic without a word over two handovers has not lost its past: a hole after them is marked."""
+        world = live("a")
+        for _ in range(2):
+            world.tell("do drain")
+            world.after(30.0)
+        assert (world.fleet.moved, world.hub.rings) == (2, {"a": [1]})
+        world.cut(world.lines[0])
+        world.publish("a")
+        world.after(30.0)
+        world.publish("a")
+        world.calm()
+        assert world.hub.rings == {"a": [1, None, 3]}
+
+    def test_a_snapshot_while_it_lasts(self) -> None:
+        """Asked for by the old link, which serves the topic."""
+        world = live("a")
+        world.tell("do drain")
+        world.deliver_all()
+        old, new = world.fleet.all
+        with patch.object(old.session, "refresh") as of_old, patch.object(new.session, "refresh") as of_new:
+            world.fleet.refresh("a", world.now)
+        of_old.assert_called_once_with("a", world.now)
+        of_new.assert_not_called()
 
     def test_by_age(self) -> None:
         """The same, at the age less its jitter."""

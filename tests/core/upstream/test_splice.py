@@ -175,6 +175,14 @@ class NumberTests:
         splice.said(message("7", 7))
         assert joined(splice) == ""
 
+    def test_what_means_nothing_yet_is_no_silence(self) -> None:
+        """A delta before the snapshot cannot be held, but the new connection has said something."""
+        splice: Splice[str] = Splice(COUNTED)
+        splice.listen()
+        assert splice.silent
+        splice.passed_over()
+        assert not splice.silent
+
     def test_counted_anew_on_each_connection(self) -> None:
         """The same number, and another message: nothing is concluded."""
         splice: Splice[str] = Splice(COUNTED)

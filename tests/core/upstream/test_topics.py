@@ -395,6 +395,22 @@ class OtherConnectionTests(LedgerCase):
         assert self.ledger.broken() == ["a", "b"]
         assert self.hub.read() == ["b failed: no", "a reconnecting"]
 
+    def test_inherited_again_and_again(self) -> None:
+        """What moved in silence had data: also where it moves once more before any comes, a loss is a hole."""
+        self.sent("a")
+        for _ in range(2):
+            self.ledger.inherit("a", gap_due=False)
+        self.ledger.lost()
+        assert self.ledger.broken() == ["a"]
+
+    def test_known(self) -> None:
+        """Wanted here, until it is given up."""
+        self.sent("a")
+        self.ledger.unwant("a")
+        assert [self.ledger.knows(topic) for topic in "ax"] == [True, False]
+        self.ledger.give_up()
+        assert not self.ledger.knows("a")
+
     def test_inherited_with_a_gap(self) -> None:
         """The next data is marked, also where some came already."""
         self.sent("a", "b")
