@@ -245,7 +245,7 @@ class OriginTests(HttpTestCase):
         )
         assert answer.status == 204
         assert answer.headers["access-control-allow-methods"] == "get, post"
-        assert answer.headers["access-control-allow-headers"] == "if-none-match, content-type, idempotency-key"
+        assert answer.headers["access-control-allow-headers"] == "authorization, if-none-match, content-type, idempotency-key"
 
 
 class SiteTests(HttpTestCase):

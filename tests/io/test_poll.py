@@ -69,11 +69,19 @@ class PollTests(HttpTestCase):
         preflight = await self.ask(relay, "/poll", None, f"Origin: {PAGE}", method="OPTIONS")
         assert preflight.status == 204
         assert b"Access-Control-Allow-Methods: GET, POST\r\n" in preflight.head
-        assert b"Access-Control-Allow-Headers: Content-Type\r\n" in preflight.head
+        assert b"Access-Control-Allow-Headers: Authorization, Content-Type\r\n" in preflight.head
         refused = await self.ask(relay, "/poll", {"topics": ["t/a"]}, "Origin: https://evil.example")
         assert refused.status == 403
         answer = await self.ask(relay, "/poll", {"topics": ["t/a"], "wait_s": 0}, f"Origin: {PAGE}")
         assert f"Access-Control-Allow-Origin: {PAGE}".encode() in answer.head
+
+    async def test_a_token_that_nobody_asked_for(self) -> None:
+        """A page with a token may read a listener without `auth`: the preflight lets it pass, the token is ignored."""
+        relay = self.relay(settings=GuardSettings(origins=OriginPolicy.parse([PAGE])))
+        asked = {"topics": ["t/a"], "wait_s": 0}
+        answer = await self.ask(relay, "/poll", asked, f"Origin: {PAGE}", "Authorization: Bearer any")
+        assert answer.status == 200
+        assert b"Access-Control-Allow-Credentials" not in answer.head
 
     async def test_auth(self) -> None:
         """As on any request; the verdict may come late, or after the client has gone."""

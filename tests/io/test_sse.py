@@ -124,7 +124,7 @@ class StreamTests(StreamTestCase):
         options = await self.begin(relay, "/sse", f"Origin: {PAGE}", method="OPTIONS")
         assert status(options) == 204
         assert f"Access-Control-Allow-Origin: {PAGE}".encode() in options.head
-        assert b"Access-Control-Allow-Headers: Last-Event-ID" in options.head
+        assert b"Access-Control-Allow-Headers: Authorization, Last-Event-ID" in options.head
         post = await self.begin(relay, "/sse?topics=t/a", "Content-Length: 0", method="POST")
         assert status(post) == 405
         stranger = await self.begin(relay, "/sse", "Origin: https://evil.example", method="OPTIONS")
