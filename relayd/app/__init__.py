@@ -12,6 +12,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from twisted.application.service import MultiService
@@ -29,8 +30,9 @@ from relayd.config.compile import compile_routes
 from relayd.core.auth.access import Anyone
 from relayd.core.auth.credentials import Places
 from relayd.core.auth.door import Door, Visitor
+from relayd.core.bridge import NOTHING_BROUGHT, Brought
 from relayd.core.counters import HubCounters
-from relayd.core.downstream import NO_QUERY, DownstreamSession
+from relayd.core.downstream import DownstreamSession
 from relayd.core.guard import GuardCounters, Stream
 from relayd.core.head import RequestHead
 from relayd.core.hub import Hub, HubLimits
@@ -41,7 +43,7 @@ from relayd.core.shown import shown_address
 from relayd.core.subscriber import Sink
 from relayd.io.admin import AdminSources, build_admin
 from relayd.io.auth import AuthService
-from relayd.io.downstream import DownstreamFactory
+from relayd.io.downstream_factory import DownstreamFactory
 from relayd.io.fleet import FleetService
 from relayd.io.gate import AdminGate
 from relayd.io.guard import GuardFactory
@@ -280,6 +282,7 @@ class Relay(MultiService):
             show_address=self._show,
             door=self.door,
             query_names=self.bridges.query_names,
+            foresee=partial(self.bridges.bridges.foresee, self.hub.routes),
         )
 
         streams = EventStreamFactory(
@@ -328,7 +331,7 @@ class Relay(MultiService):
         raw_topic: str | None,
         session_id: str,
         visitor: Visitor | None,
-        query: Mapping[str, str] = NO_QUERY,
+        brought: Brought = NOTHING_BROUGHT,
     ) -> DownstreamSession:
         return DownstreamSession(
             self.hub,
@@ -337,7 +340,7 @@ class Relay(MultiService):
             session_id=session_id,
             visitor=visitor,
             bridges=self.bridges.bridges,
-            query=query,
+            brought=brought,
         )
 
 

@@ -50,6 +50,7 @@ def build_bridges(
         lines.open,
         most=limits.exclusive,
         needs=needs,
+        protocols={name: block.connect.protocols for name, block in upstreams.items()},
         call_later=reactor.callLater,
         counters=BridgeCounters(),
     )

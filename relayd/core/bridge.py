@@ -8,9 +8,10 @@ upstream's is full, or it is not there yet, nothing is read of the browser.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from relayd.core import wire
@@ -28,7 +29,7 @@ from relayd.core.counters import BridgeCounters
 from relayd.core.feed.publish import AS_IT_STANDS, Upward
 from relayd.core.publication import TopicState
 from relayd.core.reading import check_access
-from relayd.core.routes import Match, TopicRefused
+from relayd.core.routes import Match, RouteTable, TopicRefused
 from relayd.core.subscriber import Sink
 from relayd.core.wayup import WayUp
 
@@ -39,6 +40,7 @@ EARLY_MOST_BYTES: Final = 128 << 10
 VALUE_MOST_BYTES: Final = 8 << 10
 """The longest value that a browser may bring: what a request head holds (limits.head)."""
 NORMAL: Final = 1000
+NO_PROTOCOLS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 _BREAKS: Final = frozenset("\r\n\0")
 
 
@@ -57,12 +59,35 @@ class Line(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Brought:
+    """What of a handshake is for an upstream of the browser's own. Secret, as `Visit`."""
+
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Those of its arguments that `${browser.query.N}` names."""
+    subprotocol: str | None = None
+    """What it was answered, in which both ends speak; None = none."""
+
+
+NOTHING_BROUGHT: Final = Brought()
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What is known of a bridge before the browser's handshake is answered."""
+
+    subprotocol: str | None = None
+    """The answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Visit:
     """What a browser brings of its own. `token` is the newest it has shown. Secret: nothing of it is in the repr."""
 
     identity: Identity | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    subprotocol: str | None = field(default=None, repr=False)
+    """The one it was answered, in which both ends speak; None = none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +122,17 @@ class Bridges:
         *,
         most: int,
         needs: Mapping[str, tuple[Need, ...]],
+        protocols: Mapping[str, tuple[str, ...]] = NO_PROTOCOLS,
         call_later: Callable[[float, Callable[[], None]], object],
         counters: BridgeCounters,
     ) -> None:
-        """`needs`: per upstream the `${browser.X}` in its block."""
+        """`needs`: per upstream the `${browser.X}` in its block; `protocols`: its `connect.protocols`."""
         self.counters = counters
         self.call_later = call_later
         self._open_line = open_line
         self._most = most
         self._needs = needs
+        self._protocols = protocols
 
     def open(self, found: Match, visit: Visit, sink: Sink) -> Bridge:
         """Begin a bridge. Raises TopicRefused: `unauthorized` or `bad_request` for what the browser does not bring,
@@ -115,11 +142,25 @@ class Bridges:
         if self.counters.open >= self._most:
             self.counters.refused += 1
             raise TopicRefused("unavailable", f"limits.exclusive is reached ({self._most})")
-        bridge = Bridge(self, found, visit.identity, sink)
+        bridge = Bridge(self, found, visit, sink)
         self.counters.opened += 1
         self.counters.open += 1
         bridge.begin(self._open_line(bridge, values))
         return bridge
+
+    def foresee(self, routes: RouteTable, name: str, offers: Sequence[str]) -> Passage | None:
+        """What a browser's handshake for `/raw/<name>` is answered, where that is exclusive; it offers these
+        subprotocols. The first of them that `connect.protocols` of the upstream holds is taken: the upstream is dialled
+        only after the answer, and can no longer be asked.
+        """
+        try:
+            route = routes.find(name).route
+        except TopicRefused:
+            return None
+        if not route.exclusive:
+            return None
+        allowed = self._protocols.get(route.upstream or "", ())
+        return Passage(next((offer for offer in offers if offer in allowed), None))
 
     def ended(self) -> None:
         """A line has hung up, its socket is gone."""
@@ -129,15 +170,16 @@ class Bridges:
 class Bridge:
     """One browser and its upstream connection. It is the topic that the upstream's session knows, and its sink."""
 
-    def __init__(self, bridges: Bridges, found: Match, identity: Identity | None, sink: Sink) -> None:
+    def __init__(self, bridges: Bridges, found: Match, visit: Visit, sink: Sink) -> None:
         self.route = found.route
         self.fields = found.fields
+        self.subprotocol = visit.subprotocol
         self._found = found
         self.state_now = BridgeState.DIALLING
         self.sent_messages = 0
         self.sent_bytes = 0
         self._bridges = bridges
-        self._identity = identity
+        self._identity = visit.identity
         self._sink = sink
         self._line: Line | None = None
         self._early: deque[tuple[bytes, bool]] = deque()
@@ -169,7 +211,8 @@ class Bridge:
             return
         self._early.append((payload, is_text))
         self._early_bytes += len(payload)
-        self._go_on()
+        if not self._waits_for_limit:  # else it is due already
+            self._go_on()
         if self._early_bytes > EARLY_MOST_BYTES:
             self._close(CLOSE_POLICY)
 

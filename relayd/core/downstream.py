@@ -6,11 +6,9 @@ and what it subscribes to follows the answer at once: the snapshot, what was rec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
-from typing import Final
 
 import msgspec
 
@@ -19,7 +17,7 @@ from relayd.core.ack_window import MAX_WINDOW, MIN_WINDOW, AckWindow
 from relayd.core.asking import BAD_HZ, MAX_HZ, MIN_HZ
 from relayd.core.auth.door import Visitor
 from relayd.core.auth.verdict import Identity
-from relayd.core.bridge import EARLY_MOST_BYTES, Bridge, Bridges, Visit
+from relayd.core.bridge import EARLY_MOST_BYTES, NOTHING_BROUGHT, Bridge, Bridges, Brought, Visit
 from relayd.core.closecode import (
     CLOSE_BAD_REQUEST,
     CLOSE_BINARY,
@@ -38,8 +36,6 @@ from relayd.core.subscriber import Sink, Subscriber
 # A message that is no command at all: the third closes the connection (one is a slip, three are a program that speaks
 # something else: guess). An unknown op or a refused topic is never a strike.
 MAX_STRIKES = 3
-
-NO_QUERY: Final[Mapping[str, str]] = MappingProxyType({})
 
 _RAW_CLOSE = {
     "unknown_topic": CLOSE_BAD_REQUEST,
@@ -74,14 +70,14 @@ class DownstreamSession:
         ping_every_s: int = 25,
         visitor: Visitor | None = None,
         bridges: Bridges | None = None,
-        query: Mapping[str, str] = NO_QUERY,
+        brought: Brought = NOTHING_BROUGHT,
     ) -> None:
-        """`bridges` make those of exclusive routes; `query` is what they want of the handshake's."""
+        """`bridges` make those of exclusive routes, from what the handshake has `brought`."""
         self._bridges = bridges
         self._bridge: Bridge | None = None
         self._early: list[tuple[bytes, bool]] | None = [] if raw_topic is not None and bridges is not None else None
         """What is said on `/raw` before it is known who says it."""
-        self._query = query
+        self._brought = brought
         self._hub = hub
         self._sink = sink
         self._raw_topic = raw_topic
@@ -239,7 +235,8 @@ class DownstreamSession:
         identity, visitor = self._reading.identity, self._visitor
         check_access(found, identity)
         token = None if visitor is None else visitor.token
-        self._bridge = bridges.open(found, Visit(identity, token, self._query), self._sink)
+        visit = Visit(identity, token, self._brought.query, self._brought.subprotocol)
+        self._bridge = bridges.open(found, visit, self._sink)
         early, self._early = self._early, None
         for payload, is_text in early or ():
             self._bridge.up(payload, is_text)

@@ -105,6 +105,9 @@ class GuardCounters:
         default_factory=lambda: dict.fromkeys(BREACHES, 0),
         metadata={"kind": "counter", "meaning": "WebSockets closed for what they sent, by the limit", "label": "limit"},
     )
+    rests: int = field(
+        default=0, metadata={"kind": "counter", "meaning": "rests of WebSockets that said too much, instead of a close"}
+    )
     evicted: int = field(
         default=0, metadata={"kind": "counter", "meaning": "half-sent requests that gave way to newer ones"}
     )

@@ -8,6 +8,10 @@ WebSocket library behind it, which answers 1002.
 
 Rates are counted in windows of one second that begin with the first bytes after the window before: cheap, and never
 more than twice the rate in any second.
+
+Where what a client says goes on to somebody who reads at a pace of its own, too much is no offence: a meter that
+`is_paced` asks for a rest in which the client is not read, as long as what it said is over its rate. Floods of control
+frames and everything that is too large are breaches there as well.
 """
 
 from __future__ import annotations
@@ -47,6 +51,7 @@ class MeterLimits:
     pings_per_s: int = 5  # browsers send none; tools about one
     pongs_per_s: int = 5  # relayd asks every 25 s
     bytes_per_s: int = 256 * 1024  # 2 Mbit/s upward is no subscriber
+    is_paced: bool = False  # too many bytes or frames a second are no breach: reading rests (`FrameMeter.rest_s`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +79,33 @@ class FrameMeter:
         "_limits",
         "_lost_count",
         "_message_bytes",
+        "_paid_at",
         "_pings",
         "_pongs",
+        "_unread_s",
         "_window_at",
         "open_since",
         "reads_in_message",
+        "rest_s",
     )
 
     def __init__(self, limits: MeterLimits) -> None:
         self._limits = limits
         self._window_at = float("-inf")
         self._bytes = self._frames = self._pings = self._pongs = 0
+        self._unread_s = 0.0  # at the beginning of the window
+        self._paid_at = float("-inf")  # when all it said so far is within its rates, where it is paced
         self._header = b""  # the part of a frame header that came at the end of the last portion
         self._left = 0  # payload bytes of the frame under way that are still to come
         self._last_frame = False  # the frame under way is the last of its message
         self._in_message = False  # between the first header of a message and its last byte
         self._fragments = self._message_bytes = 0
         self._lost_count = False  # a header was not WebSocket: frames can no longer be told apart
-        #: When the first bytes of the message or frame under way came (monotonic seconds), None between messages.
+        #: When the first bytes of the message or frame under way came (monotonic seconds, less those in which the
+        #: client was not read until then), None between messages.
         self.open_since: float | None = None
+        #: For how long the client is not to be read after the portion just fed, where it is paced.
+        self.rest_s = 0.0
         #: How many portions of it there have been.
         self.reads_in_message = 0
 
@@ -101,28 +114,48 @@ class FrameMeter:
         """Whether the last portion ended in the middle of a frame."""
         return self._left > 0 or self._header != b""
 
-    def feed(self, data: bytes, now: float) -> Breach | None:
-        """Count one portion. After a breach the connection is to be closed and the meter is spent."""
+    def feed(self, data: bytes, now: float, unread_s: float = 0.0) -> Breach | None:
+        """Count one portion. After a breach the connection is to be closed and the meter is spent.
+
+        `unread_s`: for how long in all the client was not read until now. What it said meanwhile comes at once, so its
+        pings and pongs of that time are allowed, and a message is not under way while nobody reads it.
+        """
+        limits = self._limits
         if now - self._window_at >= _WINDOW_S:
             self._window_at = now
-            self._bytes = self._frames = self._pings = self._pongs = 0
+            self._bytes = self._frames = 0
+            unread, self._unread_s = unread_s - self._unread_s, unread_s
+            self._pings = -int(unread * limits.pings_per_s)
+            self._pongs = -int(unread * limits.pongs_per_s)
         self._bytes += len(data)
-        if self._bytes > self._limits.bytes_per_s:
+        if self._bytes > limits.bytes_per_s and not limits.is_paced:
             return Breach(CLOSE_POLICY, "bytes_per_s", 0)
         if self._lost_count:
             return None
+        frames = self._frames
         breach = self._read_frames(data)
+        if limits.is_paced:
+            self._pace(len(data), self._frames - frames, now)
         if not (self._in_message or self._left or self._header):
             self._close_message()
         else:
             self.reads_in_message += 1
             if self.open_since is None:
-                self.open_since = now
+                self.open_since = now - unread_s
         return breach
 
-    def overdue(self, now: float) -> bool:
-        """Whether a message has been under way for longer than `open_message_s`."""
-        return self.open_since is not None and now - self.open_since > self._limits.open_message_s
+    def overdue(self, now: float, unread_s: float = 0.0) -> bool:
+        """Whether a message has been under way for longer than `open_message_s`; `unread_s` as in `feed`."""
+        return self.open_since is not None and now - unread_s - self.open_since > self._limits.open_message_s
+
+    def _pace(self, size_bytes: int, frames: int, now: float) -> None:
+        """A second's worth may come at once. What is over is waited for until half a second's worth is left, so that
+        there are at most two rests in a second, however small the reads are.
+        """
+        worth_s = max(size_bytes / self._limits.bytes_per_s, frames / self._limits.frames_per_s)
+        self._paid_at = max(self._paid_at, now) + worth_s
+        owed_s = self._paid_at - now
+        self.rest_s = owed_s - _WINDOW_S / 2 if owed_s > _WINDOW_S else 0.0
 
     def _read_frames(self, data: bytes) -> Breach | None:
         at, end = 0, len(data)
@@ -163,7 +196,7 @@ class FrameMeter:
             return None
         self._left = length
         self._frames += 1
-        if self._frames > limits.frames_per_s:
+        if self._frames > limits.frames_per_s and not limits.is_paced:
             return CLOSE_POLICY, "frames_per_s"
         if opcode >= _FIRST_CONTROL:
             self._pings += opcode == _PING

@@ -10,33 +10,32 @@ client that behaves is let go at once; everybody else is aborted 2 s later (rela
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
-from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
-from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from relayd.core import wire
-from relayd.core.address import parse_address
 from relayd.core.auth.credentials import Credential
-from relayd.core.auth.door import Door, Visitor
+from relayd.core.auth.door import Visitor
+from relayd.core.bridge import NOTHING_BROUGHT, Brought
 from relayd.core.closecode import BY_CODE, CLOSE_INTERNAL, CLOSE_NO_PONG, CloseCode, reason
 from relayd.core.counters import CLOSED_BY_CLIENT, CLOSED_BY_LOSS
-from relayd.core.downstream import NO_QUERY, DownstreamSession
-from relayd.core.guard import GuardSettings
-from relayd.core.head import RequestHead
+from relayd.core.downstream import DownstreamSession
+from relayd.core.intake import Hold, Intake
 from relayd.core.keepalive import Pulse
 from relayd.core.refusal import HttpRefusal
-from relayd.core.subscriber import Sink
-from relayd.io.clients import Clients
 from relayd.io.mishaps import safely
-from relayd.io.showing import ShowingFactory, read_query
+from relayd.io.mute import Mute
 from relayd.io.sink import TransportSink
+
+if TYPE_CHECKING:
+    from relayd.io.downstream_factory import DownstreamFactory
 
 SUBPROTOCOL: Final = "relayd.v1"
 
@@ -51,27 +50,9 @@ NOTHING_SHOWN: Final = Credential()
 log = Logger()
 
 
-class MakeSession(Protocol):
-    """Makes the session of a connection that has just opened; `raw_topic` is None on `/ws`."""
-
-    def __call__(
-        self,
-        sink: Sink,
-        *,
-        raw_topic: str | None,
-        session_id: str,
-        visitor: Visitor | None,
-        query: Mapping[str, str] = NO_QUERY,
-    ) -> DownstreamSession: ...
-
-
-class _Silent:
-    """In place of Autobahn's logger: it warns of every fault of a client, each in a line of its own."""
-
-    def _ignore(self, *_: object, **__: object) -> None:
-        pass
-
-    trace = debug = info = warn = error = critical = failure = _ignore
+def raw_topic_of(path: str) -> str | None:
+    """The topic of a path such as `/raw/price/BTC`, without the listener's prefix; None if it is no such path."""
+    return unquote(path.removeprefix("/raw/")) if path.startswith("/raw/") and path != "/raw/" else None
 
 
 class DownstreamProtocol(WebSocketServerProtocol):
@@ -79,11 +60,11 @@ class DownstreamProtocol(WebSocketServerProtocol):
 
     factory: DownstreamFactory
     transport: Any
-    log = _Silent()
+    log = Mute()
 
-    def __init__(self, client: str, shown: Credential, query: Mapping[str, str] = NO_QUERY) -> None:
+    def __init__(self, client: str, shown: Credential, brought: Brought = NOTHING_BROUGHT) -> None:
         super().__init__()
-        self._query = query
+        self._brought = brought
         self.client = client  # the address, as the log may show it
         self._shown = shown
         self.session_id: str | None = None  # None until open
@@ -99,7 +80,7 @@ class DownstreamProtocol(WebSocketServerProtocol):
         self._ending = False
         self._failed = False  # an exception went through Autobahn
         self._gone = False
-        self._paused = False
+        self._intake: Intake | None = None  # None until there is a reason not to read
         self._cause: str | None = None  # why we closed
 
     # -- the handshake -------------------------------------------------------------------------------------------------
@@ -116,9 +97,9 @@ class DownstreamProtocol(WebSocketServerProtocol):
     def _connect(self, request: ConnectionRequest) -> str | None:
         path = request.path.removeprefix(self.factory.prefix)
         self._path = path
-        if path.startswith("/raw/") and path != "/raw/":
-            self._raw_topic = unquote(path[len("/raw/") :])
-            return None
+        self._raw_topic = raw_topic_of(path)
+        if self._raw_topic is not None:
+            return self._brought.subprotocol
         if path != "/ws":
             raise ConnectionDeny(404, _BAD_HANDSHAKE)
         self._topics = [topic for part in request.params.get("topics", ()) for topic in part.split(",") if topic]
@@ -151,7 +132,7 @@ class DownstreamProtocol(WebSocketServerProtocol):
             raw_topic=self._raw_topic,
             session_id=self.session_id,
             visitor=visitor,
-            **({"query": self._query} if self._query else {}),
+            **({"brought": self._brought} if self._brought is not NOTHING_BROUGHT else {}),
         )
         self._session.opened(self._topics)
 
@@ -209,7 +190,7 @@ class DownstreamProtocol(WebSocketServerProtocol):
 
     def no_pong(self) -> None:
         """Two pings had no answer. A client that reads what stands before them is not gone, only slow."""
-        if self._paused:
+        if self._intake is not None and self._intake.is_held:
             return  # its pong may have come: nobody reads it
         if self._sink is not None and self._sink.drained_bytes == self._drained_at_ping:
             self.close(CLOSE_NO_PONG)
@@ -224,9 +205,21 @@ class DownstreamProtocol(WebSocketServerProtocol):
 
     def pause_reading(self, paused: bool) -> None:
         """Stop reading, or go on; what it sends meanwhile waits in its own kernel. Idempotent."""
-        if paused is not self._paused:
-            self._paused = paused
-            (self.transport.pauseProducing if paused else self.transport.resumeProducing)()
+        self._hold(Hold.SESSION, paused)
+
+    def rest(self, resting: bool) -> None:
+        """As `pause_reading`, for the guard: it said more than it may for now."""
+        self._hold(Hold.METER, resting)
+
+    def _hold(self, why: Hold, held: bool) -> None:
+        if not self._ending:
+            if self._intake is None:
+                self._intake = Intake(self.transport.pauseProducing, self.transport.resumeProducing)
+            self._intake.hold(why, held, self.factory.clients.monotonic())
+
+    def unread_s(self, now: float) -> float:
+        """For how long in all it was not read."""
+        return 0.0 if self._intake is None else self._intake.unread_s(now)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -263,8 +256,8 @@ class DownstreamProtocol(WebSocketServerProtocol):
         if self._ending:
             return
         self._ending = True
-        if not self._gone:
-            self.pause_reading(False)
+        if not self._gone and self._intake is not None:
+            self._intake.release(self.factory.clients.monotonic())
         if self._sink is not None:
             self._sink.end()
         if self._pulse is not None:
@@ -322,76 +315,3 @@ class DownstreamProtocol(WebSocketServerProtocol):
         """While an exception is handled."""
         self.factory.clients.counters.errors += 1
         log.failure("a client failed in relayd and is closed", id=self.session_id)
-
-
-class DownstreamFactory(WebSocketServerFactory):
-    """Makes the protocols of one listener's WebSockets. `prefix` is the listener's, `message_bytes` limits.message; at
-    the `door` browsers say who they are, without one nobody is known.
-    """
-
-    log = _Silent()
-
-    def __init__(
-        self,
-        clients: Clients,
-        make_session: MakeSession,
-        *,
-        new_id: Callable[[], str],
-        message_bytes: int,
-        reactor: Any,
-        prefix: str = "",
-        show_address: Callable[[str], str] = str,
-        door: Door | None = None,
-        query_names: frozenset[str] = frozenset(),
-    ) -> None:
-        super().__init__(server="", reactor=reactor)
-        self._query_names = query_names
-        self.door = door
-        self.clients = clients
-        self.make_session = make_session
-        self.new_id = new_id
-        self.prefix = prefix
-        self._show_address = show_address
-        self.setProtocolOptions(
-            versions=[13],
-            webStatus=False,
-            maxFramePayloadSize=message_bytes,
-            maxMessagePayloadSize=message_bytes,
-            failByDrop=False,
-            openHandshakeTimeout=0,
-            closeHandshakeTimeout=0,
-            autoPingInterval=0,
-            autoPingTimeout=0,
-            allowedOrigins=["*"],  # the guard has judged
-            allowNullOrigin=True,  # any call that leaves it out sets it to False
-        )
-        self._protocol = self._configured()
-
-    def _configured(self) -> type[DownstreamProtocol]:
-        """The protocol with Autobahn's options as attributes of the class. Else each connection gets a copy of all of
-        them, and a pretty-printed list for a log that nobody reads: 1.7 KB and 150 us (measured).
-        """
-        options: dict[str, object] = {}
-        for name in DownstreamProtocol.CONFIG_ATTRS:
-            value = getattr(self, name)
-            options[name] = staticmethod(value) if callable(value) else value
-        return type("ConfiguredDownstreamProtocol", (DownstreamProtocol,), {**options, "CONFIG_ATTRS": ()})
-
-    def buildProtocol(
-        self, addr: IAddress | None, shown: Credential = NOTHING_SHOWN, query: Mapping[str, str] = NO_QUERY
-    ) -> Any:
-        host = getattr(addr, "host", "")
-        protocol = self._protocol(self._show_address(str(parse_address(host) or host)), shown, query)
-        protocol.factory = self
-        return protocol
-
-    def of(self, head: RequestHead, settings: GuardSettings) -> IProtocolFactory:
-        """This factory for the connection of one handshake, with what that shows of who it is."""
-        query = read_query(head.query, self._query_names)
-        if self.door is None:
-            return self if not query else ShowingFactory(self, NOTHING_SHOWN, query)
-        vouched = settings.origins.vouches(head.get("origin"), head.get("host") or "", secure=settings.secure)
-        shown = self.door.places.read(
-            head.get, head.query, cookie_counts=vouched, client=head.client, path=head.path, peer=head.peer
-        )
-        return ShowingFactory(self, shown, query)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from twisted.application.service import Service
@@ -10,7 +11,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from relayd.core.bridge import Bridge, Bridges
 from relayd.core.mishap import UPSTREAM, Report
-from relayd.core.upstream.effects import Effect, Loss, Note
+from relayd.core.upstream.effects import Dial, Effect, Loss, Note
 from relayd.io.mishaps import log_it
 from relayd.io.ticker import Ticker
 from relayd.io.upstream import UpstreamService
@@ -49,6 +50,16 @@ class ExclusiveUpstream(UpstreamService):
         self._code = loss.code
         super().lost(protocol, loss)
 
+    def ws_open(self) -> None:
+        """The handshake is done. In another subprotocol than the browser was answered the two would not understand
+        each other."""
+        told = self.bridge.subprotocol
+        if told is None or getattr(self._protocol, "websocket_protocol_in_use", None) == told:
+            super().ws_open()
+            return
+        with self._net():
+            self.bridge.ended(None, refused=False)
+
     def _carry_out(self, effects: Any) -> None:
         super()._carry_out(effects)
         connection = self.session.connection
@@ -57,6 +68,8 @@ class ExclusiveUpstream(UpstreamService):
             self.bridge.opened()
 
     def _carry_out_one(self, effect: Effect) -> None:
+        if isinstance(effect, Dial) and self.bridge.subprotocol is not None:
+            effect = Dial(replace(effect.request, protocols=(self.bridge.subprotocol,)))
         if not isinstance(effect, Note):
             super()._carry_out_one(effect)
         elif effect.event in ("close", "unreachable", "refused"):

@@ -11,8 +11,13 @@ One request a connection on the HTTP side is a decision: with it no second reque
 first, and a proxy that keeps connections to relayd can never mix two visitors.
 
 What stands behind gets the connection's own transport, so its writes and its back pressure never pass the guard. A
-WebSocket protocol must have `breach(close: CloseCode) -> None`: send that close frame, read nothing more, abort
-when the peer does not hang up. It must answer the handshake within the call that feeds it the head. No timer stands
+WebSocket protocol must have
+
+    breach(close: CloseCode) -> None   send that close frame, read nothing more, abort when the peer does not hang up
+    rest(resting: bool) -> None        read nothing of the client, or go on
+    unread_s(now: float) -> float      for how long in all it was not read, for whatever reason
+
+It must answer the handshake within the call that feeds it the head. No timer stands
 for a connection: `GuardFactory.sweep` looks at the deadlines of all.
 """
 
@@ -99,6 +104,7 @@ class GuardFactory(ServerFactory):
         )
         self._answering: dict[Guard, None] = {}  # with a request at the site
         self._open_messages: dict[Guard, None] = {}
+        self._resting: dict[Guard, float] = {}  # whose clients are not read, and until when
         self._guards = 0  # connections that are not lost
         self.bodies_bytes = 0
         """Of the requests whose bodies are under way, as they were declared."""
@@ -160,7 +166,7 @@ class GuardFactory(ServerFactory):
             self._call = None
 
     def sweep(self, now: float) -> None:
-        """End what is overdue: half-sent requests, answers that nobody takes, messages that do not end."""
+        """End what is overdue: half-sent requests, answers that nobody takes, messages that do not end; and rests."""
         pressed = self._pending.under_pressure
         for waiting in self._pending.take_overdue(now):
             self._safely(waiting, waiting.cut_short if pressed else waiting.request_overdue)
@@ -169,7 +175,10 @@ class GuardFactory(ServerFactory):
         for guard in [guard for guard in self._answering if guard.is_stalled(now)]:
             self.counters.stalled += 1
             self._safely(guard, guard.drop)
-        for guard in [guard for guard in self._open_messages if guard.meter is not None and guard.meter.overdue(now)]:
+        for guard in [guard for guard, until in self._resting.items() if until <= now]:
+            del self._resting[guard]
+            self._safely(guard, guard.go_on)
+        for guard in [guard for guard in self._open_messages if guard.is_message_overdue(now)]:
             self._safely(guard, guard.message_overdue)
 
     def _safely(self, guard: Guard | Proxied, call: Callable[[], object]) -> None:
@@ -227,6 +236,11 @@ class GuardFactory(ServerFactory):
         else:
             self._open_messages.pop(guard, None)
 
+    def rest(self, guard: Guard, until: float) -> None:
+        """Its client is not read until then, up to the time between two sweeps longer."""
+        self.counters.rests += guard not in self._resting
+        self._resting[guard] = until
+
     def forget(self, guard: Guard | Proxied) -> None:
         """A connection is gone."""
         self._guards -= 1
@@ -235,6 +249,7 @@ class GuardFactory(ServerFactory):
         if isinstance(guard, Proxied):
             return
         self._answering.pop(guard, None)
+        self._resting.pop(guard, None)
         self._open_messages.pop(guard, None)
         if guard.admitted:
             guard.admitted = False

@@ -166,13 +166,17 @@ class Guard(Protocol):
     def _frames(self, data: bytes) -> None:
         meter = self.meter
         assert meter is not None
-        breach = meter.feed(data, self.factory.monotonic())
+        now = self.factory.monotonic()
+        breach = meter.feed(data, now, self._behind.unread_s(now))
         self.factory.watch(self, meter.open_since is not None)
         if breach is not None:
             if sound := self._gathered + data[: breach.at]:
                 self._behind.dataReceived(sound)
             self._breach(breach.close, breach.label)
             return
+        if meter.rest_s:
+            self._behind.rest(True)
+            self.factory.rest(self, now + meter.rest_s)
         if self._gathered:
             data, self._gathered = self._gathered + data, b""
         if meter.reads_in_message > READS_PASSED_ON and meter.is_inside_frame and len(data) < GATHER_BYTES:
@@ -226,9 +230,17 @@ class Guard(Protocol):
         """Whether the client has taken nothing of its answer for too long."""
         return self._stall is not None and self._stall.is_stalled(now)
 
+    def is_message_overdue(self, now: float) -> bool:
+        """Whether a message has been under way for too long."""
+        return self.meter is not None and self.meter.overdue(now, self._behind.unread_s(now))
+
     def message_overdue(self) -> None:
         """A message was under way for too long."""
         self._breach(CLOSE_POLICY, "open_message_s")
+
+    def go_on(self) -> None:
+        """The rest of a client that said too much is over."""
+        self._behind.rest(False)
 
     def drop(self) -> None:
         """End the connection without a word."""

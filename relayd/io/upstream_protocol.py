@@ -20,6 +20,7 @@ from zope.interface import implementer
 from relayd.core.feed.outcome import Frame
 from relayd.core.upstream.effects import Loss, LossKind, printable
 from relayd.core.upstream.reply import HandshakeReply
+from relayd.io.mute import Mute
 
 if TYPE_CHECKING:
     from relayd.io.tls import UpstreamTls
@@ -34,14 +35,6 @@ GOODBYE_WITHIN_S = 2.0
 
 FAULT = Loss(LossKind.BROKEN, text="an error in relayd")
 UNREADABLE = Loss(LossKind.PROTOCOL, text="relayd failed on what the upstream sent")
-
-
-class Mute:
-    """A logger that writes nothing."""
-
-    def debug(self, *_: object, **__: object) -> None: ...
-
-    trace = info = warn = error = critical = failure = debug
 
 
 class UpstreamProtocol(WebSocketClientProtocol):

@@ -48,7 +48,7 @@ from relayd.core.routes import RouteTable
 from relayd.core.upstream.effects import DialRequest, Loss
 from relayd.io.certificates import ServerTls
 from relayd.io.clients import Clients
-from relayd.io.downstream import DownstreamFactory
+from relayd.io.downstream_factory import DownstreamFactory
 from relayd.io.guard import GuardFactory, GuardSettings
 from relayd.io.transport import transport_for
 from relayd.io.upstream_plan import plan

@@ -18,6 +18,7 @@ from relayd.core.bridge import (
     Bridges,
     BridgeState,
     Need,
+    Passage,
     Visit,
     browser_values,
 )
@@ -82,6 +83,7 @@ class Crossing:
             self._open,
             most=most,
             needs={"up": (Need("browser.query.k", is_required=False),)},
+            protocols={"up": ("v3", "v1")},
             call_later=lambda delay_s, call: self.calls.append((delay_s, call)),
             counters=self.counters,
         )
@@ -127,6 +129,38 @@ class OpeningTests:
         assert bridge.takes({"room": "a", "more": "x"})
         assert not bridge.takes({"room": "b"})
         assert not bridge.takes({})
+
+
+class SubprotocolTests:
+    """What the browser's handshake is answered, before there is an upstream to ask."""
+
+    @pytest.mark.parametrize(
+        ("offers", "chosen"),
+        [([], None), (["v1"], "v1"), (["x", "v1", "v3"], "v1"), (["v3", "v1"], "v3"), (["x", "V1"], None)],
+    )
+    def test_chosen(self, offers: list[str], chosen: str | None) -> None:
+        """The first of its offers that the upstream's block holds."""
+        crossing = Crossing()
+        assert crossing.bridges.foresee(crossing.table, "echo/a", offers) == Passage(chosen)
+
+    def test_no_protocols(self) -> None:
+        """Where the block names none, none is answered."""
+        crossing = Crossing()
+        bridges = Bridges(crossing._open, most=1, needs={}, call_later=lambda *_: None, counters=BridgeCounters())
+        assert bridges.foresee(crossing.table, "echo/a", ["v1"]) == Passage(None)
+
+    @pytest.mark.parametrize("name", ["shared", "nowhere", "", "a//b"])
+    def test_no_bridge(self, name: str) -> None:
+        """Topics that are read by all, and such as there are not."""
+        crossing = Crossing()
+        table = RouteTable([route("echo/$room", exclusive=True), route("shared")])
+        assert crossing.bridges.foresee(table, name, ["v1"]) is None
+
+    def test_told_to_the_line(self) -> None:
+        """Which offers it to the upstream."""
+        crossing = Crossing()
+        assert crossing.bridge.subprotocol is None
+        assert crossing.open(Visit(subprotocol="v1")).subprotocol == "v1"
 
 
 class ValueTests:
@@ -249,7 +283,7 @@ class UpTests:
         crossing.bridge.up(b"1", True)
         crossing.bridge.up(b"2", True)
         assert crossing.sink.paused
-        assert {delay_s for delay_s, _ in crossing.calls} == {0.5}
+        assert [delay_s for delay_s, _ in crossing.calls] == [0.5]
         crossing.line.refuse = None
         for _, call in crossing.calls:
             call()
@@ -351,7 +385,7 @@ class EndTests:
     def test_before_there_is_a_line(self) -> None:
         """Between the refusal of the hub and the dial nothing can go wrong."""
         crossing = Crossing()
-        bridge = Bridge(crossing.bridges, crossing.table.find("echo/a"), None, FakeSink())
+        bridge = Bridge(crossing.bridges, crossing.table.find("echo/a"), Visit(), FakeSink())
         bridge.up(b"early", True)
         bridge.leave()
         assert bridge.state_now is BridgeState.CLOSED

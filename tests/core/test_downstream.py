@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from relayd.core.answers import TOPICS_PER_ANSWER
 from relayd.core.auth.access import Access, Anyone, Claim, OfField
 from relayd.core.auth.credentials import Places
 from relayd.core.auth.verdict import Identity
-from relayd.core.bridge import EARLY_MOST_BYTES, Bridges, Need
+from relayd.core.bridge import EARLY_MOST_BYTES, Bridge, Bridges, Brought, Need
 from relayd.core.closecode import (
     CLOSE_BAD_REQUEST,
     CLOSE_BAD_TOKEN,
@@ -599,6 +600,22 @@ class ExclusiveTests:
         assert (session.sent_messages, session.sent_bytes, sink.closed) == (1, 3, None)
         session.lost()
         assert line.ended == 1
+
+    def test_what_the_handshake_brought(self) -> None:
+        """Is the upstream's."""
+        rig, sink, asked = Rig(self.ROUTE), FakeSink(), list[tuple[str | None, dict[str, str]]]()
+
+        def open_line(bridge: Bridge, values: Mapping[str, str]) -> FakeLine:
+            asked.append((bridge.subprotocol, dict(values)))
+            return FakeLine()
+
+        bridges = Bridges(open_line, most=1, needs={"up": (Need("browser.query.k"),)}, call_later=rig.clock.call_later,
+                          counters=BridgeCounters())  # fmt: skip
+        session = DownstreamSession(rig.hub, sink, raw_topic="echo", session_id="s", bridges=bridges,
+                                    brought=Brought({"k": "v"}, "v1"))  # fmt: skip
+        session.opened()
+        assert asked == [("v1", {"browser.query.k": "v"})]
+        assert repr(Brought({"k": "v"}, "v1")) == "Brought(subprotocol='v1')"
 
     def test_before_it_is_known_who_speaks(self) -> None:
         """What is said meanwhile follows, in order; too much of it closes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -161,6 +162,114 @@ class OpenMessageTests:
         meter.feed(frame(b"hello")[:6], 1.0)
         meter.feed(frame(b"hello")[6:] + frame(b"world")[:6], 9.0)
         assert meter.open_since == 9.0
+
+
+class PacedTests:
+    """Where what is said goes on to somebody who reads it at a pace of its own."""
+
+    PACED = replace(LIMITS, is_paced=True)
+
+    def test_a_second_at_once(self) -> None:
+        """Is not over the rate, and the time in which nothing is said pays for it."""
+        meter = FrameMeter(self.PACED)
+        for now in (0.0, 1.0, 60.0):
+            assert meter.feed(frame() * 8, now) is None
+            assert meter.rest_s == 0.0
+
+    @pytest.mark.parametrize(
+        ("data", "rest_s"),
+        [
+            (frame() * 80, 9.5),  # ten seconds' worth of frames in one read
+            (frame(bytes(992)) * 8, 1.5),  # two seconds' worth of bytes, one of frames
+            (frame(b"", fin=False) + frame(b"", CONTINUATION, fin=False) * 2 + frame(b"", CONTINUATION), 0.0),
+            ((frame(b"", fin=False) + frame(b"", CONTINUATION)) * 8, 1.5),  # fragments are frames
+        ],
+    )
+    def test_rest(self, data: bytes, rest_s: float) -> None:
+        """In proportion to what came, down to half a second's worth."""
+        meter = FrameMeter(self.PACED)
+        assert meter.feed(data, 5.0) is None
+        assert meter.rest_s == rest_s
+
+    def test_more_while_it_rests(self) -> None:
+        """What was on its way makes the rest longer; one that was long enough ends it."""
+        meter = FrameMeter(self.PACED)
+        meter.feed(frame() * 80, 0.0)
+        meter.feed(frame() * 8, 1.0)
+        assert meter.rest_s == 9.5
+        meter.feed(frame(), 11.0)
+        assert meter.rest_s == 0.0
+
+    @given(st.lists(st.integers(1, 100), min_size=20, max_size=60), st.sampled_from([0.0, 0.1, 0.25]))
+    def test_the_rate(self, reads: list[int], late_s: float) -> None:
+        """Who always has more to say is heard at the rate, with a second's worth and one read at the beginning; there
+        are never more than two rests a second.
+        """
+        meter, now, said = FrameMeter(self.PACED), 0.0, 0
+        for frames in reads:
+            assert meter.feed(frame() * frames, now) is None
+            said += frames
+            assert said <= 8 * (now + 1) + frames + 1e-6
+            if meter.rest_s:
+                assert meter.rest_s >= 0.5
+                now += meter.rest_s + late_s
+                assert said >= 8 * now - 1e-6
+
+    @pytest.mark.parametrize(
+        ("data", "label"),
+        [
+            (frame(b"p", PING) * 3, "pings_per_s"),
+            (frame(b"p", PONG) * 4, "pongs_per_s"),
+            (frame(bytes(1001)), "message_bytes"),
+            (frame(b"", fin=False) + frame(b"", CONTINUATION, fin=False) * 4, "fragments"),
+        ],
+    )
+    @pytest.mark.parametrize("size", [1, 1 << 20])
+    def test_what_breaks_all_the_same(self, data: bytes, label: str, size: int) -> None:
+        """Nobody needs that to say something."""
+        breach = feed(FrameMeter(self.PACED), data, size)
+        assert breach is not None and breach.label == label
+
+    def test_no_frames(self) -> None:
+        """Are left to the library here as well, and nothing is counted after them."""
+        meter = FrameMeter(self.PACED)
+        assert meter.feed(bytes([0x81, 0xFE, 0, 125]) + bytes(40_000), 0.0) is None
+        assert meter.feed(bytes(40_000), 0.1) is None
+        assert meter.open_since is None
+
+    def test_not_paced(self) -> None:
+        """Nothing rests where a rate is a limit."""
+        meter = FrameMeter(LIMITS)
+        assert meter.feed(frame() * 9, 0.0) is not None
+        assert meter.rest_s == 0.0
+
+
+class UnreadTests:
+    """Time in which nobody read what the client said."""
+
+    def test_a_message_under_way(self) -> None:
+        """Is as old as it was before, whether the hold came after its beginning or before it."""
+        meter = FrameMeter(LIMITS)
+        meter.feed(frame(b"a", fin=False), 5.0)
+        assert not meter.overdue(105.0, 90.0)
+        assert meter.overdue(105.1, 90.0)
+        meter = FrameMeter(LIMITS)
+        meter.feed(frame(b"a", fin=False), 20.0, 15.0)
+        assert not meter.overdue(30.0, 15.0)
+        assert meter.overdue(30.1, 15.0)
+        assert not meter.overdue(130.0, 115.0)
+
+    @pytest.mark.parametrize(("opcode", "most"), [(PING, 2 * 59 + 2), (PONG, 3 * 59 + 3)])
+    def test_control_frames(self, opcode: int, most: int) -> None:
+        """Those of that time come at once; after them the rate is what it was."""
+        limits = replace(LIMITS, frames_per_s=1000)
+        for over in (0, 1):
+            meter = FrameMeter(limits)
+            assert meter.feed(frame(b"", opcode), 0.0) is None
+            assert (meter.feed(frame(b"", opcode) * (most + over), 60.0, 59.0) is None) is (over == 0)
+        meter = FrameMeter(limits)
+        assert meter.feed(frame(b"", opcode), 60.0, 59.0) is None
+        assert meter.feed(frame(b"", opcode) * 4, 61.0, 59.0) is not None
 
 
 class ReadsTests:

@@ -20,7 +20,8 @@ from relayd.core.guard import GuardSettings
 from relayd.core.subscriber import Sink
 from relayd.io import clients
 from relayd.io.clients import CLOSE_WITHIN_S, Clients
-from relayd.io.downstream import READ_AFTER_CLOSE_BYTES, DownstreamFactory, DownstreamProtocol
+from relayd.io.downstream import READ_AFTER_CLOSE_BYTES, DownstreamProtocol
+from relayd.io.downstream_factory import DownstreamFactory
 from relayd.io.transport import DirectServer
 from tests.support.browser import (
     ACCEPT,
@@ -294,6 +295,28 @@ class MessageTests:
             line.feed(frame)
         assert line.transport not in line.reactor.readers
         assert line.heard == [("opened", [])]
+
+    def test_two_reasons_not_to_read(self) -> None:
+        """The session's pause and the guard's rest do not undo each other."""
+        line = Line()
+        line.session.sink.pause()
+        line.protocol.rest(True)
+        line.session.sink.resume()
+        assert line.transport not in line.reactor.readers
+        line.reactor.advance(2.0)
+        line.protocol.rest(False)
+        assert line.transport in line.reactor.readers
+        line.reactor.advance(2.0)
+        assert line.protocol.unread_s(line.reactor.seconds()) == 2.0
+
+    def test_a_close_ends_a_rest(self) -> None:
+        """The client's answer to it is read."""
+        line = Line()
+        line.protocol.rest(True)
+        line.session.sink.close(CLOSE_POLICY)
+        assert line.transport in line.reactor.readers
+        line.protocol.rest(True)
+        assert line.transport in line.reactor.readers
 
 
 class PingTests:

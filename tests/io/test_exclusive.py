@@ -20,7 +20,7 @@ from relayd.core.auth.tokens import PREFIX, write_line
 from relayd.io.listener import ListenerService
 from tests.io.test_wayup import PublishingCase
 from tests.support import certs
-from tests.support.browser import BINARY, CLOSE, TEXT, Browser
+from tests.support.browser import BINARY, CLOSE, PING, TEXT, Browser
 from tests.support.feed_server import server_tls
 from tests.support.relay_rig import eventually
 
@@ -238,13 +238,62 @@ class BridgeTests(PublishingCase):
                 browser.send(TEXT, f"{index:08}".encode() * 1000)
             await eventually(lambda: line.way.paused == 1)
             [client] = self.relay.clients.open.values()
-            assert client._paused  # type: ignore[union-attr]
+            assert client._intake.is_held  # type: ignore[union-attr]
             transport = line._upstream._protocol.transport
             assert len(transport.dataBuffer) + transport._tempDataLen < 300_000
             self.echo.listen_to(False)
             await eventually(lambda: len(self.echo.heard) == 25)
             assert [payload[:8] for payload in self.echo.heard] == [f"{index:08}".encode() for index in range(25)]
-            assert not client._paused  # type: ignore[union-attr]
+            assert not client._intake.is_held  # type: ignore[union-attr]
+
+        return Deferred.fromCoroutine(run())
+
+    def test_browser_faster_than_a_listener_may_be(self) -> Deferred[None]:
+        """Half as much again as a client may send a second: it is not read for a while, and nothing is lost."""
+
+        async def run() -> None:
+            browser = await self.cross()
+            payloads = [f"{index:010}".encode() * 1000 for index in range(40)]  # 400 KB at once
+            for payload in payloads:
+                browser.send(TEXT, payload)
+            await eventually(lambda: self.relay.guards.rests > 0)
+            [client] = self.relay.clients.open.values()
+            await eventually(lambda: client._intake.is_held)  # type: ignore[union-attr]
+            await browser.until(lambda: len(data(browser)) == 40)
+            assert [payload for _, payload in data(browser)] == payloads
+            await eventually(lambda: not client._intake.is_held)  # type: ignore[union-attr]
+            assert close_of(browser) is None
+
+        return Deferred.fromCoroutine(run())
+
+    def test_browser_of_many_words(self) -> Deferred[None]:
+        """More frames than a client may send a second: the last of them only waits."""
+
+        async def run() -> None:
+            browser = await self.cross()
+            for index in range(350):  # 1.75 seconds' worth, in one read or two
+                browser.send(TEXT, b"%d" % index)
+            await eventually(lambda: self.relay.guards.rests > 0)
+            browser.send(TEXT, b"last")
+            await browser.until(lambda: len(data(browser)) == 351)
+            assert [payload for _, payload in data(browser)] == [*(b"%d" % index for index in range(350)), b"last"]
+            assert close_of(browser) is None
+
+        return Deferred.fromCoroutine(run())
+
+    def test_what_nobody_needs(self) -> Deferred[None]:
+        """A flood of pings and a frame that is none close here as everywhere."""
+
+        async def run() -> None:
+            pinging, malformed = await self.cross(), await self.cross()
+            for _ in range(60):
+                pinging.send(PING)
+            malformed.send(3, b"x")  # a reserved opcode
+            await pinging.until(lambda: close_of(pinging))
+            await malformed.until(lambda: close_of(malformed))
+            assert close_of(pinging) == (1008, "policy")
+            assert close_of(malformed) == (1002, "protocol")
+            await eventually(lambda: self.counters.open == 0)
 
         return Deferred.fromCoroutine(run())
 
@@ -280,6 +329,64 @@ class BridgeTests(PublishingCase):
                 got.update(payload)
             assert got.hexdigest() == sent.hexdigest()
             assert not bridge._is_held
+
+        return Deferred.fromCoroutine(run())
+
+
+class SubprotocolTests(PublishingCase):
+    """In which language both ends speak."""
+
+    config = CONFIG.replace(
+        '      query: {room: "${browser.query.room}", lang: "${browser.query.lang:-en}"}\n',
+        "      protocols: [v2, v1]\n",
+    )
+
+    async def cross(self, *offers: str) -> tuple[Browser, str | None, list[str]]:
+        """A browser that offers these; what it was answered, and what the upstream was offered."""
+        headers = (f"Sec-WebSocket-Protocol: {', '.join(offers)}",) if offers else ()
+        browser = await self.browse("/raw/echo", *headers)
+        await eventually(lambda: self.echo.requests)
+        head = browser.head.decode().lower()  # type: ignore[union-attr]
+        assert head.startswith("http/1.1 101")
+        answers = [line.split()[1] for line in head.split("\r\n") if line.startswith("sec-websocket-protocol:")]
+        return browser, answers[0] if answers else None, self.echo.requests.pop().protocols
+
+    def test_in_common(self) -> Deferred[None]:
+        """The browser's first choice of what the file has; the upstream is offered that alone."""
+
+        async def run() -> None:
+            for offers, chosen in (("x", "v1", "v2"), "v1"), (("v2",), "v2"):
+                browser, answer, offered = await self.cross(*offers)
+                assert (answer, offered) == (chosen, [chosen])
+                browser.send(TEXT, b"hello")
+                await browser.until(lambda browser=browser: data(browser) == [(TEXT, b"hello")])
+
+        return Deferred.fromCoroutine(run())
+
+    def test_nothing_in_common(self) -> Deferred[None]:
+        """No answer, and the upstream is offered what the file says, as without an offer."""
+
+        async def run() -> None:
+            for offers in ((), ("x", "y")):
+                browser, answer, offered = await self.cross(*offers)
+                assert (answer, offered) == (None, ["v2", "v1"])
+                browser.send(TEXT, b"hello")
+                await browser.until(lambda browser=browser: data(browser))
+
+        return Deferred.fromCoroutine(run())
+
+    def test_an_upstream_that_does_not_agree(self) -> Deferred[None]:
+        """What the browser was told does not hold: closed, before anything was said."""
+
+        async def run() -> None:
+            self.echo.agrees = False
+            browser, answer, offered = await self.cross("v1")
+            assert (answer, offered) == ("v1", ["v1"])
+            browser.send(TEXT, b"hello")
+            await browser.until(lambda: close_of(browser))
+            assert close_of(browser) == (4011, "upstream")
+            assert self.echo.heard == []
+            await eventually(lambda: self.relay.bridges.bridges.counters.open == 0 and not self.echo.open)
 
         return Deferred.fromCoroutine(run())
 

@@ -59,6 +59,8 @@ class Behind(Protocol):
         self.received: list[bytes] = []
         self.breaches: list[CloseCode] = []
         self.lost = 0
+        self.rests: list[bool] = []
+        self.unread = 0.0
         self.addr: Any = None
         self.fails = False
 
@@ -69,6 +71,12 @@ class Behind(Protocol):
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self.lost += 1
+
+    def rest(self, resting: bool) -> None:
+        self.rests.append(resting)
+
+    def unread_s(self, now: float) -> float:
+        return self.unread
 
     def breach(self, close: CloseCode) -> None:
         self.breaches.append(close)
@@ -533,6 +541,69 @@ class MeterTests:
         rig.sockets.meter_limits = MeterLimits(frames_per_s=2)  # type: ignore[attr-defined]
         rig.send(HANDSHAKE + HELLO * 2)
         assert rig.sockets.made[0].breaches == []
+
+
+class RestTests:
+    """Clients that are to be heard at a rate, and not closed for being faster."""
+
+    PACED = MeterLimits(frames_per_s=10, is_paced=True)
+
+    def send(self, frames: int) -> tuple[Rig, Any]:
+        """So many at once."""
+        rig = Rig()
+        rig.sockets.meter_limits = self.PACED  # type: ignore[attr-defined]
+        guard, _ = rig.send(HANDSHAKE + HELLO * frames)
+        return rig, guard
+
+    def test_rest(self) -> None:
+        """All that was read goes on; then nothing is read until it is paid for."""
+        rig, guard = self.send(30)
+        [behind] = rig.sockets.made
+        assert b"".join(behind.received[1:]) == HELLO * 30
+        assert behind.rests == [True]
+        rig.pass_time(2.25)
+        assert behind.rests == [True]
+        rig.pass_time(0.25)
+        assert behind.rests == [True, False]
+        guard.dataReceived(HELLO)
+        rig.pass_time(30.0)
+        assert behind.rests == [True, False]
+        assert behind.breaches == [] and rig.factory.counters.rests == 1
+
+    def test_more_while_it_rests(self) -> None:
+        """What was on its way makes it longer, and is passed on as well."""
+        rig, guard = self.send(30)
+        [behind] = rig.sockets.made
+        guard.dataReceived(HELLO * 10)
+        rig.pass_time(3.25)
+        assert False not in behind.rests
+        rig.pass_time(0.25)
+        assert behind.rests[-1] is False
+        assert b"".join(behind.received[1:]) == HELLO * 40 and rig.factory.counters.rests == 1
+
+    def test_within_the_rate(self) -> None:
+        """No rest."""
+        rig, _ = self.send(10)
+        assert rig.sockets.made[0].rests == [] and rig.factory.counters.rests == 0
+
+    def test_lost_while_it_rests(self) -> None:
+        """Nothing is left."""
+        rig, guard = self.send(30)
+        lose(guard)
+        rig.pass_time(30.0)
+        assert rig.sockets.made[0].rests == [True]
+
+    def test_a_message_that_nobody_reads(self) -> None:
+        """Is not under way while the client is not read."""
+        rig = Rig()
+        rig.send(HANDSHAKE + HELLO[:8])
+        [behind] = rig.sockets.made
+        behind.unread = 8.0
+        rig.pass_time(18.0)
+        assert behind.breaches == []
+        rig.pass_time(0.25)
+        assert behind.breaches == [CLOSE_POLICY]
+        assert rig.factory.counters.breaches["open_message_s"] == 1
 
 
 class GatherTests:

@@ -168,11 +168,11 @@ class PublishingTests(PublishingCase):
                 sent += 1
             await eventually(lambda: service.way.paused == 1)
             [client] = self.relay.clients.open.values()
-            assert client._paused and self.relay.hub.counters.publishers_paused == 1
+            assert client._intake.is_held and self.relay.hub.counters.publishers_paused == 1
             assert len(transport.dataBuffer) + transport._tempDataLen < 300_000
             self.echo.listen_to(False)
             await eventually(lambda: len(self.echo.heard) == sent)
-            assert not client._paused
+            assert not client._intake.is_held
             assert [one for one in browser.frames if one[0] == CLOSE] == []
             assert json.loads(self.echo.heard[-1])["id"] == sent
 

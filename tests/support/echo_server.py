@@ -19,7 +19,7 @@ class EchoProtocol(WebSocketServerProtocol):
         self.factory.requests.append(request)
         if self.factory.refuse_with is not None:
             raise ConnectionDeny(self.factory.refuse_with, "no")
-        return request.protocols[0] if request.protocols else None
+        return request.protocols[0] if request.protocols and self.factory.agrees else None
 
     def onOpen(self) -> None:
         self.factory.open.append(self)
@@ -52,6 +52,8 @@ class EchoFactory(WebSocketServerFactory):
         self.requests: list[Any] = []
         self.closes: list[int] = []
         self.echoes = True
+        self.agrees = True
+        """Whether it takes a subprotocol that it is offered."""
         self.deaf = False
         """Whether new connections are not read."""
         self.refuse_with: int | None = None

@@ -26,7 +26,7 @@ from relayd.core.mishap import MishapCounters
 from relayd.core.poll import Polls
 from relayd.core.routes import Route, RouteTable
 from relayd.io.clients import Clients
-from relayd.io.downstream import DownstreamFactory
+from relayd.io.downstream_factory import DownstreamFactory
 from relayd.io.guard import GuardFactory
 from relayd.io.http import build_site
 from relayd.io.listener import ClientsService, ListenerService
