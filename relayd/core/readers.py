@@ -194,6 +194,16 @@ class Readers:
                     self._hub.counters.closed_slow += 1
                     self.send_away(member, CLOSE_SLOW)
 
+    def lagging_bytes(self) -> tuple[int, int]:
+        """How many lag, and the bytes that wait for them: asked twice a second, so nothing is made of each."""
+        count = size = 0
+        for cohort in self._cohorts.values():
+            for member in cohort.behind:
+                if member.pace is Pace.LAGGING:
+                    count += 1
+                    size += member.sink.buffered()
+        return count, size
+
     def laggards(self, now: float) -> list[Laggard[Subscriber]]:
         """Whose socket did not take all, now."""
         return [
@@ -212,9 +222,7 @@ class Readers:
 
     def count_lagging(self) -> int:
         """Subscribers whose socket did not take all, now."""
-        return sum(
-            1 for cohort in self._cohorts.values() for member in cohort.behind if member.pace is Pace.LAGGING
-        )
+        return self.lagging_bytes()[0]
 
 
 class Hold:

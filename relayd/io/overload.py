@@ -55,22 +55,25 @@ class OverloadWatch:
     def tick(self, now: float) -> None:
         """Look at the figures, and act."""
         self._next = now + LOOK_EVERY_S
-        laggards = self._hub.readers.laggards(now)
+        readers = self._hub.readers
+        lagging, buffered_bytes = readers.lagging_bytes()
         clear, secure = self._sockets()
         held = Holdings(
             base_bytes=self._base_bytes,
             ring_bytes=self._hub.ring_bytes,
             connections=clear,
             tls_connections=secure,
-            lagging=len(laggards),
-            buffered_bytes=sum(one.buffered_bytes for one in laggards),
+            lagging=lagging,
+            buffered_bytes=buffered_bytes,
         )
         overload = self.overload
         before = overload.load
         if overload.look(now, held.bytes, self._lag.take()):
             self._changed(before)
-        for client in slowest(laggards, overload.excess_bytes):
-            self._hub.readers.send_away(client, CLOSE_OVERLOADED, RETRY_S + int(self._random() * (RETRY_S + 1)))
+        if overload.excess_bytes <= 0:
+            return
+        for client in slowest(readers.laggards(now), overload.excess_bytes):
+            readers.send_away(client, CLOSE_OVERLOADED, RETRY_S + int(self._random() * (RETRY_S + 1)))
             overload.counters.evicted += 1
 
     def _changed(self, before: Load) -> None:
