@@ -85,12 +85,17 @@ class AckWindow:
     def ceiling(self, topic: Topic, position: int) -> int | None:
         """The highest offset to give one who stands at `position`; None = any.
 
-        Whoever has acknowledged all it was given gets the next one, however far its offset has jumped.
+        Whoever has acknowledged all it was given gets the next one, however far its offset has jumped. After a loss
+        half of the window is enough, as for being let go: a page that acknowledges in portions has no reason to say more.
         """
         size = self._sizes.get(topic)
-        if size is None or self._before_loss.get(topic, position) <= self._acked[topic]:
+        if size is None:
             return None
-        return self._acked[topic] + size
+        acked = self._acked[topic]
+        before = self._before_loss.get(topic)
+        if (position <= acked) if before is None else (before - acked <= size / 2):
+            return None
+        return acked + size
 
     def gave(self, topic: Topic) -> None:
         """A publication was given from the rings."""

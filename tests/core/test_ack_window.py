@@ -128,6 +128,22 @@ class HoldTests:
         assert max(acknowledge(again, other)) <= 20 and other.data["t/a"] == list(range(2, 312))
         assert again.lost_messages == 0 and rig.counters.lost_slow == 0
 
+    def test_portions_and_a_loss(self) -> None:
+        """A page that acknowledges each quarter is not left waiting for a word that it has no reason to say."""
+        rig = Rig(route("t/$n", delivery(history_count=5)))
+        session, client = opened(rig, "t/a", window=8)
+        publish(rig, "t/a", 9)
+        rig.clock.advance(SWEEP_S)
+        publish(rig, "t/a", 50)
+        acked = 0
+        for _ in range(20):
+            client.read()
+            for offset in client.data["t/a"]:
+                if offset - acked >= 2:
+                    acked = offset
+                    say(session, op="ack", topic="t/a", offset=offset)
+        assert client.data["t/a"] == [*range(1, 10), 55, 56, 57, 58, 59] and client.lost == {"t/a": 45}
+
     def test_a_newcomer_starts_where_it_stands(self) -> None:
         """What was before is not counted against it."""
         rig = Rig(route("t/$n"))
