@@ -86,7 +86,7 @@ class AckWindow:
         """The highest offset to give one who stands at `position`; None = any.
 
         Whoever has acknowledged all it was given gets the next one, however far its offset has jumped. After a loss
-        half of the window is enough, as for being let go: a page that acknowledges in portions has no reason to say more.
+        half of the window is enough, as for being let go: a page that acknowledges in portions need not say more.
         """
         size = self._sizes.get(topic)
         if size is None:
