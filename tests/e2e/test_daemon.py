@@ -124,6 +124,7 @@ class InFrontTests:
     def test_ends_on(self, start: Start, number: signal.Signals):
         """In good order, with exit status 0."""
         daemon = start(CONFIG.replace("$FEED", "ws://127.0.0.1:9/"))
+        request(daemon.port, "GET", "/topics")  # it answers: the reactor runs, and has taken the signals over
         daemon.signal(number)
         assert daemon.ends() == 0
         assert "Traceback" not in daemon.output
