@@ -107,6 +107,15 @@ class TutorialTests:
             page.wait_for_function("shown.includes('demo/matches/BTC-USD nothing missed')", timeout=10_000)
             assert any(re.match(r"waiting 1006  \d", text) for text in page.evaluate("shown"))
 
+    def test_readme(self, wire: Wire, page: Page) -> None:
+        """The page of README.md, at the demo instead of a feed of the reader's."""
+        [code] = re.findall(r"^```js\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+        for old, new in (("127.0.0.1:8080", f"127.0.0.1:{wire.port}"), ('"market/', '"demo/'), ("console.log", "show")):
+            assert old in code
+            code = code.replace(old, new)
+        page.add_script_tag(type="module", content=code)
+        page.wait_for_function("shown.some((text) => /^demo.ticker.BTC-USD [0-9.]+$/.test(text))")
+
     def test_the_whole_page(self, page: Page) -> None:
         """A price appears and changes."""
         page.set_content(*snippets("html"))
