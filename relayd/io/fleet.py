@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from relayd.core.demand import Demand
 from relayd.core.feed.publish import Upward
-from relayd.core.upstream.fleet import Fleet, Link
+from relayd.core.upstream.fleet import Fleet
+from relayd.core.upstream.link import Link
 from relayd.core.upstream.session import UpstreamSession
 from relayd.core.upstream.speaking import away
 from relayd.core.upstream.states import State

@@ -15,7 +15,8 @@ from relayd.core.feed.resume import Resume
 from relayd.core.feed.sequence import Sequence
 from relayd.core.publication import TopicState
 from relayd.core.upstream.effects import Close, Dial, DialRequest, Drop, Effects, Loss, LossKind, Note, Send
-from relayd.core.upstream.fleet import Fleet, Link
+from relayd.core.upstream.fleet import Fleet
+from relayd.core.upstream.link import Link
 from relayd.core.upstream.places import Claim, Claims
 from relayd.core.upstream.policy import UpstreamPolicy
 from relayd.core.upstream.session import UpstreamSession
@@ -252,3 +253,18 @@ class World:
                 return
             self.now = due
         raise AssertionError("too many deadlines")
+
+
+def live(*topics: str, **policy: Any) -> World:
+    """A world in which these topics have data."""
+    world = World(**policy)
+    world.want(*topics)
+    world.calm()
+    world.publish(*topics)
+    world.calm()
+    return world
+
+
+def subscribed(world: World) -> list[str]:
+    """What each connection of the feed has."""
+    return ["".join(sorted(line.subscribed)) for line in world.lines]

@@ -1,77 +1,35 @@
-"""The connections of one upstream: which has which topic, when one more is opened, and who takes over from whom.
+"""The connections of one upstream: how many there are, when one more is opened, and who takes over from whom.
 
 Each connection is the affair of a session; this file never sends or dials. Rules: a topic is wanted of exactly one
 link, or of two while they overlap; a subscription lives on one link; a link is opened only where all the others are
 full (`limits.topics`) and the upstream allows one more (`limits.connections`); a link whose last topic went hangs up
-and is forgotten. docs/design/upstream-fleet.md tells the rest.
+and is forgotten. Which link has which topic stands in `seating.py`, how one takes over in `handover.py`;
+docs/design/upstream-fleet.md tells the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from math import inf
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
 from relayd.core.counters import UpstreamCounters, added
 from relayd.core.feed.resume import Resume
 from relayd.core.upstream.connection import Connection
 from relayd.core.upstream.effects import FeedSink
-from relayd.core.upstream.overlap import LISTEN_S, OVERLAP_MOST_S, Overlap
+from relayd.core.upstream.handover import Handover
+from relayd.core.upstream.link import Link, Maker
 from relayd.core.upstream.places import Places
 from relayd.core.upstream.policy import UpstreamPolicy
+from relayd.core.upstream.seating import Seating
 from relayd.core.upstream.session import UpstreamSession
-from relayd.core.upstream.states import CONNECTED, SERVING, State
+from relayd.core.upstream.states import SERVING, State
 
 T = TypeVar("T")
 
 UNTOLD_MOST: Final = 4
 """Connections for topics where `limits.connections` is not given: guess. Upstreams that allow one say so; those that
 count topics by connection allow five (Twitch) to hundreds."""
-
-
-class Maker(Protocol[T]):
-    """Makes the session of a link. `main`: the one that is kept where the upstream is dialled at start."""
-
-    def __call__(
-        self, *, resume: Resume, main: bool, renew: Callable[[str, str | None], bool]
-    ) -> UpstreamSession[T]: ...
-
-
-@dataclass(eq=False, slots=True)
-class Link(Generic[T]):
-    """One connection, over its losses."""
-
-    number: int
-    """From 1, in the order of opening."""
-    main: bool
-    session: UpstreamSession[T]
-    resume: Resume
-    plan: Places[T]
-    """The subscriptions meant for it."""
-    topics: dict[T, Mapping[str, str]] = field(default_factory=dict)
-    """Those beyond all places too: they wait on some link."""
-    was_open: Connection[T] | None = None
-
-    @property
-    def has_asked(self) -> bool:
-        """Whether it is connected, and has asked for all that is wanted of it."""
-        connection = self.session.connection
-        return self.session.state in SERVING and connection is not None and connection.has_asked
-
-
-@dataclass(eq=False, slots=True)
-class Handover(Generic[T]):
-    """A link that takes over from another."""
-
-    old: Link[T] | None
-    """None: its connection was lost before all topics had moved."""
-    new: Link[T]
-    overlap: Overlap[T]
-    why: str
-    until: float = inf
-    """In the seconds of `now`; infinity = the new link has not asked for everything yet."""
-    listening: bool = False
 
 
 class Fleet(Generic[T]):
@@ -99,22 +57,20 @@ class Fleet(Generic[T]):
         self._wake = wake
         self._made = 0
         self._past = UpstreamCounters()
-        self._beyond: dict[T, None] = {}
-        """The topics for which no link has a place, in the order of asking."""
-        self._of_topic: dict[T, Link[T]] = {}
         self._handovers: list[Handover[T]] = []
         self._leaving: list[Link[T]] = []
-        self.links: list[Link[T]] = []
-        """Those that have topics, or may get some; the first is always there."""
-        self.links.append(self._open(main=True))
+        told = policy.connections_most
+        self._seating: Seating[T] = Seating(
+            lambda main: self._open(main=main),
+            has_slot=self._has_slot,
+            links_most=told if told is not None else UNTOLD_MOST,
+        )
 
     # -- what demand says
 
     def want(self, topic: T, fields: Mapping[str, str], now: float) -> None:
         """Somebody wants this topic. Idempotent."""
-        link = self._of_topic.get(topic)
-        if link is None:
-            link = self._place(topic, fields)
+        link = self._seating.link_of(topic) or self._seating.place(topic, fields)
         link.session.want(topic, fields, now)
         handover = self._handover_to(link)
         if handover is not None and handover.old is not None and not self.policy.topics_in_url:
@@ -122,12 +78,9 @@ class Fleet(Generic[T]):
 
     def unwant(self, topic: T, now: float) -> None:
         """Nobody wants this topic any more. Idempotent."""
-        link = self._of_topic.pop(topic, None)
+        link = self._seating.leave(topic)
         if link is None:
             return
-        del link.topics[topic]
-        link.plan.free(topic)
-        self._beyond.pop(topic, None)
         handover = self._handover_to(link)
         if handover is not None and handover.old is not None:
             handover.old.session.unwant(topic, now)
@@ -135,15 +88,18 @@ class Fleet(Generic[T]):
 
     def refresh(self, topic: T, now: float) -> None:
         """Somebody needs a fresh snapshot of this topic."""
-        link = self._of_topic.get(topic)
+        link = self._seating.link_of(topic)
         if link is None:
             return
         handover = self._handover_to(link)
-        if handover is not None and handover.old is not None and topic in handover.overlap.left:
-            link = handover.old
-        link.session.refresh(topic, now)
+        (link if handover is None else handover.serves(topic)).session.refresh(topic, now)
 
     # -- who looks
+
+    @property
+    def links(self) -> list[Link[T]]:
+        """Those that have topics, or may get some, and a connection; the first is always there."""
+        return self._seating.links
 
     @property
     def all(self) -> Iterator[Link[T]]:
@@ -176,8 +132,8 @@ class Fleet(Generic[T]):
     def counters(self) -> UpstreamCounters:
         """Over all connections that were and are."""
         total = added([self._past, *(link.session.counters for link in self.all)])
-        total.topics = len(self._of_topic) or sum(len(link.session.topics) for link in self.links)
-        total.topics_waiting = sum(link.session.topics.waiting for link in self.links)
+        total.topics = len(self._seating) or sum(len(link.session.topics) for link in self.links)
+        total.topics_waiting = self._seating.waiting + sum(link.session.topics.waiting for link in self.links)
         total.crowded_out += sum(link.session.topics.crowded_out for link in self.all)
         total.moved, total.moved_with_gap = self.moved, self.moved_with_gap
         return total
@@ -186,97 +142,46 @@ class Fleet(Generic[T]):
 
     def next_deadline(self) -> float:
         """When `tick` has something to do: -infinity = at once, infinity = not before something happens."""
-        deadline = min((self._deadline_of(one) for one in self._handovers), default=inf)
+        deadline = min((one.next_deadline() for one in self._handovers), default=inf)
         for link in self._leaving:
             if link.session.state is State.STOPPED:
                 deadline = min(deadline, link.session.redial.closed_by)
-        if any(link.was_open is not link.session.connection or self._is_idle(link) for link in self.links):
+        if any(link.changed or self._may_go(link) for link in self.links) or self._seating.due:
             return -inf
-        return -inf if self._roomy() is not None else deadline
+        return deadline
 
     def tick(self, now: float) -> None:
         """Do all that is due. What the sessions have to do, they say themselves."""
         for handover in list(self._handovers):
-            self._go_on(handover, now)
+            if handover.go_on(now):
+                self._handovers.remove(handover)
+                self.moved += handover.overlap.counts[False]
+                self.moved_with_gap += handover.overlap.counts[True]
         for link in list(self._leaving):
             if link.session.state is State.STOPPED and link.session.redial.closed_by <= now:
                 self._leaving.remove(link)
                 self._forget(link)
         for link in list(self.links):
-            if link.was_open is not link.session.connection:
+            if link.changed:
                 link.was_open = link.session.connection
                 if link.was_open is None:
                     link.plan.settle()
-            if self._is_idle(link):
+            if self._may_go(link):
                 self.links.remove(link)
                 self._retire(link, "nobody wants anything of it")
-        while (topic := self._roomy()) is not None:
-            self._move_in(topic, now)
+        self._seating.go_on(now)
 
-    # -- topics and places
+    # -- slots
 
-    def _place(self, topic: T, fields: Mapping[str, str]) -> Link[T]:
-        link = self._with_room(fields)
-        if link is None and self._used() < self._fill_most:
-            link = self._open(main=False)
-            self.links.append(link)
-        if link is None:
-            # There it fails with the reason, and gets the first place that the upstream's refusals free.
-            link = self.links[-1]
-            self._beyond[topic] = None
-        self._put(topic, fields, link)
-        return link
-
-    def _put(self, topic: T, fields: Mapping[str, str], link: Link[T]) -> None:
-        self._of_topic[topic] = link
-        link.topics[topic] = fields
-        if topic not in self._beyond:
-            link.plan.hold(topic, fields)
-
-    def _with_room(self, fields: Mapping[str, str]) -> Link[T] | None:
-        sharing = next((link for link in self.links if link.plan.shares(fields)), None)
-        return sharing or next((link for link in self.links if link.plan.has_place(fields)), None)
-
-    def _roomy(self) -> T | None:
-        """The first topic beyond all places for which there is one after all."""
-        room = self._used() < self._fill_most
-        for topic in self._beyond:
-            link = self._of_topic[topic]
-            if room or self._with_room(link.topics[topic]) is not None:
-                return topic
-        return None
-
-    def _move_in(self, topic: T, now: float) -> None:
-        """It has waited on one link; there is a place on it, or on another."""
-        del self._beyond[topic]
-        waited = self._of_topic[topic]
-        fields = waited.topics[topic]
-        if not waited.session.topics.is_waiting(topic):
-            # A refusal of the upstream made room for it there: it stays.
-            waited.plan.hold(topic, fields)
-            return
-        link = self._with_room(fields)
-        if link is None:
-            link = self._open(main=False)
-            self.links.append(link)
-        if link is not waited:
-            waited.session.topics.release(topic)
-            del waited.topics[topic]
-            link.session.want(topic, fields, now)
-        self._put(topic, fields, link)
-
-    # -- links
-
-    @property
-    def _most(self) -> int:
+    def _has_slot(self) -> bool:
+        """Whether one more link may be opened for topics."""
         most = self.policy.connections_most
-        # Where the number is not told, each of them may be doubled while it is renewed.
-        return most if most is not None else 2 * UNTOLD_MOST
+        return len(self.links) < UNTOLD_MOST if most is None else self._used() < most
 
-    @property
-    def _fill_most(self) -> int:
+    def _may_renew(self) -> bool:
+        """Whether one more may be opened to take over. Where the number is not told, each link may be doubled."""
         most = self.policy.connections_most
-        return most if most is not None else UNTOLD_MOST + len(self._outgoing) + len(self._leaving)
+        return self._used() < (2 * UNTOLD_MOST if most is None else most)
 
     def _used(self) -> int:
         return len(self.links) + len(self._outgoing) + len(self._leaving)
@@ -284,6 +189,8 @@ class Fleet(Generic[T]):
     @property
     def _outgoing(self) -> list[Link[T]]:
         return [one.old for one in self._handovers if one.old is not None]
+
+    # -- links
 
     def _open(self, *, main: bool, resume: Resume | None = None) -> Link[T]:
         self._made += 1
@@ -298,10 +205,9 @@ class Fleet(Generic[T]):
         link = Link(self._made, main, session, resume, plan)
         return link
 
-    def _is_idle(self, link: Link[T]) -> bool:
-        if link is self.links[0] or link.topics or self._handover_to(link) is not None:
-            return False
-        return link.session.state not in CONNECTED
+    def _may_go(self, link: Link[T]) -> bool:
+        """Whether the upstream can do without it."""
+        return link.is_idle and link is not self.links[0] and self._handover_to(link) is None
 
     def _retire(self, link: Link[T], why: str) -> None:
         link.session.topics.give_up()
@@ -322,73 +228,18 @@ class Fleet(Generic[T]):
 
     def _renew(self, old: Link[T], why: str, url: str | None) -> bool:
         """The connection of a link should end. False = it must end before the next one begins."""
-        if self._used() >= self._most:
+        if not self._may_renew():
             return False
-        now = self._monotonic()
-        old.session.topics.give_up()
         new = self._open(main=old.main, resume=old.resume.fork())
-        self.links[self.links.index(old)] = new
-        new.plan, new.topics = old.plan, old.topics
-        for topic in new.topics:
-            self._of_topic[topic] = new
-        overlap: Overlap[T] = Overlap(
-            self._sink,
-            old.session.topics,
-            new.session.topics,
-            sequence_of=self.policy.sequence_of,
-            is_delta=self.policy.is_delta,
-            wake=self._wake,
+        self._seating.replace(old, new)
+        now = self._monotonic()
+        self._handovers.append(
+            Handover(
+                old, new, why, url, now, sink=self._sink, policy=self.policy, retire=self._retire, wake=self._wake
+            )
         )
-        old.session.outlet.turn(overlap.outgoing)
-        new.session.outlet.turn(overlap.incoming)
-        old.session.may_renew = new.session.may_renew = False
-        for topic, fields in new.topics.items():
-            new.session.want(topic, fields, now)
-        overlap.inherit()
-        new.session.follow(old.session, url, now)
-        self._handovers.append(Handover(old, new, overlap, why))
         self._wake()
         return True
-
-    def _deadline_of(self, handover: Handover[T]) -> float:
-        new, old = handover.new, handover.old
-        if new.was_open is not new.session.connection or (old is not None and old.session.connection is None):
-            return -inf
-        if new.has_asked and (handover.until == inf or not handover.overlap.left):
-            return -inf
-        return handover.until
-
-    def _go_on(self, handover: Handover[T], now: float) -> None:
-        new, overlap = handover.new, handover.overlap
-        if new.was_open is not new.session.connection:
-            if new.was_open is not None:
-                overlap.new_lost()
-                handover.until, handover.listening = inf, False
-            new.was_open = new.session.connection
-        if handover.old is not None and handover.old.session.connection is None:
-            # An ordinary loss, but for the topics that the new connection has already.
-            overlap.old_lost(ready=new.session.state in SERVING)
-            self._retire(handover.old, handover.why)
-            handover.old = None
-        if new.has_asked and handover.until == inf:
-            handover.until = now + OVERLAP_MOST_S - LISTEN_S
-        if overlap.left or not (new.has_asked or handover.old is None):
-            if now < handover.until:
-                return
-            if not handover.listening:
-                overlap.listen()
-                handover.until, handover.listening = now + LISTEN_S, True
-                return
-            for topic in overlap.conclude():
-                new.session.refresh(topic, now)
-        self._handovers.remove(handover)
-        self.moved += overlap.counts[False]
-        self.moved_with_gap += overlap.counts[True]
-        new.session.outlet.straighten()
-        new.session.may_renew = True
-        new.plan.settle()
-        if handover.old is not None:
-            self._retire(handover.old, handover.why)
 
 
 def _number(link: Link[T]) -> int:

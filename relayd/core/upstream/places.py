@@ -80,6 +80,10 @@ class Places(Generic[T]):
         """Whether a topic of these fields would find a place."""
         return self._most is None or self._fits(self._claims_of(fields))
 
+    def could_hold(self, fields: Mapping[str, str]) -> bool:
+        """Whether a topic of these fields would find a place if nobody else had one."""
+        return self._most is None or len(self._claims_of(fields)) <= self._most
+
     def shares(self, fields: Mapping[str, str]) -> bool:
         """Whether the topic's own subscription has a place already."""
         return self._most is not None and any(claim in self._held for claim in self._claims_of(fields)[:1])

@@ -101,11 +101,14 @@ class FleetMachine(RuleBasedStateMachine):
     @invariant()
     def places(self) -> None:
         world = self.world
-        owned = [topic for link in world.fleet.links for topic in link.topics]
+        seating = world.fleet._seating
+        owned = [topic for link in [*seating.links, *seating.queued] for topic in link.topics]
         assert sorted(owned) == sorted(self.wanted)
         most, connections = world.policy.topics_most, world.policy.connections_most
         if connections is not None:
             assert world.most_open <= connections
+            full = len(seating.links) + len(seating.queued) == connections
+            assert full or not [topic for topic in self.wanted if world.hub.states[topic].startswith("failed")]
         if most is not None:
             assert all(len(line.subscribed) <= most for line in world.lines)
 

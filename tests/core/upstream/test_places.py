@@ -134,6 +134,8 @@ class PlaceTests:
         take(into, "a")
         assert into.has_place({"name": "a"}) and into.shares({"name": "a"})
         assert not into.has_place({"name": "b"}) and not into.shares({"name": "b"})
+        assert into.could_hold({"name": "b"}) and not places(0).could_hold({"name": "b"})
+        assert places(None).could_hold({"name": "b"})
         assert places(None).has_place({"name": "b"}) and not places(None).shares({"name": "b"})
 
     def test_what_could_not_be_ended_ends(self) -> None:
