@@ -21,6 +21,7 @@ from relayd.core.feed.outcome import Frame
 from relayd.core.upstream.effects import Loss, LossKind, printable
 from relayd.core.upstream.reply import HandshakeReply
 from relayd.io.mute import Mute
+from relayd.io.utf8 import Utf8Validator
 
 if TYPE_CHECKING:
     from relayd.io.tls import UpstreamTls
@@ -96,6 +97,7 @@ class UpstreamProtocol(WebSocketClientProtocol):
             super().connectionMade()
         except Exception:
             self.factory.failed(self)
+        self.utf8validator = Utf8Validator()
 
     def onConnecting(self, transport_details: object) -> ConnectingRequest:
         return self.factory.request
@@ -121,7 +123,7 @@ class UpstreamProtocol(WebSocketClientProtocol):
                 return
             self._reply = None
             data = reply
-        super().dataReceived(data)
+        self._dataReceived(data)  # the public one makes a coloured log line of each read first, for nobody
         if self.failedByMe and self._owner is not None:
             self._lose(Loss(LossKind.PROTOCOL, text=_text(self.localCloseReason)), abort=False)
         elif self.state == self.STATE_CLOSED and self._owner is not None:
@@ -131,6 +133,12 @@ class UpstreamProtocol(WebSocketClientProtocol):
     def onOpen(self) -> None:
         if self._owner is not None:
             self._owner.ws_open()
+
+    def onMessageEnd(self) -> None:
+        # As Autobahn's, but without the Deferred by which it tells others of the message: there are none.
+        if not self.failedByMe:
+            self.onMessage(b"".join(self.message_data), self.message_is_binary)
+        self.message_data = None
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if self._owner is not None:

@@ -15,10 +15,10 @@ from msgspec import UNSET, Raw, UnsetType
 
 from relayd.core.feed.decode import JSON, MSGPACK, Decode, decoder
 from relayd.core.feed.extract_read import Reader, Value, read_flag, read_number, read_value
-from relayd.core.feed.extract_tree import SLICE, SWITCH, VALUE, Get, NotCompiled, Stage
+from relayd.core.feed.extract_tree import ABSENT, SLICE, SWITCH, VALUE, Get, NotCompiled, Stage
 from relayd.core.feed.fields import Fields
 from relayd.core.feed.head import compile_head
-from relayd.core.feed.match import Condition, Match
+from relayd.core.feed.match import ALWAYS, Condition, Match
 from relayd.core.feed.path import OUTER, SSE, Path
 from relayd.core.feed.sequence import Sequence
 from relayd.core.feed.snapshot import Snapshot
@@ -34,8 +34,6 @@ class Extractor:
     """Where the values of the key stand."""
     present: tuple[Get, ...]
     """Values that must be there (`when: {x: "*"}`)."""
-    absent: tuple[Get, ...]
-    """Values that must not be there (`unless: {x: "*"}`)."""
     payload: Get | None
     inner: dict[str, Get]
     """Of the payload, for values that stand in it."""
@@ -104,8 +102,8 @@ class _Compiler:
             stage = self.message
         return stage, stage.want(path, kind, is_key=is_key)
 
-    def choose_topic(self) -> tuple[tuple[Get, ...], tuple[Get, ...]]:
-        """Asks for what chooses the topic. Returns what must be present, and what must be absent."""
+    def choose_topic(self) -> tuple[Get, ...]:
+        """Asks for what chooses the topic. Returns what must be present."""
         fields = self.wishes.fields
         if fields.key_of and not self.loose:
             raise NotCompiled
@@ -114,26 +112,19 @@ class _Compiler:
         for paths in (*fields.at.values(), fields.name_at, () if fields.bound is None else (fields.bound,)):
             for path in paths:
                 self.get(path, VALUE, is_key=True)
-        present = self._match(fields.when)
-        absent = self._match(fields.unless) if fields.unless is not None else ()
-        if absent and fields.unless is not None and len(fields.unless.conditions) > 1:
-            # All conditions of `unless` must hold together: one presence does not say it.
+        when, unless = fields.when, fields.unless or ALWAYS
+        if when.texts or unless.texts:
             raise NotCompiled
-        return present, absent
-
-    def _match(self, match: Match) -> tuple[Get, ...]:
-        if match.texts:
-            raise NotCompiled
-        present = []
-        for condition in match.conditions:
+        for condition in (*when.conditions, *unless.conditions):
             if not condition.presence:
                 self.get(condition.path, kind_of(condition), is_key=True)
-                continue
-            stage, get = self.get(condition.path, SLICE)
-            if stage is not self.message:
-                raise NotCompiled
-            present.append(get)
-        return tuple(present)
+        for condition in unless.conditions:
+            if condition.presence:
+                self.get(condition.path, ABSENT, is_key=True)
+        found = [self.get(condition.path, SLICE) for condition in when.conditions if condition.presence]
+        if any(stage is not self.message for stage, _ in found):
+            raise NotCompiled
+        return tuple([get for _, get in found])
 
     def inside(self, path: Path, kind: Any) -> Value:
         """Asks for a value that does not choose the topic."""
@@ -204,7 +195,7 @@ def compile_extractor(wishes: Wishes) -> Extractor | None:
 
 def _compile(compiler: _Compiler, guarded: bool) -> Extractor:
     wishes, message, inner, frame = compiler.wishes, compiler.message, compiler.inner, compiler.frame
-    present, absent = compiler.choose_topic()
+    present = compiler.choose_topic()
     sequences = tuple(compiler.number(one) for one in wishes.sequences)
     snapshots = tuple(compiler.flag(one) for one in wishes.snapshots)
     outside = next((path for path in wishes.cursor if path.root == SSE), None)
@@ -225,7 +216,6 @@ def _compile(compiler: _Compiler, guarded: bool) -> Extractor:
         key=message.key(),
         key_paths=frozenset(compiler.key_paths),
         present=present,
-        absent=absent,
         payload=compiler.payload_get,
         inner=inner.decoders(),
         inner_key=inner.key(),

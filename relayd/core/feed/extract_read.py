@@ -8,15 +8,13 @@ from typing import Any, NamedTuple, TypeAlias
 from msgspec import UNSET
 
 from relayd.core.feed.extract_tree import Get, NotCompiled
+from relayd.core.feed.head import Head
 from relayd.core.feed.match import Condition
 from relayd.core.feed.path import MISSING
 from relayd.core.feed.sequence import whole
 
 Read: TypeAlias = Callable[[Any, Any], Any]
 """Reads from the decoded message and its decoded payload."""
-
-
-Head: TypeAlias = Callable[[bytes], tuple[int, ...] | None]
 
 
 class Value(NamedTuple):

@@ -21,6 +21,10 @@ VALUE: Final = str | int | None | UnsetType
 SWITCH: Final = str | bool | None | UnsetType
 """What is compared with true or false: not together with numbers, since 1 and true would be the same key."""
 SLICE: Final = Raw | UnsetType
+ABSENT: Final = None | UnsetType
+"""What data does not hold: a message that does, but for null, does not fit."""
+_WEAK: Final = (SLICE, ABSENT)
+"""Kinds that give way where another is asked for at the same place, since it tells what they would; the first to all."""
 
 # Keys that msgspec does not take for the name of an attribute.
 _UNNAMEABLE = re.compile(r'[\x00-\x1f"\\]')
@@ -47,9 +51,9 @@ class Node:
             if isinstance(part, int) and not 0 <= part < _WIDEST_ARRAY:
                 raise NotCompiled
             node = node.children.setdefault(part, Node())
-        if node.kind is None or node.kind in (kind, SLICE):
+        if node.kind is None or node.kind == SLICE or (node.kind == ABSENT and kind not in _WEAK):
             node.kind = kind
-        elif kind != SLICE:
+        elif kind not in (node.kind, *_WEAK):
             raise NotCompiled
 
     def struct(self) -> Any:
@@ -93,6 +97,8 @@ class Stage:
         self._loose = loose
         self._is_used = False
         self._keys: dict[Path, Get] = {}
+        self._kinds: set[Any] = set()
+        """Of what is in the key."""
 
     def want(self, path: Path, kind: Any, *, is_key: bool = False) -> Get:
         """Asks for a value. Returns how it is read from what was decoded. Raises NotCompiled."""
@@ -107,6 +113,7 @@ class Stage:
             get = attrgetter(_where(path))
         if is_key:
             self._keys[path] = get
+            self._kinds.add(kind)
         return get
 
     def decoders(self) -> dict[str, Get]:
@@ -122,7 +129,11 @@ class Stage:
             return None
         if not self._loose:
             return attrgetter(*map(_where, self._keys))
-        return _together(tuple(self._keys.values()))
+        together = _together(tuple(self._keys.values()))
+        places = [path.parts[0] for path in self._keys if len(path.parts) == 1]
+        if len(self._keys) == len(places) == 2 and all(isinstance(at, int) for at in places) and self._kinds == {VALUE}:
+            return _of_array(places[0], places[1], together)
+        return together
 
 
 def _together(getters: tuple[Get, ...]) -> Get:
@@ -133,6 +144,23 @@ def _together(getters: tuple[Get, ...]) -> Get:
         first, second = getters
         return lambda doc: (first(doc), second(doc))
     return lambda doc: tuple([get(doc) for get in getters])
+
+
+def _of_array(first: Any, second: Any, general: Get) -> Get:
+    """Two plain values of an array: what feeds with positions send. All else is looked at closely."""
+    taken = frozenset((str, int))
+
+    def key(doc: Any) -> Any:
+        if doc.__class__ is list:
+            try:
+                one, other = doc[first], doc[second]
+            except IndexError:
+                return general(doc)
+            if one.__class__ in taken and other.__class__ in taken:
+                return one, other
+        return general(doc)
+
+    return key
 
 
 def _where(path: Path) -> str:
@@ -147,14 +175,14 @@ def _loosely(path: Path, kind: Any) -> Get:
         value = find(doc)
         if value is MISSING:
             return UNSET
-        if kind == SLICE or isinstance(value, dict | list):
+        if kind in _WEAK or isinstance(value, dict | list):
             # It is there, and that is all a key or a comparison can know of it.
             return Ellipsis
         if value is None or value.__class__ in taken:
             return value
         raise ValueError("a value of this type can be no key")
 
-    if kind == SLICE or len(path.parts) != 1 or not isinstance(path.parts[0], int):
+    if kind in _WEAK or len(path.parts) != 1 or not isinstance(path.parts[0], int):
         return general
     position = path.parts[0]
 

@@ -9,29 +9,35 @@ that text open, and one inside a table leaves the table open: neither is JSON, a
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
+from typing import TypeAlias
 
 import msgspec
-from msgspec import UNSET, UnsetType
+
+from relayd.core.feed.outcome import Number
+
+Head: TypeAlias = Callable[[bytes], Number | None]
 
 # Below this, decoding the whole is as fast (measured: 0.5 us for two numbers, 0.5 us per KB decoded).
 LARGE_BYTES = 1024
 
 
-def compile_head(keys: tuple[str, ...]) -> Callable[[bytes], tuple[int, ...] | None]:
+def compile_head(keys: tuple[str, ...]) -> Head:
     """Reads the whole numbers of one or two keys from the head of an object; None where they do not all stand there."""
     places = [f"n{at}" for at in range(len(keys))]
-    members = [(place, int | UnsetType, UNSET) for place in places]
     names = dict(zip(places, keys, strict=True))
-    decode = msgspec.json.Decoder(msgspec.defstruct("Head", members, frozen=True, rename=names)).decode
+    kind = msgspec.defstruct("Head", [(place, int) for place in places], frozen=True, rename=names)
+    decode = msgspec.json.Decoder(kind).decode
+    numbers = attrgetter(*places)
 
-    def read(payload: bytes) -> tuple[int, ...] | None:
+    def read(payload: bytes) -> Number | None:
         cut = payload.rfind(b",", 0, payload.find(b"["))
         if cut < 0:
             return None
         try:
-            found = msgspec.structs.astuple(decode(payload[:cut] + b"}"))
+            found: Number = numbers(decode(payload[:cut] + b"}"))
         except msgspec.MsgspecError:
             return None
-        return None if UNSET in found else found
+        return found
 
     return read

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from relayd.core.feed.dialect import Dialect
 from relayd.core.feed.extract_read import Reader
 from relayd.core.feed.outcome import Number
-from relayd.core.feed.sequence import Sequence, end_of
+from relayd.core.feed.sequence import Sequence, end_of, start_of
 from relayd.core.feed.snapshot import Snapshot
 
 T = TypeVar("T")
@@ -36,6 +36,7 @@ class Target(Generic[T]):
         "number",
         "sequence",
         "snapshots",
+        "stride",
         "topics",
     )
 
@@ -48,6 +49,7 @@ class Target(Generic[T]):
         flagging = [at for at, rule in enumerate(flags) if rule.when is not None and rule.applies.holds(fields)]
         self.sequence: Sequence | None = rules[counting[0]] if counting else None
         self.snapshots: tuple[Snapshot, ...] = tuple(flags[at] for at in flagging)
+        self.stride = self.sequence.stride if self.sequence is not None else None
         self.last: int | None = None
         """The last number of the sequence."""
         self.number: Reader | None = None
@@ -68,9 +70,10 @@ class Target(Generic[T]):
             if snapshot:
                 self.last = None
             return False, None
-        told = self.sequence.gap(self.last, number, snapshot)
-        self.last = end_of(number)
-        return told
+        last, self.last = self.last, end_of(number)
+        if last is not None and start_of(number) - last == self.stride:
+            return False, None  # nearly always
+        return self.sequence.gap(last, number, snapshot)
 
 
 class Router(Generic[T]):

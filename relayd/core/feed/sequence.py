@@ -45,6 +45,12 @@ class Sequence:
         start, end = numbers
         return None if start is None or end is None else (start, end)
 
+    @property
+    def stride(self) -> int | None:
+        """How far the start of a message's number lies above the last one, where nothing is missing and nothing comes
+        twice; None = any distance will do."""
+        return self.step if self.first is None and self.prev is None else int(self.first is not None)
+
     def gap(self, last: int | None, number: Number, snapshot: bool = False) -> tuple[bool, int | None]:
         """Whether messages are missing after `last` (None = a new start), and how many (None = nobody can know)."""
         if last is None or snapshot:
@@ -64,6 +70,11 @@ def end_of(number: Number) -> int:
     return number if isinstance(number, int) else number[1]
 
 
+def start_of(number: Number) -> int:
+    """What tells whether it follows the one before."""
+    return number if isinstance(number, int) else number[0]
+
+
 def whole(value: object) -> int | None:
     """A whole number, also one written as text (KuCoin); None for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -79,10 +90,11 @@ def whole(value: object) -> int | None:
 class ConnectionCounter:
     """The state of a sequence that counts all messages of a connection."""
 
-    __slots__ = ("_last", "gap", "missed", "sequence")
+    __slots__ = ("_last", "_stride", "gap", "missed", "sequence")
 
     def __init__(self, sequence: Sequence) -> None:
         self.sequence = sequence
+        self._stride = sequence.stride
         self._last: int | None = None
         self.gap = False
         """A loss was seen and is not yet told."""
@@ -90,11 +102,13 @@ class ConnectionCounter:
 
     def count(self, number: Number) -> None:
         """A message came."""
-        gap, missed = self.sequence.gap(self._last, number)
+        last, self._last = self._last, end_of(number)
+        if last is not None and start_of(number) - last == self._stride:
+            return  # nearly always
+        gap, missed = self.sequence.gap(last, number)
         if gap:
             self.missed = missed if not self.gap else None
             self.gap = True
-        self._last = end_of(number)
 
     def tell(self) -> tuple[bool, int | None]:
         """Whether there is a loss to be told, and of how many messages; the question settles it."""

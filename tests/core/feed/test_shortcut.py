@@ -125,7 +125,7 @@ class RecogniseTests:
         made, router = short(dialect(topic={"at": {"channel": "ch", "symbol": ["sym", "n"]}}))
         for number in range(5):
             made.learn(b'{"ch":"t","sym":"BTC","n":%d}' % number, True, [router.find(BTC)])
-            assert len(made._by_key) <= 2
+            assert len(made._plans) <= 2
 
 
 class UnwantedTests:
