@@ -24,7 +24,7 @@ SLICE: Final = Raw | UnsetType
 ABSENT: Final = None | UnsetType
 """What data does not hold: a message that does, but for null, does not fit."""
 _WEAK: Final = (SLICE, ABSENT)
-"""Kinds that give way where another is asked for at the same place, since it tells what they would; the first to all."""
+"""Kinds that give way where another is asked for at the same place, which tells as much; the first to all."""
 
 # Keys that msgspec does not take for the name of an attribute.
 _UNNAMEABLE = re.compile(r'[\x00-\x1f"\\]')

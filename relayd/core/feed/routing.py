@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from relayd.core.feed.dialect import Dialect
 from relayd.core.feed.extract_read import Reader
 from relayd.core.feed.outcome import Number
-from relayd.core.feed.sequence import Sequence, end_of, start_of
+from relayd.core.feed.sequence import Sequence
 from relayd.core.feed.snapshot import Snapshot
 
 T = TypeVar("T")
@@ -70,8 +70,9 @@ class Target(Generic[T]):
             if snapshot:
                 self.last = None
             return False, None
-        last, self.last = self.last, end_of(number)
-        if last is not None and start_of(number) - last == self.stride:
+        start, end = (number, number) if isinstance(number, int) else number
+        last, self.last = self.last, end
+        if last is not None and start - last == self.stride:
             return False, None  # nearly always
         return self.sequence.gap(last, number, snapshot)
 

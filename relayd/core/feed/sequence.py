@@ -70,11 +70,6 @@ def end_of(number: Number) -> int:
     return number if isinstance(number, int) else number[1]
 
 
-def start_of(number: Number) -> int:
-    """What tells whether it follows the one before."""
-    return number if isinstance(number, int) else number[0]
-
-
 def whole(value: object) -> int | None:
     """A whole number, also one written as text (KuCoin); None for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -102,8 +97,9 @@ class ConnectionCounter:
 
     def count(self, number: Number) -> None:
         """A message came."""
-        last, self._last = self._last, end_of(number)
-        if last is not None and start_of(number) - last == self._stride:
+        start, end = (number, number) if isinstance(number, int) else number
+        last, self._last = self._last, end
+        if last is not None and start - last == self._stride:
             return  # nearly always
         gap, missed = self.sequence.gap(last, number)
         if gap:

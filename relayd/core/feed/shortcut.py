@@ -10,7 +10,6 @@ from collections.abc import Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from msgspec import UNSET
 
 from relayd.core.feed.decode import JSON
 from relayd.core.feed.dialect import Dialect

@@ -32,7 +32,7 @@ from relayd.core.upstream.outlet import Outlet
 from relayd.core.upstream.policy import UpstreamPolicy
 from relayd.core.upstream.repairs import RepairBudget
 from relayd.core.upstream.snapshots import Snapshots
-from relayd.core.upstream.states import Event
+from relayd.core.upstream.states import DATA, Event
 from relayd.core.upstream.suspects import Suspects
 from relayd.core.upstream.talk import Sse, Talk
 from relayd.core.upstream.topics import UPSTREAM, TopicLedger
@@ -164,7 +164,7 @@ class Connection(Generic[T]):
                 heard(topic, data)
         if data.gap:
             repair = self._repair(data.repair, data.topics, now)
-        return repair if repair is not None else Event.DATA
+        return repair if repair is not None else DATA
 
     def _joins(self, topic: T, data: Data[T], now: float) -> bool:
         """Whether it waits for a snapshot, or is one that was waited for: then what is to be published is."""

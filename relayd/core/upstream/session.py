@@ -40,7 +40,7 @@ from relayd.core.upstream.prepare import Preparation
 from relayd.core.upstream.redial import Redial
 from relayd.core.upstream.renewal import Renewal, never_renewed
 from relayd.core.upstream.speaking import TAKES, Speaking, away
-from relayd.core.upstream.states import CONNECTED, Event, OutOfOrder, State, after
+from relayd.core.upstream.states import CONNECTED, DATA, LIVE, Event, OutOfOrder, State, after
 from relayd.core.upstream.steps import Steps
 from relayd.core.upstream.talk import NO_ANSWER, Sse, Talk
 from relayd.core.windows import Windows
@@ -192,7 +192,7 @@ class UpstreamSession(Generic[T]):
         if connection is None:
             return NOTHING
         signal = connection.message(payload, is_text, now, sse)
-        if signal is Event.DATA and self.state is State.LIVE and not connection.untended:
+        if signal is DATA and self.state is LIVE and not connection.untended:
             return NOTHING
         return self._signalled(signal, connection, now)
 

@@ -106,7 +106,7 @@ class PlainTests:
 class NumberedTests:
     """Sequences, snapshots, and what the connection counts."""
 
-    @pytest.mark.parametrize("body", ['{"n":%d}', '{"n":%%d,"b":[%s]}' % FILLER, '{"b":[%s],"n":%%d}' % FILLER])
+    @pytest.mark.parametrize("body", ['{"n":%d}', f'{{"n":%d,"b":[{FILLER}]}}', f'{{"b":[{FILLER}],"n":%d}}'])
     def test_numbers_in_the_payload(self, body: str) -> None:
         """Small, at the head of a large one, or behind."""
         bench = Bench(dialect(payload="d", sequence={"at": "d.n", "step": 1, "gap": "resync"}))

@@ -369,6 +369,21 @@ SHAPES: list[dict[str, Any]] = [
         "heartbeat": {"send": "ping", "expect": {"type": "pong"}},
         "snapshot": [{"for": {"channel": "t"}, "when": {"d": "*", "n": 1}}],
     },
+    {"topic": {"at": {"channel": "ch", "symbol": "sym"}, "unless": {"event": "*", "ok": "*"}}},
+    {"topic": {"at": {"channel": "ch", "symbol": "sym"}, "unless": {"type": ["b*", "pong"], "d": "*"}}},
+    {
+        "topic": {"at": {"channel": "ch", "symbol": "sym"}, "unless": {"event": "*"}},
+        "payload": "d",
+        "sequence": {"at": "d.n", "step": 1, "gap": "resync"},
+    },
+    {"payload": "d", "dedupe": "n", "sequence": [{"at": "d.u", "step": 1}], "snapshot": {"when": {"d.U": 1}}},
+    {"payload": "d", "cursor": {"at": "d.u"}, "sequence": {"per": "connection", "first": "d.U", "last": "d.u"}},
+    {"topic": {"at": {"channel": "2.ch", "symbol": "0"}}, "sequence": {"per": "connection", "at": -2, "step": 1}},
+    {"topic": {"at": "ch", "name": "$channel", "prefix": '{"ch": "'}, "control": None},
+    {"decode": {"split": "d"}, "payload": "d", "dedupe": "n", "topic": {"at": {"channel": "ch", "symbol": "sym"}}},
+    {"decode": {"split": "\n"}, "sequence": {"at": "n", "step": 1}},
+    {"decode": {"binary": ["msgpack"]}, "payload": "d", "sequence": {"first": "d.U", "last": "d.u"}},
+    {"decode": {"binary": ["gzip", "json"]}, "topic": {"at": {"channel": "ch", "symbol": "sym"}, "when": {"n": "*"}}},
 ]
 
 VALUES = st.sampled_from(
@@ -380,7 +395,13 @@ LIKELY = st.fixed_dictionaries(
     {"ch": st.sampled_from("tuv"), "sym": st.sampled_from(["BTC", "ETH"])},
     optional={
         "d": st.fixed_dictionaries(
-            {"sym": st.sampled_from(["BTC", "ETH"])}, optional={"U": st.integers(1, 5), "u": st.integers(1, 9)}
+            {"sym": st.sampled_from(["BTC", "ETH"])},
+            optional={
+                "U": st.integers(1, 5) | VALUES,
+                "u": st.integers(1, 9),
+                "n": st.integers(1, 9) | st.just(1.5),
+                "b": st.just(["0.00000001"] * 100),
+            },
         ),
         "type": st.sampled_from(["a", "b1", "c", "pong"]),
         "n": st.integers(1, 6),
@@ -426,6 +447,11 @@ class SameTests:
 
 def _step(conversation: Conversation[str], kind: str, what: Any) -> Outcome[str] | None:
     if kind == "say":
+        binary = conversation.dialect.decode.binary
+        if "msgpack" in binary:
+            return conversation.message(msgspec.msgpack.encode(what), False)
+        if "gzip" in binary:
+            return conversation.message(gzip.compress(json.dumps(what).encode()), False)
         return say(conversation, what)
     if kind == "drop":
         conversation.drop([what])
