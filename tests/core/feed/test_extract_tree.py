@@ -9,7 +9,7 @@ import pytest
 from msgspec import UNSET, Raw
 
 from relayd.core.feed.decode import JSON, MSGPACK
-from relayd.core.feed.extract_tree import SLICE, SWITCH, VALUE, NotCompiled, Stage
+from relayd.core.feed.extract_tree import ABSENT, SLICE, SWITCH, VALUE, NotCompiled, Stage
 from relayd.core.feed.path import parse_path
 
 
@@ -66,6 +66,16 @@ class StructTests:
         for order in (("a", SLICE), ("a", VALUE)), (("a", VALUE), ("a", SLICE)):
             assert stage(*order)('{"a":"x"}') == ["x", "x"]
 
+    def test_what_must_not_be_there(self) -> None:
+        """Null is let through, and is not nothing. Where a value is asked for as well, it tells."""
+        read = stage(("a", ABSENT), ("a", SLICE))
+        assert read("{}") == [UNSET, UNSET] and read('{"a":null}') == [None, None]
+        with pytest.raises(msgspec.MsgspecError):
+            read('{"a":1}')
+        assert stage(("a", SLICE), ("a", ABSENT))("{}") == [UNSET, UNSET]
+        for order in (("a", ABSENT), ("a", VALUE)), (("a", VALUE), ("a", ABSENT)):
+            assert stage(*order)('{"a":1}') == [1, 1]
+
     @pytest.mark.parametrize(
         "wanted",
         [
@@ -113,6 +123,18 @@ class LooseTests:
 
 class KeyTests:
     """What is remembered."""
+
+    def test_two_places_of_an_array(self) -> None:
+        """At a glance where both are plain; else as closely as any key."""
+        made = Stage(True)
+        for path in ("0", "-1"):
+            made.want(parse_path(path), VALUE, is_key=True)
+        key = made.key()
+        assert key is not None
+        docs: list[Any] = [[17, "x", 4], [17], [17, []], [], {"0": 5}, [None, 1]]
+        assert [key(doc) for doc in docs] == [(17, 4), (17, 17), (17, ...), (UNSET, UNSET), (5, UNSET), (None, 1)]
+        with pytest.raises(ValueError, match="no key"):
+            key([True, 1])
 
     @pytest.mark.parametrize("loose", [False, True])
     def test_keys(self, loose: bool) -> None:

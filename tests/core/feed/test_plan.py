@@ -31,8 +31,9 @@ class Bench:
         self.router = Router[str](spoken, None)
         self.router.add("t/BTC", BTC)
         self.ledger = Ledger[str](spoken)
-        self.hearing = Hearing[str](spoken, self.router, self.ledger, Resume())
-        self.planner = Planner[str](spoken, spoken.extractor, self.hearing, Resume())
+        self.resume = Resume()
+        self.hearing = Hearing[str](spoken, self.router, self.ledger, self.resume)
+        self.planner = Planner[str](spoken, spoken.extractor, self.hearing, self.resume)
 
     @property
     def target(self) -> Target[str]:
@@ -149,6 +150,18 @@ class NumberedTests:
             bench.take(plan, '{"i":1,"d":{"n":1.5}}')
         assert isinstance(bench.take(plan, '{"i":1,"d":{"n":1}}'), Data)
         assert bench.take(plan, '{"i":1,"d":{"n":2}}') == Beat()
+
+    def test_replays(self) -> None:
+        """Up to the cursor of the connection before, which stands in the message or beside it."""
+        bench = Bench(dialect(cursor={"at": "us"}))
+        bench.resume.replayed(5, b"")
+        bench.resume.connected()
+        heard = [bench.take(bench.plan(), f'{{"us":{us}}}') for us in (4, 6)]
+        assert heard[0] == Beat() and isinstance(heard[1], Data) and bench.resume.cursor == 6
+        bench = Bench(dialect(transport="sse", cursor={"at": "sse.id"}))
+        for sse in (None, {"id": "e7"}):
+            heard = [bench.plan().take(b"{}", True, bench.decoded("{}"), None, sse)]
+            assert isinstance(heard[0], Data) and bench.resume.cursor == (sse and "e7")
 
     def test_prepared(self) -> None:
         """Nothing is counted, and what is needed of the payload is decoded."""

@@ -89,6 +89,24 @@ class GapTests:
             last += 1 + hole
 
 
+class StrideTests:
+    """What follows as it should is no gap."""
+
+    def test_of_each_kind(self) -> None:
+        """Counting, growing, ranges, links."""
+        at, to = parse_path("n"), parse_path("u")
+        kinds = [Sequence(at=at, step=2), Sequence(at=at), Sequence(first=at, last=to), Sequence(prev=at, at=to)]
+        assert [one.stride for one in kinds] == [2, None, 1, 0]
+
+    @given(st.integers(-99, 99), st.integers(1, 5), st.integers(0, 9))
+    def test_never_another_answer(self, last: int, step: int, width: int) -> None:
+        """A message that lies `stride` above the last is none after which something is missing."""
+        at, to = parse_path("n"), parse_path("u")
+        assert Sequence(at=at, step=step).gap(last, last + step) == (False, None)
+        assert Sequence(first=at, last=to).gap(last, (last + 1, last + 1 + width)) == (False, None)
+        assert Sequence(prev=at, at=to).gap(last, (last, last + width)) == (False, None)
+
+
 class ConnectionCounterTests:
     """One sequence for all messages of a connection."""
 
