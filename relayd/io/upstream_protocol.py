@@ -44,6 +44,8 @@ class UpstreamProtocol(WebSocketClientProtocol):
     log = Mute()
     factory: UpstreamFactory
     transport: Any
+    utf8validator: Any
+    message_data: Any
 
     def __init__(self, owner: UpstreamService) -> None:
         super().__init__()
