@@ -45,7 +45,7 @@ from relayd.io.admin import AdminSources, build_admin
 from relayd.io.auth import AuthService
 from relayd.io.downstream_factory import DownstreamFactory
 from relayd.io.fleet import FleetService
-from relayd.io.gate import AdminGate
+from relayd.io.gate import AdminGate, Gate, LocalGate
 from relayd.io.guard import GuardFactory
 from relayd.io.http import build_site
 from relayd.io.limits import fit_limits, resident_bytes
@@ -181,8 +181,8 @@ class Relay(MultiService):
             self.config.limits,
             self._reactor,
             self._monotonic,
+            self.mishaps.report,
         )
-        self.bridges.lines.report = self.mishaps.report
         self.bridges.lines.setServiceParent(self)
         if self.config.state is not None:
             # Before the upstreams: what an earlier run has used up counts for the first dial.
@@ -254,9 +254,11 @@ class Relay(MultiService):
         for service in services:
             self.ticker.add(service)
 
-    def _build_gate(self, admin: model.Admin) -> AdminGate | None:
+    def _build_gate(self, admin: model.Admin) -> Gate | None:
         if admin.tokens is None:
-            return None
+            has_login = admin.tls is not None and admin.tls.client_ca is not None
+            # No page reaches a unix socket; what else is neither open nor asks for a login is on this machine alone.
+            return None if admin.open or has_login or admin.endpoint.startswith("unix:") else LocalGate()
         gate = AdminGate(admin.tokens, time.time)
         self.ticker.add(gate)
         return gate
@@ -271,7 +273,9 @@ class Relay(MultiService):
                 yield "upstream", name, upstream.certificate_ends_at
 
     def _guard_factory(self, listener: model.Listener, extra: Mapping[bytes, IResource]) -> GuardFactory:
-        settings = guard_settings(listener, self.config.limits)
+        routes = self.hub.routes.routes
+        publishes = any(route.access.publish is not Anyone.NOBODY for route in routes)
+        settings = guard_settings(listener, self.config.limits, publishes=publishes)
         websocket = DownstreamFactory(
             self.clients,
             self._make_session,
@@ -311,6 +315,7 @@ class Relay(MultiService):
                 prefix=listener.prefix,
                 extra=extra,
                 door=self.door,
+                on_error=self.guards.failed,
             ),
             settings=settings,
             show_address=self._show,

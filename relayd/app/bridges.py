@@ -10,6 +10,7 @@ from relayd.app.feeds import Feeds
 from relayd.config import model
 from relayd.core.bridge import Bridge, Bridges
 from relayd.core.counters import BridgeCounters
+from relayd.core.mishap import Report
 from relayd.io.exclusive import ExclusiveLines, ExclusiveUpstream
 from relayd.io.secrets import browser_needs
 from relayd.io.ticker import Ticker
@@ -33,8 +34,9 @@ def build_bridges(
     limits: model.Limits,
     reactor: Any,
     monotonic: Callable[[], float],
+    report: Report,
 ) -> BuiltBridges:
-    """Of the upstreams whose routes are exclusive."""
+    """Of the upstreams whose routes are exclusive. `report` hears of errors on behalf of one bridge."""
     needs = {name: browser_needs(block) for name, block in upstreams.items()}
     makers = {
         name: feeds.build_exclusive(name, block, payload_most_bytes=limits.payload_bytes)
@@ -45,7 +47,7 @@ def build_bridges(
         assert bridge.route.upstream is not None
         return makers[bridge.route.upstream](bridge, values, ticker)
 
-    lines = ExclusiveLines(build, reactor, monotonic)
+    lines = ExclusiveLines(build, reactor, monotonic, report)
     bridges = Bridges(
         lines.open,
         most=limits.exclusive,
@@ -53,6 +55,7 @@ def build_bridges(
         protocols={name: block.connect.protocols for name, block in upstreams.items()},
         call_later=reactor.callLater,
         counters=BridgeCounters(),
+        report=report,
     )
     lines.bridges = bridges
     names = {need.name for wanted in needs.values() for need in wanted if need.name.startswith(_OF_QUERY)}

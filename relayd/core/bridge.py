@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import partial
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -20,6 +21,7 @@ from relayd.core.auth.verdict import Identity
 from relayd.core.closecode import (
     CLOSE_DONE,
     CLOSE_FORBIDDEN,
+    CLOSE_INTERNAL,
     CLOSE_POLICY,
     CLOSE_POSITION_LOST,
     CLOSE_UPSTREAM,
@@ -27,6 +29,7 @@ from relayd.core.closecode import (
 )
 from relayd.core.counters import BridgeCounters
 from relayd.core.feed.publish import AS_IT_STANDS, Upward
+from relayd.core.mishap import BRIDGE, Report, each, let_it_out
 from relayd.core.publication import TopicState
 from relayd.core.reading import check_access
 from relayd.core.routes import Match, RouteTable, TopicRefused
@@ -36,7 +39,8 @@ from relayd.core.wayup import WayUp
 HOLD_OVER_BYTES: Final = 64 << 10
 """With more than this in the browser's send buffer nothing is read of the upstream: what Twisted's own bound is."""
 EARLY_MOST_BYTES: Final = 128 << 10
-"""What a browser said before it could be paused waits here: at most two reads of 64 KiB; more is a fault of ours."""
+"""What a browser said before it could be paused waits here, beside the message that waits first: at most two reads of
+64 KiB; more is a fault of ours."""
 VALUE_MOST_BYTES: Final = 8 << 10
 """The longest value that a browser may bring: what a request head holds (limits.head)."""
 NORMAL: Final = 1000
@@ -125,9 +129,12 @@ class Bridges:
         protocols: Mapping[str, tuple[str, ...]] = NO_PROTOCOLS,
         call_later: Callable[[float, Callable[[], None]], object],
         counters: BridgeCounters,
+        report: Report = let_it_out,
     ) -> None:
-        """`needs`: per upstream the `${browser.X}` in its block; `protocols`: its `connect.protocols`."""
+        """`needs`: per upstream the `${browser.X}` in its block; `protocols`: its `connect.protocols`; `report` hears
+        of a timer that failed."""
         self.counters = counters
+        self.report = report
         self.call_later = call_later
         self._open_line = open_line
         self._most = most
@@ -143,9 +150,14 @@ class Bridges:
             self.counters.refused += 1
             raise TopicRefused("unavailable", f"limits.exclusive is reached ({self._most})")
         bridge = Bridge(self, found, visit, sink)
+        line = self._open_line(bridge, values)
         self.counters.opened += 1
         self.counters.open += 1
-        bridge.begin(self._open_line(bridge, values))
+        try:
+            bridge.begin(line)
+        except BaseException:
+            line.end()  # it is dialled already, for nobody
+            raise
         return bridge
 
     def foresee(self, routes: RouteTable, name: str, offers: Sequence[str]) -> Passage | None:
@@ -213,7 +225,7 @@ class Bridge:
         self._early_bytes += len(payload)
         if not self._waits_for_limit:  # else it is due already
             self._go_on()
-        if self._early_bytes > EARLY_MOST_BYTES:
+        if self._early and self._early_bytes - len(self._early[0][0]) > EARLY_MOST_BYTES:
             self._close(CLOSE_POLICY)
 
     def leave(self) -> None:
@@ -222,8 +234,7 @@ class Bridge:
             self.state_now = BridgeState.CLOSED
             self._early.clear()
             if self._line is not None:
-                self._line.way.leave(self)
-                self._line.end()
+                each(partial(self._line.way.leave, self), self._line.end)
 
     # -- from the line
 
@@ -232,6 +243,10 @@ class Bridge:
         if self.state_now is BridgeState.DIALLING:
             self.state_now = BridgeState.OPEN
             self._go_on()
+
+    def failed(self) -> None:
+        """An error of ours, which is being handled, on behalf of this bridge: both ends are closed."""
+        self._close(CLOSE_INTERNAL)
 
     def ended(self, code: int | None, *, refused: bool) -> None:
         """The upstream connection has ended, with that close code if any, or there was none: the browser is told."""
@@ -294,7 +309,15 @@ class Bridge:
             self._early.appendleft((payload, is_text))
             self._early_bytes += len(payload)
             self._waits_for_limit = True
-            self._bridges.call_later(refused.retry_s, self._go_on)
+            self._bridges.call_later(refused.retry_s, self._limit_over)
+
+    def _limit_over(self) -> None:
+        """By a timer: nobody else hears of an error."""
+        try:
+            self._go_on()
+        except Exception:
+            self._bridges.report(BRIDGE)
+            self.failed()
 
     def _look(self) -> None:
         """Whether the browser is read."""
@@ -311,8 +334,10 @@ class Bridge:
 
     def _close(self, close: CloseCode) -> None:
         if self.state_now is not BridgeState.CLOSED:
-            self.leave()
-            self._sink.close(close)
+            try:
+                self.leave()
+            finally:
+                self._sink.close(close)
 
 
 def browser_values(needs: tuple[Need, ...], visit: Visit) -> dict[str, str]:

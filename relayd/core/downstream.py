@@ -26,6 +26,7 @@ from relayd.core.closecode import (
     CLOSE_POLICY,
 )
 from relayd.core.hub import Hub
+from relayd.core.mishap import each
 from relayd.core.posting import Posting
 from relayd.core.publication import Encoding
 from relayd.core.readers import Joined
@@ -179,23 +180,31 @@ class DownstreamSession:
         if self._bridge is not None:
             self._bridge.up(payload, is_text)
         elif self._early is not None:
+            if not self._early:
+                self._sink.pause()
             self._early.append((payload, is_text))
-            if sum(len(one) for one, _ in self._early) > EARLY_MOST_BYTES:
+            if sum(len(one) for one, _ in self._early[1:]) > EARLY_MOST_BYTES:
                 self._early = None
                 self._sink.close(CLOSE_POLICY)
+
+    def _listen(self) -> list[tuple[bytes, bool]]:
+        """It is known who says it: read on. Returns what was said before."""
+        early, self._early = self._early, None
+        if early:
+            self._sink.resume()
+        return early or []
 
     def lost(self) -> None:
         """The connection is gone. Idempotent."""
         if self._lost:
             return
         self._lost = True
+        leaves: list[Callable[[], object]] = [self._posting.leave, self._window.leave, self._reading.leave]
         if self._visitor is not None:
-            self._visitor.left()
-        self._posting.leave()
-        self._window.leave()
+            leaves.append(self._visitor.left)
         if self._bridge is not None:
-            self._bridge.leave()
-        self._reading.leave()
+            leaves.append(self._bridge.leave)
+        each(*leaves)
 
     @property
     def sent_messages(self) -> int:
@@ -218,7 +227,7 @@ class DownstreamSession:
         try:
             if self._bridges is not None and self._cross(name, self._bridges):
                 return
-            self._early = None
+            self._listen()
             self._reading.open(name)
         except TopicRefused as refused:
             self.counters.errors += 1
@@ -236,9 +245,9 @@ class DownstreamSession:
         check_access(found, identity)
         token = None if visitor is None else visitor.token
         visit = Visit(identity, token, self._brought.query, self._brought.subprotocol)
+        early = self._listen()
         self._bridge = bridges.open(found, visit, self._sink)
-        early, self._early = self._early, None
-        for payload, is_text in early or ():
+        for payload, is_text in early:
             self._bridge.up(payload, is_text)
         return True
 

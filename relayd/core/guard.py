@@ -121,6 +121,10 @@ class GuardCounters:
         default=0, metadata={"kind": "counter", "meaning": "exceptions behind the guard, each closed one connection"}
     )
 
+    def failed(self) -> None:
+        """An exception behind the guard."""
+        self.errors += 1
+
 
 @dataclass(frozen=True, slots=True)
 class Handshake:

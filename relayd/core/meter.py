@@ -17,6 +17,7 @@ frames and everything that is too large are breaches there as well.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 from relayd.core.closecode import CLOSE_POLICY, CLOSE_TOO_BIG, CloseCode
@@ -52,6 +53,20 @@ class MeterLimits:
     pongs_per_s: int = 5  # relayd asks every 25 s
     bytes_per_s: int = 256 * 1024  # 2 Mbit/s upward is no subscriber
     is_paced: bool = False  # too many bytes or frames a second are no breach: reading rests (`FrameMeter.rest_s`)
+
+    @classmethod
+    def beside(cls, message_bytes: int, publications_per_s: float | None) -> MeterLimits:
+        """Those that contradict nothing which the file allows: the longest message four times a second, and
+        publications at their own rate beside 200 other frames. Where something may be published who is too fast is
+        read later; None: nothing may.
+        """
+        usual = cls()
+        return cls(
+            message_bytes=message_bytes,
+            bytes_per_s=max(usual.bytes_per_s, 4 * message_bytes),
+            frames_per_s=usual.frames_per_s + ceil(publications_per_s or 0),
+            is_paced=publications_per_s is not None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

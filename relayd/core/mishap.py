@@ -19,9 +19,11 @@ CATCHING_UP: Final = "catching_up"
 WAITER: Final = "waiter"
 TIMER: Final = "timer"
 UPSTREAM: Final = "upstream"
+BRIDGE: Final = "bridge"
+WAY_UP: Final = "way_up"
 AUTH: Final = "auth"
 #: Where exceptions are caught on behalf of many; a closed set, for the metrics.
-PLACES: Final = (FLUSH, DELIVERY, CATCHING_UP, WAITER, TIMER, UPSTREAM, AUTH)
+PLACES: Final = (FLUSH, DELIVERY, CATCHING_UP, WAITER, TIMER, UPSTREAM, BRIDGE, WAY_UP, AUTH)
 
 
 @dataclass(slots=True)
@@ -32,6 +34,18 @@ class MishapCounters:
         default_factory=lambda: dict.fromkeys(PLACES, 0),
         metadata={"kind": "counter", "meaning": "exceptions caught on behalf of many, by where", "label": "where"},
     )
+
+
+def each(*calls: Callable[[], object]) -> None:
+    """Call all of them, also after one that raises; the first exception goes on its way at the end."""
+    first: Exception | None = None
+    for call in calls:
+        try:
+            call()
+        except Exception as fault:
+            first = first or fault
+    if first is not None:
+        raise first
 
 
 def let_it_out(place: str) -> None:

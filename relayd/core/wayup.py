@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from relayd.core.feed.publish import Upward
+from relayd.core.mishap import WAY_UP, Report, let_it_out
 from relayd.core.routes import TopicRefused
 
 OVER_MOST_BYTES: Final = 1 << 20
@@ -21,8 +22,9 @@ were paused. One read is 64 KiB, so 16 clients that send as fast as they can (gu
 class WayUp:
     """What one upstream takes from clients. `filled` and `drained` are said by its connection."""
 
-    def __init__(self, speak: Callable[[Upward], None]) -> None:
+    def __init__(self, speak: Callable[[Upward], None], report: Report = let_it_out) -> None:
         """`speak` hands something to the upstream's connection (`UpstreamSession.publish`), or raises TopicRefused."""
+        self._report = report
         self.full = False
         """The connection's send buffer is over its bound."""
         self._speak = speak
@@ -64,4 +66,7 @@ class WayUp:
         self._over_bytes = 0
         paused, self._paused = self._paused, {}
         for resume in paused.values():
-            resume()
+            try:
+                resume()
+            except Exception:  # the others wait as well
+                self._report(WAY_UP)

@@ -39,7 +39,7 @@ from relayd.core.upstream.clock import FeedClock
 from relayd.core.upstream.fleet import Fleet
 from relayd.core.upstream.session import UpstreamSession
 from relayd.io.clients import Clients
-from relayd.io.gate import AdminGate
+from relayd.io.gate import Gate, behind
 from relayd.io.web import JsonResource, StrictSite, answer_json
 
 PREFIX: Final = "relayd"
@@ -90,14 +90,14 @@ class AdminSources:
         return [reason for ask in self.not_ready if (reason := ask()) is not None]
 
 
-def build_admin(sources: AdminSources, reactor: Any, gate: AdminGate | None = None) -> StrictSite:
+def build_admin(sources: AdminSources, reactor: Any, gate: Gate | None = None) -> StrictSite:
     """The site of the admin listener. Whether relayd lives and is ready is told to everybody, since load balancers
     have no tokens; the rest to those whom the gate admits, or without one to everybody."""
     root = JsonResource()
     root.putChild(b"live", _Live())
     root.putChild(b"ready", _Ready(sources))
     for path, resource in ((b"metrics", _Metrics(sources)), (b"status", _Status(sources))):
-        root.putChild(path, resource if gate is None else gate.behind(resource))
+        root.putChild(path, resource if gate is None else behind(gate, resource))
     return StrictSite(root, reactor)
 
 

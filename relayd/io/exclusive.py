@@ -10,12 +10,11 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 
 from relayd.core.bridge import Bridge, Bridges
-from relayd.core.mishap import UPSTREAM, Report
+from relayd.core.mishap import BRIDGE, UPSTREAM, Report
 from relayd.core.upstream.effects import Dial, Effect, Loss, Note
-from relayd.io.mishaps import log_it
 from relayd.io.ticker import Ticker
-from relayd.io.upstream import UpstreamService
-from relayd.io.upstream_protocol import UpstreamProtocol
+from relayd.io.upstream import UpstreamService, UpstreamSocket
+from relayd.io.upstream_protocol import FAULT, UpstreamProtocol
 
 
 class ExclusiveUpstream(UpstreamService):
@@ -44,7 +43,29 @@ class ExclusiveUpstream(UpstreamService):
         if self._is_held:
             # What it sends waits in the kernel, its pongs too: it cannot be called silent.
             self.session.pong(now)
-        super().tick(now)
+        try:
+            super().tick(now)
+        except Exception:  # the ticker reports it
+            self._fail_bridge()
+            raise
+
+    def failed(self, protocol: UpstreamSocket | None = None, loss: Loss = FAULT) -> None:
+        """There is no second dial: the browser is told, and comes back if it likes."""
+        super().failed(protocol, loss)
+        self._fail_bridge()
+
+    def _fail_bridge(self) -> None:
+        try:
+            self.bridge.failed()
+        except Exception:
+            self._ticker.report(BRIDGE)
+
+    def abandon(self) -> None:
+        """It could not be stopped in good order: its socket is cut, and nobody is told."""
+        try:
+            self._drop()
+        except Exception:
+            self._ticker.report(UPSTREAM)
 
     def lost(self, protocol: Any, loss: Loss) -> None:
         self._code = loss.code
@@ -102,8 +123,7 @@ class _Line:
             self._upstream.startService()
             self._upstream.ask()
         except Exception:
-            self._ticker.report(UPSTREAM)
-            self._upstream.bridge.ended(None, refused=False)
+            self._upstream.failed()
 
     def hold(self, held: bool) -> None:
         self._upstream.hold(held)
@@ -115,8 +135,15 @@ class _Line:
         if not self._upstream.running:
             self._lines.ended(self, None)
             return
-        self._upstream.hold(False)
-        self._lines.ended(self, self._upstream.stopService())
+        try:
+            self._upstream.hold(False)
+            stopped = self._upstream.stopService()
+        except Exception:
+            self._ticker.report(UPSTREAM)
+            self._upstream.abandon()
+            self._lines.ended(self, None)
+        else:
+            self._lines.ended(self, stopped)
 
     def done(self) -> None:
         """The socket is gone."""
@@ -127,20 +154,20 @@ class _Line:
 class ExclusiveLines(Service):
     """All of them. Stopping it waits for those that are hanging up."""
 
-    def __init__(self, build: Build, reactor: Any, monotonic: Callable[[], float]) -> None:
+    def __init__(self, build: Build, reactor: Any, monotonic: Callable[[], float], report: Report) -> None:
+        """`report` hears of an error on behalf of one of them, while that is handled."""
         self.setName("exclusive upstreams")
         self.bridges: Bridges
         self._build = build
         self._reactor = reactor
         self._monotonic = monotonic
-        self.report: Report = log_it
-        """Hears of an error on behalf of one of them, while that is handled."""
+        self._report = report
         self._ending: set[Deferred[None]] = set()
 
     def open(self, bridge: Bridge, values: Mapping[str, str]) -> _Line:
         """For `Bridges`."""
         ticker = Ticker(self._reactor, self._monotonic)
-        ticker.report = self.report
+        ticker.report = self._report
         line = _Line(self._build(bridge, values, ticker), ticker, bridge, self)
         self._reactor.callLater(0, line.begin)
         return line
@@ -148,17 +175,19 @@ class ExclusiveLines(Service):
     def ended(self, line: _Line, stopped: Deferred[None] | None) -> None:
         """A line hangs up; `stopped` fires when its socket is gone."""
         if stopped is None:
-            line.done()
-            self.bridges.ended()
+            self._gone(line)
             return
         self._ending.add(stopped)
 
         def gone(_: object) -> None:
             self._ending.discard(stopped)
-            line.done()
-            self.bridges.ended()
+            self._gone(line)
 
         stopped.addBoth(gone)
+
+    def _gone(self, line: _Line) -> None:
+        self.bridges.ended()
+        line.done()
 
     def stopService(self) -> Deferred[Any]:
         super().stopService()

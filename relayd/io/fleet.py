@@ -35,7 +35,7 @@ class FleetService(Service):
         self.setName(f"upstream {fleet.name}")
         self.fleet = fleet
         self.demand: Demand[Any] = Demand(fleet, monotonic=monotonic, wake=ticker.wake)
-        self.way = WayUp(self._speak)
+        self.way = WayUp(self._speak, lambda place: ticker.report(place))
         self._ticker = ticker
         self._serve = serve
         self._services: dict[Link[Any], UpstreamService] = {}

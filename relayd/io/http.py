@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from twisted.web.http import CACHED
@@ -72,6 +72,7 @@ def build_site(
     extra: Mapping[bytes, IResource] | None = None,
     door: Door | None = None,
     polls: Polls | None = None,
+    on_error: Callable[[], None] = lambda: None,
 ) -> StrictSite:
     """The HTTP side of one listener.
 
@@ -84,6 +85,7 @@ def build_site(
         extra: further resources by their first path segment; `b""` is the page at `/`.
         door: where browsers say who they are; without one nobody is known.
         polls: those of the hub; by default the listener has its own.
+        on_error: hears of each exception in an answer, after it was logged and answered with 500.
     """
     top = root = JsonResource()
     for segment in prefix.encode("ascii").split(b"/")[1:]:
@@ -97,7 +99,7 @@ def build_site(
     top.putChild(b"sse", StreamResource(cors))
     top.putChild(b"poll", PollResource(polls or Polls(hub, reactor.callLater), cors, door))
     top.putChild(b"topics", TopicsResource(hub, origins, secure, reactor, door))
-    return StrictSite(root, reactor)
+    return StrictSite(root, reactor, on_error)
 
 
 class TopicsResource(JsonResource):

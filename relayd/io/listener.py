@@ -55,8 +55,9 @@ def admission_limits(limits: model.Limits) -> AdmissionLimits:
     )
 
 
-def guard_settings(listener: model.Listener, limits: model.Limits) -> GuardSettings:
-    """What one listener's guard goes by."""
+def guard_settings(listener: model.Listener, limits: model.Limits, *, publishes: bool = False) -> GuardSettings:
+    """What one listener's guard goes by; `publishes`: some route lets clients publish."""
+    publications_per_s = limits.publish.count / limits.publish.period_s if publishes else None
     return GuardSettings(
         head=HeadLimits(head_bytes=limits.head_bytes),
         origins=OriginPolicy.parse(
@@ -66,7 +67,7 @@ def guard_settings(listener: model.Listener, limits: model.Limits) -> GuardSetti
         proxy_protocol=listener.proxy_protocol,
         prefix=listener.prefix,
         secure=listener.tls is not None,
-        meter=MeterLimits(message_bytes=limits.message_bytes),
+        meter=MeterLimits.beside(limits.message_bytes, publications_per_s),
         admission=admission_limits(limits),
         body_bytes=limits.message_bytes,
         batch_bytes=16 * limits.message_bytes,

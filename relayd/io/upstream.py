@@ -119,7 +119,7 @@ class UpstreamService(Service):
         """
         self.setName(f"upstream {session.name}")
         self.session = session
-        self.way = way if way is not None else WayUp(self.speak)
+        self.way = way if way is not None else WayUp(self.speak, lambda place: ticker.report(place))
         self._names = names or Names(reactor)
         self._reactor: Any = DiallingReactor(reactor, self._names, rules)
         self._monotonic = monotonic
@@ -340,8 +340,8 @@ class UpstreamService(Service):
         elif failure.check(ConnectError):
             loss = Loss(LossKind.CONNECT, text=printable(failure.getErrorMessage()))
         else:
-            log.failure("upstream {upstream}: the dial failed", failure, upstream=self.session.name)
-            loss = Loss(LossKind.CONNECT, text=printable(failure.getErrorMessage()))
+            self._failed(failure)
+            return
         self._carry_out(self.session.lost(loss, self._monotonic()))
 
     def _call(self, request: HttpRequest) -> None:

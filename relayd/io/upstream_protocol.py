@@ -101,6 +101,10 @@ class UpstreamProtocol(WebSocketClientProtocol):
             self.factory.failed(self)
         self.utf8validator = Utf8Validator()
 
+    def startHandshake(self) -> None:
+        # Autobahn asks by a Deferred, and keeps to itself what is raised there.
+        self._actuallyStartHandshake(self.onConnecting(self._transport_details))
+
     def onConnecting(self, transport_details: object) -> ConnectingRequest:
         return self.factory.request
 
@@ -133,8 +137,11 @@ class UpstreamProtocol(WebSocketClientProtocol):
             self._lose(Loss(LossKind.HANDSHAKE, text=text), abort=True)
 
     def onOpen(self) -> None:
-        if self._owner is not None:
-            self._owner.ws_open()
+        try:
+            if self._owner is not None:
+                self._owner.ws_open()
+        except Exception:  # Autobahn calls in a Deferred, and keeps this to itself too
+            self.factory.failed(self)
 
     def onMessageEnd(self) -> None:
         # As Autobahn's, but without the Deferred by which it tells others of the message: there are none.

@@ -25,6 +25,7 @@ from relayd.core.bridge import (
 from relayd.core.closecode import (
     CLOSE_DONE,
     CLOSE_FORBIDDEN,
+    CLOSE_INTERNAL,
     CLOSE_POLICY,
     CLOSE_POSITION_LOST,
     CLOSE_UPSTREAM,
@@ -79,6 +80,7 @@ class Crossing:
         self.values: list[Mapping[str, str]] = []
         self.calls: list[tuple[float, Callable[[], None]]] = []
         self.counters = BridgeCounters()
+        self.reported: list[str] = []
         self.bridges = Bridges(
             self._open,
             most=most,
@@ -86,6 +88,7 @@ class Crossing:
             protocols={"up": ("v3", "v1")},
             call_later=lambda delay_s, call: self.calls.append((delay_s, call)),
             counters=self.counters,
+            report=self.reported.append,
         )
         self.bridge = self.open(Visit(identity))
         if open_:
@@ -259,8 +262,9 @@ class UpTests:
         assert crossing.counters.paused == 1
 
     def test_early_is_bounded(self) -> None:
-        """More than two reads cannot come from a browser that is not read."""
+        """More than two reads and a message cannot come from a browser that is not read."""
         crossing = Crossing(open_=False)
+        crossing.bridge.up(b"x" * (1 << 20), True)
         crossing.bridge.up(b"x" * EARLY_MOST_BYTES, True)
         assert crossing.sink.closed is None
         crossing.bridge.up(b"x", True)
@@ -389,3 +393,61 @@ class EndTests:
         bridge.up(b"early", True)
         bridge.leave()
         assert bridge.state_now is BridgeState.CLOSED
+
+
+class FaultTests:
+    """An error of ours ends both ends of one bridge."""
+
+    def test_failed(self) -> None:
+        """Closed as an internal error, once."""
+        crossing = Crossing()
+        crossing.bridge.failed()
+        crossing.bridge.failed()
+        assert (crossing.sink.closed, crossing.line.ended) == (CLOSE_INTERNAL, 1)
+
+    def test_at_the_beginning(self) -> None:
+        """The line is dialled by then: it hangs up."""
+        crossing = Crossing()
+        sink = FakeSink()
+
+        def fail() -> None:
+            raise KeyError("pause")
+
+        sink.pause = fail  # type: ignore[method-assign]
+        with pytest.raises(KeyError):
+            crossing.bridges.open(crossing.table.find("echo/a"), Visit(), sink)
+        assert crossing.line.ended == 1
+
+    def test_without_a_line(self) -> None:
+        """None was made: nothing is counted as open."""
+        crossing = Crossing()
+
+        def fail(*_: object) -> FakeLine:
+            raise KeyError("line")
+
+        crossing.bridges._open_line = fail
+        with pytest.raises(KeyError):
+            crossing.open(Visit())
+        assert (crossing.counters.open, crossing.counters.opened) == (1, 1)
+
+    def test_by_a_timer(self) -> None:
+        """Nobody else would hear of it."""
+        crossing = Crossing()
+        crossing.line.refuse = TopicRefused("rate_limited", "limits.send", 0.5)
+        crossing.bridge.up(b"1", True)
+        crossing.line.refuse = KeyError("fault")  # type: ignore[assignment]
+        [(_, call)] = crossing.calls
+        call()
+        assert (crossing.reported, crossing.sink.closed, crossing.line.ended) == (["bridge"], CLOSE_INTERNAL, 1)
+
+    def test_while_it_ends(self) -> None:
+        """What fails there stops neither the rest of the end nor the close."""
+        crossing = Crossing()
+
+        def fail(_: object) -> None:
+            raise KeyError("leave")
+
+        crossing.line.way.leave = fail  # type: ignore[method-assign]
+        with pytest.raises(KeyError):
+            crossing.bridge.ended(None, refused=False)
+        assert (crossing.sink.closed, crossing.line.ended) == (CLOSE_UPSTREAM, 1)

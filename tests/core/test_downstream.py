@@ -618,19 +618,20 @@ class ExclusiveTests:
         assert repr(Brought({"k": "v"}, "v1")) == "Brought(subprotocol='v1')"
 
     def test_before_it_is_known_who_speaks(self) -> None:
-        """What is said meanwhile follows, in order; too much of it closes."""
+        """What is said meanwhile follows, in order, and nothing more is read; more than a read and a message closes."""
         door = DoorRig()
         door.authority.later = True
         session, sink, line = self.session(lambda close: door.visitor("tok", close))
         session.text(b"a")
         session.binary(b"b")
-        assert line.heard == [] and sink.closed is None
+        assert line.heard == [] and sink.closed is None and sink.paused
         door.authority.answer(Identity("alice", {}))
         assert session._bridge is not None
         session._bridge.opened()
-        assert line.texts == [b"a", b"b"]
+        assert line.texts == [b"a", b"b"] and not sink.paused
 
         session, sink, _ = self.session(lambda close: door.visitor("tok", close))
+        session.binary(b"x" * (1 << 20))
         session.binary(b"x" * EARLY_MOST_BYTES)
         assert sink.closed is None
         session.binary(b"x")
@@ -649,8 +650,17 @@ class ExclusiveTests:
         rig, sink = Rig(self.ROUTE, route("t/$n")), FakeSink()
         bridges = Bridges(lambda *_: FakeLine(), most=1, needs={}, call_later=rig.clock.call_later,
                           counters=BridgeCounters())  # fmt: skip
-        session = DownstreamSession(rig.hub, sink, raw_topic="t/a", session_id="s", bridges=bridges)
+        door = DoorRig()
+        door.authority.later = True
+        visitor = door.visitor("tok", sink.close)
+        session = DownstreamSession(
+            rig.hub, sink, raw_topic="t/a", session_id="s", visitor=visitor, bridges=bridges
+        )
         session.opened()
+        session.text(b"early")
+        assert sink.paused
+        door.authority.answer(Identity("alice", {}))
+        assert not sink.paused
         session.text(b"x")
         session.binary(b"x")
         rig.publish("t/a", b"5")

@@ -321,3 +321,21 @@ class PortionTests:
                 assert meter.open_since == whole.open_since
             else:
                 assert (breaches[0].close, breaches[0].label) == (expected.close, expected.label)
+
+
+class BesideTests:
+    """Limits that contradict nothing that the file allows."""
+
+    def test_nothing_is_published(self) -> None:
+        """The usual ones; too much is a breach."""
+        assert MeterLimits.beside(64 << 10, None) == MeterLimits()
+
+    def test_published(self) -> None:
+        """At its own rate beside everything else, and who is faster waits."""
+        limits = MeterLimits.beside(64 << 10, 1000 / 60)
+        assert (limits.frames_per_s, limits.bytes_per_s, limits.is_paced) == (217, 256 << 10, True)
+
+    def test_long_messages(self) -> None:
+        """The longest message is never more than a second's worth of bytes."""
+        limits = MeterLimits.beside(1 << 20, None)
+        assert (limits.message_bytes, limits.bytes_per_s, limits.is_paced) == (1 << 20, 4 << 20, False)

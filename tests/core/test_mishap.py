@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relayd.core.mishap import PLACES, MishapCounters, let_it_out
+from relayd.core.mishap import PLACES, MishapCounters, each, let_it_out
 
 
 class LetItOutTests:
@@ -25,3 +25,25 @@ class CounterTests:
     def test_places(self):
         """Each has its number."""
         assert MishapCounters().caught == dict.fromkeys(PLACES, 0)
+
+
+class EachTests:
+    """Several, of which one raises."""
+
+    def test_all_are_called(self):
+        """The first exception is what comes out."""
+        called = []
+
+        def fail(name):
+            called.append(name)
+            raise KeyError(name)
+
+        with pytest.raises(KeyError, match="b"):
+            each(lambda: called.append("a"), lambda: fail("b"), lambda: fail("c"), lambda: called.append("d"))
+        assert called == ["a", "b", "c", "d"]
+
+    def test_none(self):
+        """Nothing comes out of calls that are well."""
+        called = []
+        each(lambda: called.append("a"))
+        assert called == ["a"]

@@ -75,3 +75,16 @@ class WayUpTests:
         way.pause("a", again)
         way.drained()
         assert (rounds, way.paused, way.full) == ([1], 1, True)
+
+    def test_one_that_fails(self) -> None:
+        """The others go on all the same, and somebody hears of it."""
+        told: list[str] = []
+        way = WayUp(lambda _: None, told.append)
+
+        def fail() -> None:
+            raise KeyError
+
+        way.pause("a", fail)
+        way.pause("b", lambda: told.append("b"))
+        way.drained()
+        assert told == ["way_up", "b"]

@@ -234,7 +234,7 @@ class BridgeTests(PublishingCase):
             [line] = [one._line for one in self.bridges()]
             handle = line._upstream._protocol.transport.getHandle()
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-            for index in range(25):
+            for index in range(50):
                 browser.send(TEXT, f"{index:08}".encode() * 1000)
             await eventually(lambda: line.way.paused == 1)
             [client] = self.relay.clients.open.values()
@@ -242,8 +242,9 @@ class BridgeTests(PublishingCase):
             transport = line._upstream._protocol.transport
             assert len(transport.dataBuffer) + transport._tempDataLen < 300_000
             self.echo.listen_to(False)
-            await eventually(lambda: len(self.echo.heard) == 25)
-            assert [payload[:8] for payload in self.echo.heard] == [f"{index:08}".encode() for index in range(25)]
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 128 << 10)
+            await eventually(lambda: len(self.echo.heard) == 50)
+            assert [payload[:8] for payload in self.echo.heard] == [f"{index:08}".encode() for index in range(50)]
             assert not client._intake.is_held  # type: ignore[union-attr]
 
         return Deferred.fromCoroutine(run())
@@ -271,7 +272,7 @@ class BridgeTests(PublishingCase):
 
         async def run() -> None:
             browser = await self.cross()
-            for index in range(350):  # 1.75 seconds' worth, in one read or two
+            for index in range(350):  # more than a second's worth, in one read or two
                 browser.send(TEXT, b"%d" % index)
             await eventually(lambda: self.relay.guards.rests > 0)
             browser.send(TEXT, b"last")

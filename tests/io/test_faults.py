@@ -242,8 +242,8 @@ class FaultTests(TestCase):
         assert counted + sum(self.relay.mishaps.counters.caught.values()) >= (name not in UNCOUNTED)
 
 
-#: Twisted itself catches these (it drops the connection), or twisted.web answers 500 for them.
-UNCOUNTED = {"sweep", "tick", "render", "_ask", "begin", "look", "answer", "_publish"}
+#: Twisted itself catches these (it drops the connection).
+UNCOUNTED = {"sweep", "tick"}
 
 
 def _add(owner: Any, name: str, victim: Victim) -> None:

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as global_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, readBody
 from twisted.web.http_headers import Headers
 from twisted.web.server import Site
 
 from relayd.core.auth.tokens import write_line
-from relayd.io.gate import AdminGate
+from relayd.io.gate import AdminGate, LocalGate, behind
 from relayd.io.web import JsonResource, answer_json
 
 reactor: Any = global_reactor
@@ -37,7 +40,7 @@ class GateTests(TestCase):
         root, below = JsonResource(), Leaf()
         below.putChild(b"deeper", Leaf())
         root.putChild(b"open", Leaf())
-        root.putChild(b"behind", self.gate.behind(below))
+        root.putChild(b"behind", behind(self.gate, below))
         port = reactor.listenTCP(0, Site(root), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.url = f"http://127.0.0.1:{port.getHost().port}"
@@ -80,3 +83,56 @@ class GateTests(TestCase):
 
 
 _CHALLENGE = 'Basic realm="relayd", charset="UTF-8", Bearer'
+
+
+class LocalGateTests(TestCase):
+    """Without a login, on this machine alone."""
+
+    async def test_names(self) -> None:
+        """Addresses and localhost are served, also below; other names are told what to do; no Host is no browser."""
+        root, below = JsonResource(), Leaf()
+        below.putChild(b"deeper", Leaf())
+        root.putChild(b"behind", behind(LocalGate(), below))
+        port = reactor.listenTCP(0, Site(root), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        at = port.getHost().port
+        for host in (f"127.0.0.1:{at}", f"localhost:{at}", "[::1]", None):
+            for path in ("/behind", "/behind/deeper"):
+                self.assertEqual((await raw_get(at, path, host))[0], 200, (host, path))
+        for host in (f"rebound.example:{at}", "localhost.evil.example", ""):
+            for path in ("/behind", "/behind/deeper", "/behind/none"):
+                status, body = await raw_get(at, path, host)
+                self.assertEqual(status, 421, (host, path))
+                self.assertIn(b"ask by 127.0.0.1 or localhost, or set admin.tokens, or admin.open: true", body)
+
+    async def test_two_hosts(self) -> None:
+        """One good one does not help another."""
+        root = JsonResource()
+        root.putChild(b"behind", behind(LocalGate(), Leaf()))
+        port = reactor.listenTCP(0, Site(root), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        status, _ = await raw_get(port.getHost().port, "/behind", "127.0.0.1", "Host: rebound.example")
+        self.assertEqual(status, 421)
+
+
+async def raw_get(port: int, path: str, host: str | None, *more: str) -> tuple[int, bytes]:
+    """Status and body of a request with just these headers."""
+
+    class Asking(Protocol):
+        said = b""
+
+        def connectionMade(self) -> None:
+            version = "1.0" if host is None else "1.1"
+            lines = [f"GET {path} HTTP/{version}", *(() if host is None else (f"Host: {host}",)), *more]
+            self.transport.write("\r\n".join([*lines, "Connection: close", "", ""]).encode())  # type: ignore[union-attr]
+
+        def dataReceived(self, data: bytes) -> None:
+            self.said += data
+
+        def connectionLost(self, reason: Any = None) -> None:
+            ended.callback(self.said)
+
+    ended: Deferred[bytes] = Deferred()
+    await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), Asking())
+    head, _, body = (await ended).partition(b"\r\n\r\n")
+    return int(head.split()[1]), body

@@ -273,6 +273,16 @@ class AddressTests(ListenerTestCase):
         await browser.until(lambda: len(browser.frames) == len(sent))
         assert browser.frames == [(TEXT, payload) for payload in sent]
 
+    async def test_a_stream_that_nobody_acknowledges(self) -> None:
+        """The kernel gives it up after a minute, in the clear and under TLS: a stream has no pongs."""
+        for relay in (self.relay(), self.relay(tls=self.tls())):
+            browser = await (self.dial_tls(relay) if relay.settings.secure else relay.dial())
+            browser.transport.write(b"GET /sse?topics=t/a HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await browser.until(lambda browser=browser: browser.head is not None)
+            (stream,) = relay.clients.open.values()
+            held = find_direct(stream.transport).socket
+            assert held.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+
     async def test_a_lagging_client_under_tls(self) -> None:
         """It does not read: bounded in memory, marked as busy; then it reads, and has everything in order."""
         relay = self.relay(routes=(route("t/$name", delivery(history_bytes=32 << 20)),), tls=self.tls())
@@ -328,6 +338,13 @@ class GuardSettingsTests(TestCase):
         admission = settings.admission
         assert (admission.connections, admission.per_address) == (7, 3)
         assert (admission.handshakes, admission.handshakes_per_s) == (5, 2.0)
+
+    def test_who_publishes(self) -> None:
+        """At `limits.publish`, whatever that is, and is never closed for being faster."""
+        limits = Limits.model_validate({"publish": "5000/10s"})
+        meter = guard_settings(Listener(endpoint="tcp:1"), limits, publishes=True).meter
+        assert (meter.frames_per_s, meter.is_paced) == (700, True)
+        assert not guard_settings(Listener(endpoint="tcp:1"), limits).meter.is_paced
 
     def test_any_origin(self) -> None:
         """`any` is every page."""

@@ -163,7 +163,7 @@ class PublishingTests(PublishingCase):
             transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             sent = 0
             data = "x" * 8000
-            for _ in range(25):  # 200 KB: below what the meter closes for
+            for _ in range(75):  # 600 KB: more than a client may say in a second, of which most waits in its kernel
                 browser.say(op="publish", topic="room/a", data=data)
                 sent += 1
             await eventually(lambda: service.way.paused == 1)
@@ -171,9 +171,26 @@ class PublishingTests(PublishingCase):
             assert client._intake.is_held and self.relay.hub.counters.publishers_paused == 1
             assert len(transport.dataBuffer) + transport._tempDataLen < 300_000
             self.echo.listen_to(False)
+            transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 128 << 10)
             await eventually(lambda: len(self.echo.heard) == sent)
+            await eventually(lambda: not client._intake.is_held)
             assert not client._intake.is_held
             assert [one for one in browser.frames if one[0] == CLOSE] == []
             assert json.loads(self.echo.heard[-1])["id"] == sent
+
+        return Deferred.fromCoroutine(run())
+
+    def test_as_fast_as_the_file_allows(self) -> Deferred[None]:
+        """`limits.publish` lets 10,000 a second in: a thousand at once are taken, and the connection stays."""
+
+        async def run() -> None:
+            browser = await self.browse("/ws?topics=room/a")
+            await eventually(lambda: self.echo.open)
+            self.echo.echoes = False
+            for number in range(1000):
+                browser.say(op="publish", topic="room/a", data=number)
+            await eventually(lambda: len(self.echo.heard) == 1000)
+            assert [json.loads(one)["says"] for one in self.echo.heard] == list(range(1000))
+            assert self.relay.guards.rests == 0 and browser.close is None
 
         return Deferred.fromCoroutine(run())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
@@ -23,9 +22,12 @@ class EchoProtocol(WebSocketServerProtocol):
 
     def onOpen(self) -> None:
         self.factory.open.append(self)
-        self.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         if self.factory.deaf:
-            self.transport.pauseProducing()
+            self.listen(False)
+
+    def listen(self, listens: bool) -> None:
+        """Read, or not; its kernel takes some 64 KiB all the same."""
+        (self.transport.resumeProducing if listens else self.transport.pauseProducing)()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         self.factory.heard.append(payload)
@@ -63,4 +65,4 @@ class EchoFactory(WebSocketServerFactory):
         """Whether every connection is read."""
         self.deaf = deaf
         for one in self.open:
-            (one.transport.pauseProducing if deaf else one.transport.resumeProducing)()
+            one.listen(not deaf)

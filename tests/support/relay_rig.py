@@ -77,6 +77,7 @@ class Relay:
             door=door,
         )
         self.polls = Polls(self.hub, reactor.callLater)
+        counters = GuardCounters()
         self.site = build_site(
             self.hub,
             self.settings.origins,
@@ -85,6 +86,7 @@ class Relay:
             prefix=self.settings.prefix,
             door=door,
             polls=self.polls,
+            on_error=counters.failed,
         )
         self.streams = EventStreamFactory(
             self.hub, self.clients, new_id=lambda: f"s{next(ids)}", random=lambda: 0.0, door=door
@@ -96,7 +98,7 @@ class Relay:
             settings=self.settings,
             reactor=reactor,
             monotonic=monotonic,
-            counters=GuardCounters(),
+            counters=counters,
         )
         self.service = ListenerService(endpoint, self.guards, reactor, tls)
         self.clients_service = ClientsService(self.clients, reactor, monotonic)
