@@ -22,6 +22,7 @@ from typing import Final
 import msgspec
 
 from relayd.core import wire
+from relayd.core.address import client_key
 from relayd.core.asking import refusal_of
 from relayd.core.auth.verdict import Identity
 from relayd.core.hub import Hub
@@ -75,15 +76,18 @@ _LONG_BATCH: Final = HttpRefusal(413, "too_large", "long_batch", f"a batch has a
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """Who publishes: an identity, or a stranger at an address."""
+    """Who publishes: an identity with a name, or somebody at an address."""
 
     identity: Identity | None
     client: str
 
     @property
     def name(self) -> tuple[str, str]:
-        """What its pace and its keys are kept under."""
-        return ("", self.client) if self.identity is None else (self.identity.subject or "", "")
+        """What its pace and its keys are kept under. A stranger is its address, in IPv6 its /64: one customer has all
+        of that. Claims without `sub` name nobody, and are somebody else at another address."""
+        if self.identity is not None and self.identity.subject:
+            return "sub", self.identity.subject
+        return "stranger" if self.identity is None else "nameless", client_key(self.client) or ""
 
 
 @dataclass(frozen=True, slots=True)

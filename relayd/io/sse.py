@@ -249,7 +249,7 @@ class EventStreamFactory:
                 # Within one origin an EventSource sends no Origin; Sec-Fetch-Site, which no script can set, says so.
                 vouched = settings.origins.same and head.get("sec-fetch-site") == "same-origin"
             shown = self.door.places.read(
-                head.get, head.query, cookie_counts=vouched, client=head.client, path=head.path
+                head.get, head.query, cookie_counts=vouched, client=head.client, path=head.path, peer=head.peer
             )
         return _Asked(self, asking, shown, stream.cors)
 

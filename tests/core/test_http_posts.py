@@ -229,10 +229,27 @@ class PaceTests:
         hub.clock.advance(2.0)
         assert isinstance(posts.one("t/a", b"1", JSON, STRANGER), Reply)
 
+    @pytest.mark.parametrize(
+        ("one", "other", "same"),
+        [
+            (Publisher(None, "2001:db8:0:1::1"), Publisher(None, "2001:db8:0:1:ffff::2"), True),
+            (Publisher(None, "2001:db8:0:1::1"), Publisher(None, "2001:db8:0:2::1"), False),
+            (Publisher(None, "::ffff:192.0.2.1"), Publisher(None, "192.0.2.1"), True),
+            (Publisher(Identity("a"), "192.0.2.1"), Publisher(Identity("a"), "192.0.2.2"), True),
+            (Publisher(Identity("", {"role": "x"}), "192.0.2.1"), Publisher(Identity("", {}), "192.0.2.2"), False),
+            (Publisher(Identity("", {"role": "x"}), "192.0.2.1"), Publisher(None, "192.0.2.1"), False),
+            (Publisher(Identity("192.0.2.1", {}), ""), Publisher(None, "192.0.2.1"), False),
+            (Publisher(Identity("", {}), ""), Publisher(None, ""), False),
+        ],
+    )
+    def test_who_is_the_same(self, one: Publisher, other: Publisher, same: bool) -> None:
+        """A name, or an address as far as one customer can choose it."""
+        assert (one.name == other.name) is same
+
     def test_publishers_that_are_remembered(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A bounded number; the one that was silent for longest goes."""
         monkeypatch.setattr(http_posts, "PUBLISHERS_MAX", 2)
         _, posts = rig()
         for number in range(4):
-            posts.one("t/a", b"1", JSON, Publisher(None, str(number)))
+            posts.one("t/a", b"1", JSON, Publisher(None, f"192.0.2.{number}"))
         assert len(posts._paces) == 2

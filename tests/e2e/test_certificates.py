@@ -92,6 +92,9 @@ def test_certificates(relayd: Any, start: Any, files: Path) -> None:
 
     press = certs.client("press-7", unit="hall-3")
     assert curl(*trust, "--cert", write(files, press), url) == (0, '{"topics":[]}')
+    for path in ("sse?topics=press/press-8/state", "poll?topics=press/press-8/state", "topics/press/press-8/state"):
+        _, said = curl(*trust, "--cert", write(files, press), f"https://localhost:{daemon.port}/{path}")
+        assert '"forbidden"' in said, (path, said)  # and not "unauthorized": it is known who asks
     with connect(f"wss://localhost:{daemon.port}/ws", ssl=context(files, press)) as socket:
         topics = ["press/press-7/state", "hall/hall-3", "press/press-8/state", "hall/hall-4"]
         socket.send(json.dumps({"op": "subscribe", "id": 1, "topics": topics}))

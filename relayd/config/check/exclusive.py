@@ -13,6 +13,8 @@ from relayd.config.validate import Blocks
 #: Keys of a route that say how publications are kept and shared, which a bridge does not.
 _OF_THE_HUB: Final = ("deliver", "stale_after_s", "linger_s", "pin")
 _BROWSER: Final = re.compile(r"\$(?:\$|\{(browser\.[^{}]*)\})")
+#: A URL up to its path: who is dialled.
+_WHO: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _KNOWN: Final = re.compile(r"browser\.(?:token|claims\.[^:]+|query\.[A-Za-z0-9_.-]+)")
 
 
@@ -31,6 +33,12 @@ def check_exclusive(blocks: Blocks, source: Source) -> Iterator[Problem]:
         if name in exclusive and upstream.transport != "websocket":
             what = f"the routes of {name} are exclusive, and only a WebSocket is passed on"
             yield source.problem(("upstreams", name, "transport"), what, expected="websocket")
+        for path, url in _urls(source.data["upstreams"][name], ("upstreams", name)):
+            marked = _BROWSER.sub(lambda found: "\0" if found[1] else "", url)
+            who = _WHO.match(marked)
+            if "\0" in (marked if who is None else who[0]):
+                what = "a browser must not choose which host is dialled: relayd stands in your network"
+                yield source.problem(path, what, expected="${browser.X} in the path or in `query` only")
         for path, inner in _browsers(source.data["upstreams"][name], ("upstreams", name)):
             yield from _check_placeholder(path, inner, name in exclusive, blocks.has_auth, source)
 
@@ -56,6 +64,18 @@ def _check_placeholder(
     elif not has_auth and not name.startswith("browser.query."):
         what = f"nothing says how browsers show ${{{name}}}"
         yield source.problem(path, what, expected="an `auth` block")
+
+
+def _urls(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    """Every `url` below, with its place."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            if key == "url" and isinstance(one, str):
+                yield (*path, key), one
+            yield from _urls(one, (*path, key))
+    elif isinstance(value, list):
+        for at, one in enumerate(value):
+            yield from _urls(one, (*path, at))
 
 
 def _browsers(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

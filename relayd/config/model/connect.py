@@ -97,7 +97,8 @@ class Connect(Block):
     headers: Given[Mapping[str, Template]] = None
     """Request headers; an unset value drops its header."""
     protocols: Seq[Text] = ()
-    """Subprotocols to offer, best first."""
+    """Subprotocols to offer, best first. On exclusive routes the browser is answered the first of its own offers that
+    stands here, and the upstream is then offered that one alone; with nothing in common, all of these."""
     before: Seq[HttpStep] = ()
     """HTTP steps, run in order at every connection attempt."""
     refresh: Given[Refresh] = None

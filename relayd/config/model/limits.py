@@ -30,7 +30,8 @@ class Limits(Block):
     """Upstream connections of exclusive routes at once: each holds up to 300 KiB while an end does not read, and most
     upstreams allow one account far fewer."""
     publish: RateText = Rate(100, 1.0)
-    """Publications of one connection in any window; a pointer that moves at 60 Hz fits, what is faster is a program."""
+    """Publications of one connection in any window; a pointer that moves at 60 Hz fits, what is faster is a program.
+    The frames that a connection may send are raised by this rate; who sends more, or more bytes, is read later."""
     head_bytes: Size = Field(default=8 << 10, alias="head")
     """Largest request head; what nginx and Apache allow, cookies included."""
     handshakes: RateText = Rate(500, 1.0)

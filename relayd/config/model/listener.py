@@ -49,12 +49,13 @@ class Admin(Block):
     """The listener for operators: metrics, health, JSON API, dashboard."""
 
     endpoint: Endpoint
-    """As a listener's: `tcp:8081:interface=127.0.0.1` is on this machine alone, which needs no token."""
+    """As a listener's: `tcp:8081:interface=127.0.0.1` is on this machine alone, which needs no token. Without one it
+    answers to addresses and `localhost` only (421 else), since a page can make any other name lead here."""
     tls: Given[ListenerTls] = None
     """As a listener's; with `client_ca` the certificate is the login."""
     tokens: Given[Text] = None
     """A file of tokens, of which `/metrics` and `/status` want one; `relayd token` makes its lines. Read anew when it
     changes."""
     open: bool = False
-    """Serve everybody who reaches the endpoint, also where that is not this machine; off, since it tells which feeds
-    there are."""
+    """Serve everybody who reaches the endpoint, also where that is not this machine, and under whatever name; off,
+    since it tells which feeds there are."""

@@ -1,8 +1,9 @@
 """The keys of signed tokens as they are now: from a file, or fetched, kept, and fetched anew.
 
 A token whose key is not there may be signed with a newer one: then the set is fetched, but at most once in
-`MIN_INTERVAL_S`, since anybody can make up a `kid`. A fetch that fails changes nothing but the time of the next one:
-the keys that are there go on, for a day.
+`MIN_INTERVAL_S`, since anybody can make up a `kid`. Who comes sooner cannot be judged and is told to come back: else
+somebody who makes up a `kid` every half minute could have the users of a new key turned away for good. A fetch that
+fails changes nothing but the time of the next one: the keys that are there go on, for a day.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class KeyRing:
             self._waiting.append((look, done))
             self._start(now)
         else:
-            done(Unavailable(_SETTING) if found is None else Denied(Why.KEY))
+            done(Unavailable(_SETTING))  # it may be a key that is newer than the last fetch: nobody can say yet
 
     def loaded(self, keys: Keys) -> None:
         """The set is here, or has changed."""

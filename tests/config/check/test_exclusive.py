@@ -80,3 +80,27 @@ class ExclusiveTests:
         assert told(file) == [
             "upstreams.echo.login[0].send[1]: nothing says how browsers show ${browser.token} (expected an `auth` block)"
         ]
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "${browser.query.url}",
+            "wss://${browser.query.host}/",
+            "wss://${browser.claims.shard}.example.com/x",
+            "wss://echo.example.com:${browser.query.port:-1/2}",
+        ],
+    )
+    def test_host(self, url):
+        """Who comes in must not say where relayd dials; also not in a step before."""
+        said = (
+            "a browser must not choose which host is dialled: relayd stands in your network "
+            "(expected ${browser.X} in the path or in `query` only)"
+        )
+        assert told(text(top=AUTH).replace("wss://echo.example.com/", url)) == [f"upstreams.echo.connect.url: {said}"]
+        step = f', before: [{{http: {{url: "{url.replace("wss:", "https:")}"}}, save: {{t: token}}}}]'
+        assert told(text(step, top=AUTH)) == [f"upstreams.echo.connect.before[0].http.url: {said}"]
+
+    def test_path(self):
+        """A path and a query may hold what a browser brings: it is encoded there."""
+        url = "wss://echo.example.com/${browser.claims.a}?b=${browser.query.b:-}"
+        assert told(text(top=AUTH).replace("wss://echo.example.com/", url)) == []

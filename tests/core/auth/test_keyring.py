@@ -53,19 +53,23 @@ class FetchedTests:
         assert isinstance(first, Identity) and isinstance(second, Identity) and other == Denied(Why.KEY)
 
     def test_rotation(self) -> None:
-        """A key that is new is fetched, but not at every made-up name."""
+        """A key that is new is fetched, but not at every made-up name; until then nobody can say."""
         rig = Rig()
         rig.ring.tick(rig.now)
         rig.ring.loaded(OLD)
         rig.show("new", 1)
-        assert (rig.fetches, rig.verdicts) == (1, [Denied(Why.KEY)])
+        assert (rig.fetches, rig.verdicts) == (1, [UNKNOWN])
         rig.now += MIN_INTERVAL_S
         rig.show("new", 1)
         rig.ring.loaded(NEW)
         assert rig.fetches == 2 and isinstance(rig.verdicts[-1], Identity)
         for number in range(100):
             rig.show(f"made up {number}")
-        assert rig.fetches == 2
+        assert rig.fetches == 2 and rig.verdicts[-1] == UNKNOWN
+        rig.now += MIN_INTERVAL_S
+        rig.show("made up")
+        rig.ring.loaded(NEW)
+        assert rig.verdicts[-1] == Denied(Why.KEY)
 
     def test_failure(self) -> None:
         """Nobody can say, and it is tried again soon; what is there goes on."""
