@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, readBody
+from twisted.web.http_headers import Headers
 
 from relayd.app import Relay, build
 from relayd.config.load import loads
+from relayd.config.model import Admin
 from relayd.demo.exchange import make_exchange
+from relayd.io.gate import AdminGate, LocalGate
 from relayd.io.listener import ListenerService
 from tests.support.relay_rig import eventually
 
@@ -65,10 +69,11 @@ class RelayTests(TestCase):
             if isinstance(service, ListenerService)
         ]
 
-    async def get(self, path: str, *, admin: bool = False) -> tuple[int, Any]:
+    async def get(self, path: str, *, admin: bool = False, host: str | None = None) -> tuple[int, Any]:
         """A request to the listener of browsers, or of operators."""
         url = f"http://127.0.0.1:{self.ports[admin]}{path}"
-        response = await Agent(reactor).request(b"GET", url.encode())
+        headers = Headers({"Host": [host]} if host else {})
+        response = await Agent(reactor).request(b"GET", url.encode(), headers)
         body = await readBody(response)
         return response.code, json.loads(body) if body.startswith(b"{") else body.decode()
 
@@ -106,6 +111,31 @@ class RelayTests(TestCase):
             assert "ETH-USD" not in metrics
 
         return Deferred.fromCoroutine(run())
+
+    def test_a_page_that_made_its_name_lead_here(self) -> Deferred[None]:
+        """DNS rebinding: without a login it is told no, but for whether relayd lives."""
+
+        async def run() -> None:
+            for path in ("/metrics", "/status"):
+                status, said = await self.get(path, admin=True, host="rebound.example:8081")
+                assert (status, said["code"]) == (421, "forbidden")
+                assert (await self.get(path, admin=True, host="localhost:8081"))[0] == 200
+            assert (await self.get("/live", admin=True, host="rebound.example:8081"))[0] == 200
+
+        return Deferred.fromCoroutine(run())
+
+    def test_which_gate(self) -> None:
+        """By what the file says of a login; no page reaches a unix socket."""
+        file = Path(self.mktemp())
+        file.write_text("")
+        for block, gate in (
+            ({"endpoint": "tcp:0:interface=127.0.0.1"}, LocalGate),
+            ({"endpoint": "tcp:0:interface=127.0.0.1", "open": True}, type(None)),
+            ({"endpoint": "unix:/run/x.sock"}, type(None)),
+            ({"endpoint": "tcp:0", "tls": {"cert": "c", "key": "k", "client_ca": "a"}}, type(None)),
+            ({"endpoint": "tcp:0", "tokens": str(file)}, AdminGate),
+        ):
+            assert type(self.relay._build_gate(Admin.model_validate(block))) is gate, block
 
     def test_a_feed_that_drops_us(self) -> Deferred[None]:
         """Every reader is told, the upstream comes back, what is pinned is asked for again, and the hole is marked."""

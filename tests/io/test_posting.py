@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+from relayd.core.address import TrustedProxies
 from relayd.core.auth.access import Access, Anyone, Claim, Literal
+from relayd.core.auth.credentials import Places
 from relayd.core.auth.verdict import Identity
 from relayd.core.guard import GuardSettings
 from relayd.core.origin import OriginPolicy
@@ -103,6 +106,50 @@ class PostTests(HttpTestCase):
         assert (await self.ask(relay, "/topics/t/a", {"n": 1}, JSON, f"Origin: {PAGE}")).status == 200
         assert (await self.ask(relay, "/topics/t/a", {"n": 1}, JSON, "Origin: https://evil.example")).status == 403
         assert relay.hub.counters.publications == 1
+
+    async def test_a_page_that_acts_with_its_visitors_cookie(self) -> None:
+        """A browser sends the cookie along whoever asks: it counts where the page was checked, and nothing else gets
+        through, also not as a form that needs no preflight."""
+        doors = DoorRig(places=Places((("cookie", "sid"),)))
+        doors.authority.verdicts |= {"": None, "staff": Identity("staff", {"role": "staff"})}
+        route_ = local(Access(publish=(Claim("role", (Literal("staff"),)),)))
+        relay = self.relay(route_, door=doors.door, settings=GuardSettings(origins=OriginPolicy.parse([PAGE, "same"])))
+        cookie, form = "Cookie: sid=staff", "Content-Type: text/plain"
+        for headers, status in (
+            ((), 401),
+            (("Sec-Fetch-Site: cross-site",), 401),
+            (("Sec-Fetch-Site: same-site",), 401),
+            (("Origin: https://evil.example",), 403),
+            (("Origin: null",), 403),
+            (("Origin: https://evil.example", "Sec-Fetch-Site: same-origin"), 403),
+            ((f"Origin: {PAGE}.evil.example",), 403),
+            ((f"Origin: {PAGE}",), 200),
+            (("Sec-Fetch-Site: same-origin",), 200),
+        ):
+            for target, body, kind in (
+                ("/topics/t/a", b"1", form),
+                ("/topics", {"publications": [{"topic": "t/a", "data": 1}]}, JSON),
+            ):
+                before = relay.hub.counters.publications
+                answer = await self.ask(relay, target, body, kind, cookie, *headers)
+                if status == 401 and target == "/topics":
+                    assert answer.json["results"][0]["error"]["code"] == "unauthorized", (headers, answer)
+                else:
+                    assert answer.status == status, (headers, target, answer)
+                assert relay.hub.counters.publications - before == (status == 200), (headers, target)
+
+    async def test_strangers_of_one_network(self) -> None:
+        """`limits.publish` counts a customer's IPv6 /64 as one, by the address that a trusted proxy tells."""
+        settings = GuardSettings(trusted_proxies=TrustedProxies.parse(["127.0.0.1"]))
+        relay = self.relay(local(), settings=settings)
+        relay.hub.limits = replace(relay.hub.limits, publications=2, publications_per_s=60.0)
+
+        async def post(client: str) -> int:
+            return (await self.ask(relay, "/topics/t/a", b"1", JSON, f"X-Forwarded-For: {client}")).status
+
+        assert [await post(f"2001:db8:0:1::{number}") for number in range(1, 4)] == [200, 200, 429]
+        assert await post("2001:db8:0:2::1") == 200
+        assert await post("192.0.2.1, 2001:db8:0:1::9") == 429  # the left one is what the client wrote
 
     async def test_never_waits_for_readers(self) -> None:
         """A browser that reads nothing delays no answer."""

@@ -27,8 +27,8 @@ class Limits(Block):
     message_bytes: Size = Field(default=64 << 10, alias="message")
     """Largest message of a browser, and what one may publish; 500 topics of 100 bytes fit."""
     exclusive: Count = 1_000
-    """Upstream connections of exclusive routes at once: each holds up to 300 KiB while an end does not read, and most
-    upstreams allow one account far fewer."""
+    """Upstream connections of exclusive routes at once: each pair costs 23 KiB, and 250 KiB while neither end reads
+    (bench/pairs.py), and most upstreams allow one account far fewer."""
     publish: RateText = Rate(100, 1.0)
     """Publications of one connection in any window; a pointer that moves at 60 Hz fits, what is faster is a program.
     The frames that a connection may send are raised by this rate; who sends more, or more bytes, is read later."""
