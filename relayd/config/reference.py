@@ -21,7 +21,8 @@ INTRODUCTION: Final = """\
 
 <!-- Written by `python -m relayd.config.reference` from relayd/config/model: change the model, not this page. -->
 
-Upstreams speak in **fields**, routes speak in **topics**. `etc/relay.yaml` is a sample with comments. `relayd check FILE` tells every problem of a file in one run, each as
+Upstreams speak in **fields**, routes speak in **topics**. `etc/relay.yaml` is a sample with comments.
+`relayd check FILE` tells every problem of a file in one run, each as
 `file:line:column: path: what is wrong (got ..., expected ...); did you mean ...?`. `relayd schema` prints a JSON
 Schema, so that an editor completes and checks the file while it is written.
 """
