@@ -17,6 +17,7 @@ import argparse
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
@@ -182,10 +183,16 @@ class EchoOwner:
     def gone(self, protocol: UpstreamProtocol) -> None:
         self.ended.callback(None)
 
+    def failed(self, protocol: UpstreamProtocol, loss: object = None) -> None:
+        """An exception is being handled: the case fails, and the log of our side tells why."""
+        traceback.print_exc()
+        protocol.let_go()
+
     def answered(self, fields: object) -> None: ...
     def ws_open(self) -> None: ...
     def pong(self) -> None: ...
     def ponged(self) -> None: ...
+    def buffer_filled(self, protocol: UpstreamProtocol, full: bool) -> None: ...
 
 
 def _accept_response(response: Any) -> PerMessageDeflateResponseAccept | None:

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import inspect
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
+from relayd.io import upstream_protocol
 from tests.conformance import transcripts
 from tests.conformance.peers import EchoGuardFactory, EchoOwner, EchoUpstreamFactory
 from tests.conformance.suite import SHORT_CASES
@@ -72,6 +75,16 @@ class TranscriptTests:
         assert answered(transcript, 1 << 30) == transcript.answered
         if len(transcript.said) < BYTE_BY_BYTE_UP_TO:
             assert answered(transcript, 1) == transcript.answered
+
+
+class OwnerTests:
+    """The suite's own end of an upstream connection."""
+
+    def test_it_hears_all_that_a_service_hears(self) -> None:
+        """Of one that misses a word nothing is seen in the short cases: their messages fill no send buffer."""
+        said = set(re.findall(r"\b_?owner\.([a-z]\w*)", inspect.getsource(upstream_protocol)))
+        assert {"message", "buffer_filled", "failed"} <= said
+        assert said <= set(dir(EchoOwner))
 
 
 class MaskTests:
