@@ -30,7 +30,7 @@ from relayd.core.mishap import each
 from relayd.core.posting import Posting
 from relayd.core.publication import Encoding
 from relayd.core.readers import Joined
-from relayd.core.reading import Asked, Reading, Refused, check_access
+from relayd.core.reading import Asked, AskedTooMuch, Reading, Refused, check_access
 from relayd.core.routes import TopicRefused
 from relayd.core.subscriber import Sink, Subscriber
 
@@ -164,8 +164,13 @@ class DownstreamSession:
         operation = self._operations.get(command.op)
         if operation is None:
             self._error("unknown_op", "op is one of " + ", ".join(self._operations), command.id)
-        else:
+            return
+        try:
             operation(command)
+        except TopicRefused as refused:
+            self._error(refused.code, refused.message, command.id, retry_s=refused.retry_s)
+            if isinstance(refused, AskedTooMuch):
+                self._sink.close(CLOSE_POLICY)
 
     def binary(self, payload: bytes) -> None:
         """A whole binary message: `/ws` speaks text."""
@@ -360,13 +365,12 @@ class DownstreamSession:
             self._reading.settle()
 
     def _refuse(self, refused: Sequence[Refused], request: int | str | None) -> None:
-        for one in refused:
-            self._error(one.code, one.message, request, one.topic)
+        self.counters.errors += len(refused)
+        self._tell(*(wire.error(one.code, one.message, request=request, topic=one.topic) for one in refused))
 
     def _answer(self, request: int | str | None, joined: list[Joined], matches: int | None) -> None:
         by_reference = self.subscriber.encoding is Encoding.BINARY
-        for message in answers.subscribed(request, joined, matches, by_reference=by_reference):
-            self._tell(message)
+        self._tell(*answers.subscribed(request, joined, matches, by_reference=by_reference))
 
     # -- small things -------------------------------------------------------------------------------------------------
 
@@ -374,8 +378,8 @@ class DownstreamSession:
         self.counters.received_messages += 1
         self.counters.received_bytes += len(payload)
 
-    def _tell(self, data: bytes) -> None:
-        self.subscriber.tell(data)
+    def _tell(self, *messages: bytes) -> None:
+        self.subscriber.tell(*messages)
 
     def _error(
         self,

@@ -25,6 +25,7 @@ from relayd.core.mishap import WAITER
 from relayd.core.publication import Encoding
 from relayd.core.reading import Asked, Reading
 from relayd.core.refusal import INTERNAL, HttpRefusal
+from relayd.core.routes import TopicRefused
 from relayd.core.subscriber import Pace, PutWay, Subscriber
 from relayd.core.topics import Topic
 from relayd.core.volley import NO_PORT
@@ -121,10 +122,13 @@ class Poll:
     def begin(self) -> None:
         """Read what there is; answer at once if that is something."""
         asking, polls = self._asking, self._polls
-        asked = self._reading.subscribe(asking.topics, asking.max_hz, asking.since)
+        try:
+            asked = self._reading.subscribe(asking.topics, asking.max_hz, asking.since)
+        except TopicRefused as refused:
+            self._refuse(refused.code, refused.message)
+            return
         if not asked.joined and asked.matches is None:
-            self.abandon()
-            self._done(refusal_of(asked.refused[0].code, asked.refused[0].message))
+            self._refuse(asked.refused[0].code, asked.refused[0].message)
             return
         if asking.max_hz is not None and asking.since:
             # What came since the poll before is not given sooner than the rate allows, whatever came right after it.
@@ -133,6 +137,10 @@ class Poll:
         self._take(asked)
         polls.wait(self, asking.wait_s)
         self.look()
+
+    def _refuse(self, code: str, message: str) -> None:
+        self.abandon()
+        self._done(refusal_of(code, message))
 
     def _met(self, asked: Asked) -> None:
         """A pattern met a topic."""

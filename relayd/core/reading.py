@@ -6,12 +6,13 @@ means only what its owner may have, and says nothing of the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from relayd.core.auth.access import Answer, ask
 from relayd.core.auth.verdict import Identity
+from relayd.core.effort import TRIED_PER_UNIT, Effort
 from relayd.core.hub import Hub
 from relayd.core.readers import Joined, Want
 from relayd.core.resume import Positions
@@ -22,7 +23,15 @@ from relayd.core.topics import Topic
 
 # Patterns of one connection: each is tried against every topic that comes into being (guess: a page needs one or two).
 MAX_PATTERNS: Final = 16
+# Names in one request, or twice `limits.topics_per_client` where that is more: each costs an answer of its own, and a
+# message of 64 KiB has room for 11,000 (guess: no page names more).
+MAX_NAMES: Final = 1_000
 _TOO_MANY: Final = "limits.topics_per_client is reached"
+_TOO_MUCH: Final = "more topics and patterns in a short time than limits.topics_per_client lets one connection ask for"
+
+
+class AskedTooMuch(TopicRefused):
+    """One connection made relayd do more than core/effort.py lets it: it is to be closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,7 @@ class Reading:
         self._held: dict[Topic, _Held] = {}
         self._patterns: dict[str, TopicPattern] = {}
         self._pace_hz: float | None = None
+        self._effort = Effort(hub.limits.topics_per_client, hub.now())
         self._asking = False
         """True while a request makes topics of its own: they are part of its answer, not news."""
 
@@ -105,8 +115,10 @@ class Reading:
         self._held[topic] = _Held(exact=True, claims=True, max_hz=None)
         self._join([Want(topic)])
 
-    def subscribe(self, names: Iterable[str], max_hz: float | None, since: Positions) -> Asked:
-        """Add topics and patterns."""
+    def subscribe(self, names: Sequence[str], max_hz: float | None, since: Positions) -> Asked:
+        """Add topics and patterns. Raises TopicRefused where there are too many names, and AskedTooMuch."""
+        self._check_names(names)
+        self._check_effort()
         asked = Asked()
         self._asking = True
         for name in names:
@@ -116,28 +128,36 @@ class Reading:
                 self._ask(name, asked, _How(max_hz, since.get(name), exact=True))
         self._asking = False
         asked.joined = self._join(list(asked.wants.values()))
+        self._spend(1 + len(asked.joined) + len(asked.refused))
         return asked
 
-    def unsubscribe(self, names: Iterable[str]) -> None:
-        """Take topics and patterns away, all at once."""
+    def unsubscribe(self, names: Sequence[str]) -> None:
+        """Take topics and patterns away, all at once. Raises TopicRefused where there are too many names. However much
+        was asked for, it may be left."""
+        self._check_names(names)
+        exact = {topic for name in names if (topic := self._hub.topics.get(name)) in self._held}
+        patterns = [pattern for name in names if (pattern := self._patterns.pop(name, None)) is not None]
         gone: dict[Topic, bool] = {}
-        for name in names:
-            pattern = self._patterns.pop(name, None)
-            for topic, held in list(self._held.items()):
-                if topic.name == name:
-                    held.exact = False
-                elif pattern is None or not pattern.matches(topic.name):
-                    continue
-                if not held.exact and not self._is_meant(topic):
-                    gone[topic] = held.claims
-                    del self._held[topic]
+        for topic in list(self._held) if patterns else exact:
+            held = self._held[topic]
+            if topic in exact:
+                held.exact = False
+            elif not any(pattern.matches(topic.name) for pattern in patterns):
+                continue
+            if not held.exact and not self._is_meant(topic):
+                gone[topic] = held.claims
+                del self._held[topic]
         if not self._patterns:
             self._hub.meet(self, None)
-        self._hub.readers.unsubscribe(self._subscriber, gone)
+        if gone:
+            self._hub.readers.unsubscribe(self._subscriber, gone)
+        self._spend(1 + len(gone))
 
     def pace(self, max_hz: float | None) -> None:
-        """One rate over all topics that have no deltas; None ends it."""
+        """One rate over all topics that have no deltas; None ends it. Raises AskedTooMuch."""
+        self._check_effort()
         self._pace_hz = max_hz
+        self._spend(1 + len(self._held))
         self._join([Want(topic, held.max_hz, None, held.claims) for topic, held in self._held.items()])
 
     def identify(self, identity: Identity | None) -> Asked:
@@ -175,6 +195,22 @@ class Reading:
 
     # -- one by one ---------------------------------------------------------------------------------------------------
 
+    def _check_names(self, names: Sequence[str]) -> None:
+        most = max(MAX_NAMES, 2 * self._hub.limits.topics_per_client)
+        if len(names) > most:
+            raise TopicRefused("too_many_topics", f"topics: at most {most} in one request, send several")
+
+    def _check_effort(self) -> None:
+        if owed_s := self._effort.owed_s(self._hub.now()):
+            raise AskedTooMuch("rate_limited", _TOO_MUCH, owed_s)
+
+    def _spend(self, units: float) -> None:
+        self._effort.spend(units, self._hub.now())
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._held) >= self._hub.limits.topics_per_client
+
     def _find(self, name: str) -> Topic | Match:
         return self._hub.topics.get(name) or self._hub.routes.find(name)
 
@@ -182,18 +218,17 @@ class Reading:
         return any(pattern.matches(topic.name) for pattern in self._patterns.values())
 
     def _ask(self, name: str, asked: Asked, how: _How) -> None:
-        """One exact topic, or one that a pattern means."""
+        """One exact topic, or one that a pattern means. What is over the bound is not made."""
         try:
             check_access(self._find(name), self.identity)
+            if self._is_full and self._hub.topics.get(name) not in self._held:
+                raise TopicRefused("too_many_topics", _TOO_MANY)
             topic = self._hub.topic(name)
         except TopicRefused as refused:
             if how.exact or refused.code == "unavailable":
                 asked.refused.append(Refused(refused.code, refused.message, name))
             return
         if topic not in self._held:
-            if len(self._held) >= self._hub.limits.topics_per_client:
-                asked.refused.append(Refused("too_many_topics", _TOO_MANY, name))
-                return
             self._held[topic] = _Held(how.exact, how.claims, how.max_hz)
         elif how.exact:
             held = self._held[topic]
@@ -226,13 +261,29 @@ class Reading:
         *,
         only_new: bool = False,
     ) -> None:
-        finite = list(self._hub.routes.finite_topics(pattern))
+        """Topics over the bound are refused all together, in the name of the pattern."""
+        finite = dict.fromkeys(self._hub.routes.finite_topics(pattern))
         existing = [topic.name for topic in self._hub.names(pattern)]
-        claimed = set(finite)
+        self._spend((len(finite) + len(self._hub.topics)) / TRIED_PER_UNIT)
         held = {topic.name for topic in self._held} if only_new else ()
+        is_over = False
         for name in dict.fromkeys((*finite, *existing)):
-            if name not in held:
-                self._ask(name, asked, _How(max_hz, since.get(name), exact=False, claims=name in claimed))
+            if name in held:
+                continue
+            if self._is_full and self._hub.topics.get(name) not in self._held:
+                is_over = is_over or self._may_have(name)
+            else:
+                self._ask(name, asked, _How(max_hz, since.get(name), exact=False, claims=name in finite))
+        if is_over:
+            asked.refused.append(Refused("too_many_topics", _TOO_MANY, pattern.text))
+
+    def _may_have(self, name: str) -> bool:
+        """Without making it."""
+        try:
+            check_access(self._find(name), self.identity)
+        except TopicRefused:
+            return False
+        return True
 
     def _met(self, topic: Topic) -> None:
         """A topic came into being: one of the patterns may mean it."""
@@ -241,7 +292,7 @@ class Reading:
         if not may_read(topic, self.identity):
             return
         asked = Asked()
-        if len(self._held) >= self._hub.limits.topics_per_client:
+        if self._is_full:
             asked.refused.append(Refused("too_many_topics", _TOO_MANY, topic.name))
         else:
             self._held[topic] = _Held(exact=False, claims=False, max_hz=None)

@@ -25,6 +25,7 @@ from relayd.core.readers import rate_of
 from relayd.core.reading import Asked, Reading
 from relayd.core.refusal import HttpRefusal
 from relayd.core.resume import Positions, SerialPositions
+from relayd.core.routes import TopicRefused
 from relayd.core.subscriber import Sink, Subscriber
 
 #: How long an EventSource waits before it dials again, unless it is told otherwise at the end of a stream (guess).
@@ -91,7 +92,11 @@ class EventStreamSession:
         if asking.last_event_id is not None:
             since = SerialPositions(self._hub, asking.last_event_id, lambda topic: rate_of(topic, asking.max_hz))
         self._reading.identity = identity
-        asked = self._reading.subscribe(asking.topics, asking.max_hz, since)
+        try:
+            asked = self._reading.subscribe(asking.topics, asking.max_hz, since)
+        except TopicRefused as refused:
+            self._begin(refusal_of(refused.code, refused.message))
+            return
         if not asked.joined and asked.matches is None:
             first = asked.refused[0]
             self._begin(refusal_of(first.code, first.message))

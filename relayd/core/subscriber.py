@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 
 # Answers, loss notices and states that a client has not read yet. Its own requests make nearly all of them, so one that
-# asks and does not read is the one that meets this bound; it is closed as slow.
+# asks and does not read is the one that meets this bound; it is closed as slow. One answer may come on top, however
+# long: a good page's first words are all its topics, up to `limits.topics_per_client`, on a socket that is slow at
+# first.
 MAX_CONTROL_BYTES = 64 * 1024
 
 
@@ -146,17 +148,19 @@ class Subscriber:
             self.sink.failed(error)
             return 0
 
-    def tell(self, message: bytes) -> None:
-        """The control lane: a message (JSON) after what is buffered, before any further publication; never dropped, but
+    def tell(self, *messages: bytes) -> None:
+        """The control lane: messages (JSON) after what is buffered, before any further publication; never dropped, but
         bounded."""
-        data = wire.dress(message, self.encoding)
+        if not messages:
+            return
         if not self.sink.buffered():
             self.control_bytes = 0
-        self.control_bytes += len(data)
-        if self.control_bytes > MAX_CONTROL_BYTES:
+        elif self.control_bytes > MAX_CONTROL_BYTES:
             self.sink.close(CLOSE_SLOW)
-        else:
-            self.sink.write(data)
+            return
+        data = b"".join([wire.dress(message, self.encoding) for message in messages])
+        self.control_bytes += len(data)
+        self.sink.write(data)
 
     def fault(self) -> None:
         """To be called while an exception on its behalf is handled: reported, and it goes; the others do not notice."""

@@ -154,6 +154,26 @@ class SubscribeTests:
         assert (refused["op"], refused["topic"], list(answer["topics"])) == ("error", "t/c", ["t/a", "t/b"])
         assert refused["code"] == "too_many_topics"
 
+    def test_too_many_names(self) -> None:
+        """One error for the request, and the connection goes on."""
+        session, client = opened(Rig(route("t/$n")))
+        for op in ("subscribe", "unsubscribe"):
+            [error] = ask(session, client, op=op, id=1, topics=[str(number) for number in range(1001)])
+            assert (error["op"], error["id"], error["code"]) == ("error", 1, "too_many_topics")
+            assert "topic" not in error
+        assert client.sink.closed is None
+
+    def test_churn(self) -> None:
+        """Who asks and asks is told to stop, and when to come again, and closed."""
+        session, client = opened(Rig(route("t/$n")))
+        names = [f"t/{number}" for number in range(128)]
+        for _ in range(2):
+            ask(session, client, op="subscribe", topics=names)
+            ask(session, client, op="unsubscribe", topics=names)
+        [error] = ask(session, client, op="subscribe", id=1, topics=["t/1"])
+        assert (error["id"], error["code"], error["retry_ms"]) == (1, "rate_limited", 16)
+        assert client.sink.closed is CLOSE_POLICY
+
     def test_long_answers_come_in_parts(self) -> None:
         """`more` on all but the last."""
         rig = Rig(route("t/$n"), topics_per_client=2000, topics=2000)

@@ -208,6 +208,14 @@ class RefusalTests:
         assert refusal.code in ("unauthorized", "forbidden")
         assert rig.counters.polls_waiting == 0
 
+    def test_too_many_names(self) -> None:
+        """A status, and nothing is left of it."""
+        rig = Rig(route("t/$n"))
+        [refusal] = rig.poll(*map(str, range(1001)))
+        assert isinstance(refusal, HttpRefusal)
+        assert (refusal.status, refusal.code) == (400, "too_many_topics")
+        assert rig.counters.polls_waiting == 0
+
     def test_patterns(self) -> None:
         """A topic that comes while the poll waits is in its answer."""
         rig = Rig(route("t/$n"))

@@ -7,7 +7,7 @@ import pytest
 from relayd.core.auth.access import Access, Anyone, Claim, Literal, OfField
 from relayd.core.auth.verdict import Identity
 from relayd.core.publication import Encoding
-from relayd.core.reading import MAX_PATTERNS, Asked, Reading, may_read
+from relayd.core.reading import MAX_NAMES, MAX_PATTERNS, Asked, AskedTooMuch, Reading, may_read
 from relayd.core.routes import AllowValues, TopicRefused
 from relayd.core.subscriber import Subscriber
 from tests.support.hub_rig import Client, FakeSink, Rig, route
@@ -82,6 +82,18 @@ class SubscribeTests:
         asked = reader.subscribe("t/a", "t/b")
         assert (names(asked), codes(asked)) == (["t/a"], [("too_many_topics", "t/b")])
         assert names(reader.subscribe("t/a")) == ["t/a"]
+        assert set(reader.rig.hub.topics) == {"t/a"}  # what is over the bound takes nobody's place
+
+    def test_too_many_names(self) -> None:
+        """In one request: refused as a whole, and nothing is done; more where more topics may be held."""
+        reader = Reader()
+        many = [f"t/{number}" for number in range(MAX_NAMES + 1)]
+        for call in (lambda: reader.subscribe(*many), lambda: reader.reading.unsubscribe(many)):
+            with pytest.raises(TopicRefused, match="at most 1000 in one request") as refused:
+                call()
+            assert refused.value.code == "too_many_topics"
+        assert reader.topics == set()
+        assert len(names(Reader(topics=MAX_NAMES, limit=2 * MAX_NAMES).subscribe(*many))) == MAX_NAMES
 
     def test_raw(self) -> None:
         """One topic, or the reason."""
@@ -93,8 +105,62 @@ class SubscribeTests:
         assert reader.topics == {"user/alice/in"}
 
 
+class EffortTests:
+    """Who asks and asks."""
+
+    def test_churn(self) -> None:
+        """All topics taken and left: twice at once, and after a second once more. Leaving is always possible."""
+        reader = Reader()
+        many = [f"t/{number}" for number in range(128)]
+        for _ in range(2):
+            reader.subscribe(*many)
+            reader.reading.unsubscribe(many)
+        with pytest.raises(AskedTooMuch) as refused:
+            reader.subscribe("t/a")
+        assert refused.value.code == "rate_limited"
+        assert refused.value.retry_s == pytest.approx(4 / 256)
+        with pytest.raises(AskedTooMuch):
+            reader.reading.pace(1.0)
+        reader.reading.unsubscribe(many)
+        reader.rig.clock.advance(1.0)
+        assert len(names(reader.subscribe(*many))) == 128
+
+    def test_patterns_by_what_they_are_tried_against(self) -> None:
+        """6,400 topics are 100 units for each pattern, though it means none of them."""
+        reader = Reader(limit=10_000)
+        for number in range(6_400):
+            reader.rig.hub.topic(f"t/{number}")
+        for _ in range(6):
+            reader.subscribe("*/x/**")
+        with pytest.raises(AskedTooMuch):
+            reader.subscribe("*/x/**")
+
+    def test_pace(self) -> None:
+        """Each is a join of all that is held."""
+        reader = Reader()
+        reader.subscribe(*[f"t/{number}" for number in range(100)])
+        for hz in (1.0, 2.0, 1.0, 2.0, 1.0):
+            reader.reading.pace(hz)
+        with pytest.raises(AskedTooMuch):
+            reader.reading.pace(2.0)
+
+
 class PatternTests:
     """Many at once."""
+
+    def test_more_than_may_be_held(self) -> None:
+        """Told once, in the name of the pattern, and not where what is left could not be had anyway."""
+        reader = Reader(ALICE, topics=2)
+        for name in ("t/a", "t/b", "t/c", "t/d"):
+            reader.rig.hub.topic(name)
+        asked = reader.subscribe("**")
+        assert (names(asked), codes(asked), asked.matches) == (["t/a", "t/b"], [("too_many_topics", "**")], 2)
+        again = reader.subscribe("t/*")  # those that are held are meant by this one, too
+        assert (names(again), codes(again)) == (["t/a", "t/b"], [("too_many_topics", "t/*")])
+        reader = Reader(ALICE, topics=1)
+        for name in ("t/a", "user/bob/in", "closed/x"):
+            reader.rig.hub.topic(name)
+        assert codes(reader.subscribe("**")) == []
 
     def test_only_what_is_ours(self) -> None:
         """And not a word of the rest."""
@@ -153,6 +219,24 @@ class PatternTests:
 
 class UnsubscribeTests:
     """Less."""
+
+    def test_what_is_held_by_another_name_stays(self) -> None:
+        """A topic goes with the last that meant it, in whatever order they are named."""
+        for asked in (["t/a", "t/*"], ["t/*", "t/a"]):
+            reader = Reader()
+            reader.subscribe("t/a", "t/b", "t/*", "**")
+            reader.reading.unsubscribe(asked)
+            assert reader.topics == {"t/a", "t/b"}
+            reader.reading.unsubscribe(["**"])
+            assert reader.topics == {"t/b"}
+
+    def test_what_is_not_held(self) -> None:
+        """Nothing happens, also where the topic is there."""
+        reader = Reader()
+        reader.subscribe("t/a")
+        reader.rig.hub.topic("t/b")
+        reader.reading.unsubscribe(["t/b", "t/c", "x/*"])
+        assert reader.topics == {"t/a"}
 
     def test_overlap(self) -> None:
         """A topic goes with the last that means it."""

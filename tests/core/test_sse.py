@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from relayd.core.asking import Asking
 from relayd.core.closecode import (
     CLOSE_BAD_TOKEN,
@@ -88,18 +90,23 @@ class BeginTests:
         assert (error["code"], error["topic"]) == ("unknown_topic", "u/a")
         assert list(subscribed["topics"]) == ["t/a"]
 
-    def test_wholly_refused(self) -> None:
+    @pytest.mark.parametrize(
+        ("topics", "status", "code"),
+        [(("u/a",), 404, "unknown_topic"), (tuple(map(str, range(1001))), 400, "too_many_topics")],
+        ids=["topic", "request"],
+    )
+    def test_wholly_refused(self, topics: tuple[str, ...], status: int, code: str) -> None:
         """A status, and no stream."""
         rig = Rig(route("t/$n"))
         sink = FakeSink()
         begun: list[HttpRefusal | None] = []
         session = EventStreamSession(
-            rig.hub, sink, session_id="s", asking=Asking(("u/a",)), begin=begun.append, visitor=None
+            rig.hub, sink, session_id="s", asking=Asking(topics), begin=begun.append, visitor=None
         )
         session.opened()
         [refusal] = begun
         assert refusal is not None
-        assert (refusal.status, refusal.code) == (404, "unknown_topic")
+        assert (refusal.status, refusal.code) == (status, code)
         session.lost()
         assert not sink.taken
 

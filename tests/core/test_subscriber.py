@@ -25,12 +25,28 @@ class ControlLaneTests:
         subscriber = Subscriber(sink, Encoding.V1)
         whole = b"x" * (MAX_CONTROL_BYTES - 4)  # and the head of its frame
         subscriber.tell(whole)
+        subscriber.tell(b"x")
         assert sink.closed is None
         sink.read(1 << 30)
         subscriber.tell(whole)
         assert sink.closed is None
         sink.room = 0
         sink.buffer += b"unread"
+        subscriber.tell(b"x")
+        assert sink.closed is None
+        subscriber.tell(b"x")
+        assert sink.closed is CLOSE_SLOW
+        assert len(sink.buffer) == len(b"unread") + 3
+
+    def test_one_long_answer(self) -> None:
+        """In as many messages as it may be: all of it, to a socket that takes nothing at first."""
+        sink = FakeSink(room=0)
+        subscriber = Subscriber(sink, Encoding.V1)
+        part = b"x" * MAX_CONTROL_BYTES
+        subscriber.tell(part, part, part)
+        assert sink.closed is None and len(sink.buffer) > 3 * MAX_CONTROL_BYTES
+        subscriber.tell()
+        assert sink.closed is None
         subscriber.tell(b"x")
         assert sink.closed is CLOSE_SLOW
 
