@@ -2,7 +2,7 @@
 #
 #   make conformance   the Autobahn Testsuite in both roles, a quarter of an hour (SHORT=1: two minutes)
 #   make handshake     the table of handshakes, then mutated heads against h11 and twisted.web (MINUTES=20)
-#   make attack        floods and half handshakes beside 1,000 honest clients, ten minutes (ROUNDS=3; QUICK=1: two)
+#   make attack        floods and half handshakes beside 1,000 honest clients, nine minutes (ROUNDS=3; QUICK=1: four)
 
 MINUTES ?= 20
 ROUNDS ?= 3

@@ -1,10 +1,11 @@
-"""What an attacker does after a good handshake, and how one is carried out: plain sockets, as fast as the server
-takes it.
+"""What an attacker does after a good handshake, or in place of one, and how it is carried out: plain sockets, as fast
+as the server takes it.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import os
 import selectors
 import socket
@@ -22,6 +23,9 @@ TEXT, BINARY, CONTINUATION, PING, PONG = 1, 2, 0, 9, 10
 #: An attack that is not ended by then has succeeded.
 GIVE_UP_S: Final = 15.0
 BLOCK_BYTES: Final = 1 << 16
+#: All topics that one client may hold by default, and the one of them that everybody reads.
+TOPIC: Final = "bench/t0000000"
+ALL_TOPICS: Final = [TOPIC, *(f"bench/{number}" for number in range(127))]
 
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool = True, rsv: int = 0) -> bytes:
@@ -60,23 +64,44 @@ def dripping(block: bytes, every_s: float) -> Iterator[bytes]:
 def churning() -> Iterator[bytes]:
     """Subscribe and unsubscribe, each a request of its own."""
     for number in count():
-        topics = b'"topics":["bench/0"]}'
+        topics = b'"topics":["%b"]}' % TOPIC.encode()
         yield frame(TEXT, b'{"op":"subscribe","id":%d,' % number + topics) + frame(
             TEXT, b'{"op":"unsubscribe",' + topics
         )
 
 
+def command(op: str, topics: list[str]) -> bytes:
+    """A request as a client writes it."""
+    return frame(TEXT, json.dumps({"op": op, "topics": topics}, separators=(",", ":")).encode())
+
+
+#: All patterns that it may hold. They mean nothing, which is only known when they were tried against every topic.
+ALL_PATTERNS: Final = [f"*/{number}/**" for number in range(16)]
+#: As many names as go into a message of 64 KiB.
+NAMES: Final = [f"{number:x}" for number in range(8_000)]
+
+
+def request(method: str, target: str, body: bytes = b"") -> Iterator[bytes]:
+    """One HTTP request; a body is JSON."""
+    length = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
+    yield f"{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{length}\r\n".encode() + body
+
+
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """A name, what is sent, the close codes that are right, and by when (seconds from the first byte)."""
+    """A name, what is sent, the close codes that are right, and by when (seconds from the first byte).
+
+    With `opens` after a handshake; without, it is an HTTP request, the codes are statuses, and who has read one leaves.
+    """
 
     name: str
     sends: Callable[[], Iterator[bytes]]
     codes: tuple[int, ...]
     within_s: float = 1.0
+    opens: bool = True
 
 
-#: Floods first, then single frames that must not be waited out.
+#: Floods first, then single frames that must not be waited out, then HTTP.
 ATTACKS: Final = (
     Attack("tiny frames", lambda: again(frame(TEXT)), (1008, 4501)),
     Attack("pings", lambda: again(frame(PING, b"p" * 125)), (1008,)),
@@ -88,6 +113,12 @@ ATTACKS: Final = (
     Attack("fragments among pings", lambda: again(frame(TEXT, b"a", fin=False) + frame(PING)), (1008, 1009, 1002)),
     Attack("one-byte segments", lambda: byte_by_byte(frame(TEXT, b"{}")), (1008, 4501)),
     Attack("subscribe churn", churning, (1008,)),
+    Attack("churn of all topics", lambda: again(command("subscribe", ALL_TOPICS) + command("unsubscribe", ALL_TOPICS)),
+    (1008,)),
+    Attack("patterns", lambda: again(command("subscribe", ALL_PATTERNS)), (1008,)),
+    Attack("patterns that mean everything", lambda: again(command("subscribe", ["**"])), (1008,)),
+    Attack("8,000 names to read", lambda: again(command("subscribe", NAMES)), (1008,)),
+    Attack("8,000 names to leave", lambda: again(command("unsubscribe", NAMES)), (1008,)),
     Attack("garbage requests", lambda: again(frame(TEXT, b"x" * 1000)), (1008, 4501)),
     Attack("bytes", lambda: again(frame(TEXT, b" " * 60_000)), (1008, 4501)),
     Attack("a message of 10 MiB", lambda: iter([frame(TEXT, b" " * (10 << 20))]), (1009,)),
@@ -101,6 +132,14 @@ ATTACKS: Final = (
     Attack("bad UTF-8", lambda: iter([frame(TEXT, b"\xed\xa0\x80")]), (1007,)),
     Attack("binary", lambda: iter([frame(BINARY, b"a")]), (1003,)),
     Attack("garbage", lambda: iter([b"\xff" * 1000]), (1002,)),
+    Attack("GET of the newest", lambda: request("GET", f"/topics/{TOPIC}"), (200,), opens=False),
+    Attack("GET of all topics", lambda: request("GET", "/topics"), (200,), opens=False),
+    Attack("POST where none may", lambda: request("POST", f"/topics/{TOPIC}", b" " * 60_000 + b"1"), (403,),
+    opens=False),
+    Attack("polls", lambda: request("GET", f"/poll?topics={TOPIC}&wait=0s"), (200,), opens=False),
+    Attack("a poll of 8,000 names", lambda: request("POST", "/poll", json.dumps({"topics": NAMES}).encode()), (400,),
+    opens=False),
+    Attack("event streams", lambda: request("GET", f"/sse?topics={TOPIC}"), (200,), opens=False),
     Attack("a message that does not end", lambda: dripping(frame(TEXT, b" " * 60_000), 0.05), (1008,), 11.0),
 )  # fmt: skip
 
@@ -114,10 +153,16 @@ class Outcome:
     gone_s: float | None
 
 
-def handshake(port: int, source: str = "127.0.0.1") -> socket.socket:
-    """A connection whose handshake is done. Raises OSError where there is none to be had."""
+def dial(port: int, source: str = "127.0.0.1") -> socket.socket:
+    """A connection. Raises OSError where there is none to be had."""
     peer = socket.create_connection(("127.0.0.1", port), timeout=5.0, source_address=(source, 0))
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return peer
+
+
+def handshake(port: int, source: str = "127.0.0.1") -> socket.socket:
+    """A connection whose handshake is done. Raises OSError where there is none to be had."""
+    peer = dial(port, source)
     key = base64.b64encode(os.urandom(16)).decode()
     peer.sendall(
         f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -134,7 +179,21 @@ def handshake(port: int, source: str = "127.0.0.1") -> socket.socket:
     return peer
 
 
-class _Reader:
+class _StatusReader:
+    """Looks for the status of an HTTP response."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self.code: int | None = None
+
+    def feed(self, data: bytes) -> None:
+        if self.code is None:
+            self._head += data
+            if len(self._head) >= len(b"HTTP/1.1 200"):
+                self.code = int(self._head.split(b" ", 2)[1][:3])
+
+
+class _CloseReader:
     """Looks for the close frame in what a server sends."""
 
     def __init__(self) -> None:
@@ -159,11 +218,12 @@ class _Reader:
 
 def carry_out(attack: Attack, port: int, until: Callable[[], bool] = lambda: False) -> Outcome:
     """One connection that does this until it is gone, or nobody wants it any more."""
-    with handshake(port) as peer, selectors.DefaultSelector() as selector:
+    with (handshake if attack.opens else dial)(port) as peer, selectors.DefaultSelector() as selector:
         peer.setblocking(False)
         both = selectors.EVENT_READ | selectors.EVENT_WRITE
         selector.register(peer, both)
-        reader, sends, pending = _Reader(), attack.sends(), b""
+        reader = _CloseReader() if attack.opens else _StatusReader()
+        sends, pending = attack.sends(), b""
         exhausted = False
         started = time.monotonic()
         closed_s: float | None = None
@@ -177,6 +237,8 @@ def carry_out(attack: Attack, port: int, until: Callable[[], bool] = lambda: Fal
                         reader.feed(data)
                         if reader.code is not None and closed_s is None:
                             closed_s = time.monotonic() - started
+                            if not attack.opens:
+                                return Outcome(reader.code, closed_s, closed_s)
                     if events & selectors.EVENT_WRITE:
                         pending = pending or next(sends, b"")
                         exhausted = not pending
