@@ -17,15 +17,15 @@ SKIPPED = {"name": "attrs", "skip_reason": "Dependency not found on PyPI"}
 OWN = {"name": "relayd", "skip_reason": "Dependency not found on PyPI"}
 
 
-def run(*packages: object, monkeypatch: pytest.MonkeyPatch, ci: str = "") -> int:
+def run(*packages: object, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...] = ()) -> int:
     """The exit status for a report."""
 
     def ask() -> Findings:
         return read({"dependencies": list(packages)})
 
     monkeypatch.setattr(audit, "ask", ask)
-    monkeypatch.setenv("CI", ci)
-    return audit.main()
+    monkeypatch.setenv("CI", "true")
+    return audit.main(*options)
 
 
 class ReadTests:
@@ -44,7 +44,7 @@ class StatusTests:
 
     def test_clean(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         """Everything was asked about."""
-        assert run(CLEAN, OWN, monkeypatch=monkeypatch, ci="true") == 0
+        assert run(CLEAN, OWN, monkeypatch=monkeypatch) == 0
         assert capsys.readouterr().out == "1 packages, 0 known vulnerabilities, 0 unknown\n"
 
     def test_a_miss(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,13 +52,17 @@ class StatusTests:
         assert run(CLEAN, BAD, monkeypatch=monkeypatch) == 1
         assert run(CLEAN, SKIPPED, monkeypatch=monkeypatch) == 1
 
-    @pytest.mark.parametrize(("ci", "status"), [("", 0), ("true", 1)])
+    @pytest.mark.parametrize(("options", "status"), [((), 0), (("--must",), 1)])
     def test_nobody_to_ask(
-        self, ci: str, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self,
+        options: tuple[str, ...],
+        status: int,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
-        """Never taken for clean: it is skipped, and in CI a failure."""
-        assert run(SKIPPED, OWN, monkeypatch=monkeypatch, ci=ci) == status
-        assert capsys.readouterr().out.startswith("SKIPPED audit: ")
+        """Never taken for clean: it is skipped, and a failure for who must know."""
+        assert run(SKIPPED, OWN, monkeypatch=monkeypatch, options=options) == status
+        assert capsys.readouterr().out.startswith("SKIPPED audit: nobody could be asked about any of 1 packages")
 
     def test_a_program_that_fails(self) -> None:
         """Its last line is the reason."""
