@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tests.conformance import suite
 from tests.conformance.peers import AGENT
@@ -135,7 +135,7 @@ def main() -> int:
     except suite.SuiteMissing as missing:
         print(f"SKIPPED conformance: {missing}")
         return 1 if in_ci() else 0
-    results = {}
+    results: dict[str, dict[str, Any]] = {}
     for role in [options.role] if options.role else ROLES:
         for way in ["plain"] if options.record else [options.way] if options.way else WAYS:
             cases = suite.SHORT if options.short or options.record or way != "plain" else suite.ALL
@@ -161,7 +161,11 @@ def main() -> int:
                 "seconds": took_s,
             }
     (REPORTS / "conformance.json").write_text(json.dumps(results, indent=1))
-    return 1 if any(result["failures"] for result in results.values()) else 0
+    wrong = sum(len(result["failures"]) for result in results.values())
+    cases = sum(result["cases"] for result in results.values())
+    took_s = sum(result["seconds"] for result in results.values())
+    print(f"{cases} cases in {len(results)} runs and {took_s / 60:.0f} minutes, {wrong or 'none'} wrong")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
