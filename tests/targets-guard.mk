@@ -2,7 +2,7 @@
 #
 #   make conformance   the Autobahn Testsuite in both roles, a quarter of an hour (SHORT=1: two minutes)
 #   make handshake     the table of handshakes, then mutated heads against h11 and twisted.web (MINUTES=20)
-#   make attack        floods and half handshakes beside 1,000 honest clients, nine minutes (ROUNDS=3; QUICK=1: four)
+#   make attack        floods and half handshakes beside 1,000 honest clients, nine minutes (ROUNDS=3; QUICK=1: four; PART=2/5)
 
 MINUTES ?= 20
 ROUNDS ?= 3
@@ -17,4 +17,4 @@ handshake: $(READY)
 	$(BIN)/python -m tests.handshake.fuzz --minutes $(MINUTES)
 
 attack: $(READY)
-	$(BIN)/python -m tests.attack.run --rounds $(ROUNDS) $(if $(QUICK),--quick)
+	$(BIN)/python -m tests.attack.run --rounds $(ROUNDS) $(if $(QUICK),--quick) $(if $(PART),--part $(PART))

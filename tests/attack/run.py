@@ -1,6 +1,6 @@
 """Attacks beside 1,000 honest clients at 100 messages a second: who suffers.
 
-    python -m tests.attack.run [--clients 1000] [--rounds 3] [--quick] [--only NAME]
+    python -m tests.attack.run [--clients 1000] [--rounds 3] [--quick] [--only NAME | --part 2/5]
 
 relayd runs as `twistd relayd` on one core; honest clients, feed and attacker share the other (bench/). For each
 attack of attacks.py, WebSockets and HTTP requests:
@@ -11,7 +11,8 @@ attack of attacks.py, WebSockets and HTTP requests:
 
 Then 10,000 handshakes that are never finished, beside 1,000 that are. A goal that is missed is measured anew, twice at
 most: a fault of relayd is there each time, a hiccup of the machine is not. `--quick` takes one round, shorter seconds,
-and quiet ones for every third attack only. Prints a table; figures go to artifacts/attack.json.
+and quiet ones for every third attack only. `--part 2/5` takes the second of five parts. Prints a table; figures go to
+artifacts/attack.json.
 """
 
 from __future__ import annotations
@@ -254,6 +255,14 @@ def print_table(rows: list[Row]) -> None:
             print(f"{'ok' if not row.missed else 'MISS':5}{row.name:{width}} {shown}")
 
 
+def part(text: str) -> tuple[int, int]:
+    """`2/5`. Raises ValueError for what is no such part."""
+    number, of = map(int, text.split("/"))
+    if not 1 <= number <= of:
+        raise ValueError(text)
+    return number, of
+
+
 def main() -> int:
     """As above; the exit status says whether every goal was met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -261,6 +270,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=Pace.rounds)
     parser.add_argument("--quick", action="store_true", help="three minutes")
     parser.add_argument("--only", help="attacks whose name holds this; `half` for the half handshakes")
+    parser.add_argument("--part", type=part, default=(1, 1), metavar="2/5", help="the second fifth of the attacks")
     options = parser.parse_args()
     try:
         machine.demand(HALVES + HONEST + options.clients + 200)
@@ -270,10 +280,11 @@ def main() -> int:
         print(f"SKIPPED attack: {reason}")
         return 1 if in_ci() else 0
     pace = QUICK if options.quick else Pace(rounds=options.rounds)
-    chosen = [attack for attack in ATTACKS if not options.only or options.only in attack.name]
+    number, parts = options.part
+    chosen = [attack for attack in ATTACKS[number - 1 :: parts] if not options.only or options.only in attack.name]
     workload = Workload(connections=options.clients, rate=RATE, history="100/5m/1MiB")
     rows = floods(chosen, workload, pace)
-    if not options.only or options.only in "half handshakes":
+    if number == parts and (not options.only or options.only in "half handshakes"):
         with standing(Relayd(), workload) as rig:
             rig.go(RATE, 60.0)
             time.sleep(pace.warm_s)
