@@ -117,6 +117,7 @@ class Rig:
         self.publisher = publisher
         self.loads = loads
         self.accept_us = 0.0
+        self.ready_s = 0.0
         self.memory_bytes = 0
         self.memory_per_connection_bytes = 0.0
         self.kernel_before_bytes = 0
@@ -252,6 +253,7 @@ def standing(peer: Peer, workload: Workload, env: Mapping[str, str] | None = Non
         rig = Rig(port, server, publisher, loads)
         ready = [load.hear("ready", READY_WITHIN_S) for load in loads]
         rig.accept_us = (server.cpu_s() - cpu_s) * 1e6 / workload.connections
+        rig.ready_s = max(one["seconds"] for one in ready)
         rig.memory_bytes = server.memory_bytes()
         rig.memory_per_connection_bytes = (rig.memory_bytes - memory) / workload.connections
         rig.kernel_before_bytes = kernel_before

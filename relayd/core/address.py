@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, TypeAlias
 
@@ -26,6 +27,7 @@ class TrustedProxyError(ValueError):
     """An entry of `trusted_proxies` that is neither an address, nor a network, nor `unix`; `str()` says so."""
 
 
+@lru_cache(maxsize=4096)  # asked four times for each connection, and a reconnecting office has one address
 def parse_address(text: str) -> Address | None:
     """The address that `text` is, with an IPv4 address mapped into IPv6 as IPv4, or None. A zone (`%eth0`) is left
     out.

@@ -14,6 +14,7 @@ from typing import Final
 
 from relayd.core.address import TrustedProxies
 from relayd.core.admission import AdmissionLimits
+from relayd.core.handshake import write_clean
 from relayd.core.head import HeadLimits, RequestHead, is_token
 from relayd.core.meter import BREACHES, MeterLimits
 from relayd.core.origin import OriginPolicy
@@ -208,7 +209,9 @@ def _judge_websocket(
     deflate = _read_extensions(head.items("sec-websocket-extensions"))
     if deflate is None:
         return BAD_EXTENSION
-    return Handshake(_clean_handshake(head, protocols, deflate))
+    # The Origin has done its duty and stays behind.
+    host, key = head.get("host") or "", head.get("sec-websocket-key") or ""
+    return Handshake(write_clean(head.target, host, key, protocols, deflate))
 
 
 def _judge_plain(head: RequestHead, settings: GuardSettings) -> Plain | HttpRefusal:
@@ -244,23 +247,6 @@ def _read_extensions(offers: list[str]) -> list[str] | None:
         if match[1].lower() == _DEFLATE:
             deflate.append(offer)
     return deflate
-
-
-def _clean_handshake(head: RequestHead, protocols: list[str], deflate: list[str]) -> bytes:
-    """A handshake that holds what was judged and nothing else. The Origin has done its duty and stays behind."""
-    lines = [
-        f"GET {head.target} HTTP/1.1",
-        f"Host: {head.get('host')}",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        f"Sec-WebSocket-Key: {head.get('sec-websocket-key')}",
-        "Sec-WebSocket-Version: 13",
-    ]
-    if protocols:
-        lines.append(f"Sec-WebSocket-Protocol: {', '.join(protocols)}")
-    if deflate:
-        lines.append(f"Sec-WebSocket-Extensions: {', '.join(deflate)}")
-    return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
 def _clean_request(head: RequestHead) -> bytes:

@@ -33,6 +33,7 @@ from relayd.core.refusal import (
 # What may not stand in a head: anything but printable ASCII, tab and CR LF. A CR that ends the portion may yet be
 # followed by its LF.
 _BAD_BYTES: Final = re.compile(rb"[^\t\x20-\x7e\r\n]|\r(?!\n|\Z)|(?<!\r)\n")
+_HEAD_END: Final = b"\r\n\r\n"
 _TOKEN_CHARS: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _TOKEN: Final = re.compile(_TOKEN_CHARS + "+")
 _REQUEST_LINE: Final = re.compile(rf"({_TOKEN_CHARS}+) ([^ \t]+) HTTP/([0-9])\.([0-9])")
@@ -102,19 +103,20 @@ class RequestHead:
 
     def get(self, name: str) -> str | None:
         """The value of a header that stands at most once, or of the first of several. `name` is lower case."""
-        return next((value for field, value in self.fields if field == name), None)
+        for field, value in self.fields:  # asked a dozen times for each connection: a generator costs twice as much
+            if field == name:
+                return value
+        return None
 
     def items(self, name: str) -> list[str]:
         """The elements of a header that is a comma-separated list, over all its lines in order; empty elements are
         left out.
         """
-        return [
-            element
-            for field, value in self.fields
-            if field == name
-            for part in value.split(",")
-            if (element := part.strip(" \t"))
-        ]
+        elements: list[str] = []
+        for field, value in self.fields:
+            if field == name:
+                elements += [element for part in value.split(",") if (element := part.strip(" \t"))]
+        return elements
 
     def has_token(self, name: str, token: str) -> bool:
         """Whether the list header `name` holds `token` (lower case), whatever its case there."""
@@ -137,6 +139,7 @@ class HeadParser:
         self._line_bytes_max = min(limits.head_bytes, limits.target_bytes + _LINE_OVERHEAD_BYTES)
         self._request_line: tuple[str, str, str] | None = None
         self._fields: list[tuple[str, str]] = []
+        self._singles: set[str] = set()  # of SINGLE_FIELDS, those that were there
 
     @property
     def buffered_bytes(self) -> int:
@@ -152,11 +155,33 @@ class HeadParser:
         """Take the next portion. None means that the head is not complete yet; after any other answer the parser is
         spent.
         """
+        is_first = not self._buffer
         self._buffer += data
-        answer = self._advance()
+        answer = self._take_whole() if is_first and self._is_sound() else self._advance()
         if isinstance(answer, HttpRefusal):
             self._buffer.clear()
         return answer
+
+    def _is_sound(self) -> bool:
+        """Whether a whole head is there, within its limits and of allowed bytes: then only its lines are left to judge.
+        Nearly every client sends it so, and line by line it costs twice as much.
+        """
+        buffer = self._buffer
+        end = buffer.find(_HEAD_END) + len(_HEAD_END)
+        return (
+            len(_HEAD_END) <= end <= self._limits.head_bytes
+            and buffer.find(b"\n") < self._line_bytes_max
+            and _BAD_BYTES.search(buffer, 0, end) is None
+        )
+
+    def _take_whole(self) -> RequestHead | HttpRefusal:
+        """The head that stands in the buffer, when `_is_sound`."""
+        end = self._buffer.index(_HEAD_END)
+        for line in self._buffer[:end].decode("ascii").split("\r\n"):
+            if (refusal := self._read_line(line)) is not None:
+                return refusal
+        del self._buffer[: end + len(_HEAD_END)]
+        return self._finish()
 
     def _advance(self) -> RequestHead | HttpRefusal | None:
         buffer = self._buffer
@@ -199,8 +224,10 @@ class HeadParser:
         if len(self._fields) == self._limits.fields:
             return TOO_MANY_FIELDS
         name = name.lower()
-        if name in SINGLE_FIELDS and any(name == earlier for earlier, _ in self._fields):
-            return REPEATED_FIELD
+        if name in SINGLE_FIELDS:
+            if name in self._singles:
+                return REPEATED_FIELD
+            self._singles.add(name)
         self._fields.append((name, value.strip(" \t")))
         return None
 

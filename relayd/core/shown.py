@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Literal
 
@@ -10,6 +11,7 @@ KEPT_BITS_V4 = 24
 KEPT_BITS_V6 = 48
 
 
+@lru_cache(maxsize=4096)  # asked for each connection; the same visitors come back
 def shown_address(address: str, how: Literal["full", "truncated", "none"]) -> str:
     """The address as the log may have it. What is no IP address (a unix socket has none) is shown as `-`."""
     if how == "none":

@@ -2,7 +2,7 @@
 
 Autobahn is used for reading alone: it checks frames and UTF-8, puts messages together and answers a close. All its
 timers are off (they run on a reactor of its own choosing), it drops nobody without a close frame, and it neither pings
-nor writes messages. The Origin was judged by the guard, which passes no handshake on that Autobahn would refuse.
+nor writes messages. The handshake was judged by the guard and is answered without Autobahn (relayd/io/frame_reader.py).
 
 After a close frame nothing of what the client still sends is read as a message. Its answer is waited for, so that a
 client that behaves is let go at once; everybody else is aborted 2 s later (relayd/io/clients.py).
@@ -12,10 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
-from autobahn.twisted.websocket import WebSocketServerProtocol
-from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -27,11 +25,12 @@ from relayd.core.bridge import NOTHING_BROUGHT, Brought
 from relayd.core.closecode import BY_CODE, CLOSE_INTERNAL, CLOSE_NO_PONG, CloseCode, reason
 from relayd.core.counters import CLOSED_BY_CLIENT, CLOSED_BY_LOSS
 from relayd.core.downstream import DownstreamSession
+from relayd.core.handshake import Opening
 from relayd.core.intake import Hold, Intake
 from relayd.core.keepalive import Pulse
 from relayd.core.refusal import HttpRefusal
+from relayd.io.frame_reader import FrameReader
 from relayd.io.mishaps import safely
-from relayd.io.mute import Mute
 from relayd.io.sink import TransportSink
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ SUBPROTOCOL: Final = "relayd.v1"
 #: What is still read after a close was sent, until the client's own close: what was on its way, and a message (guess).
 READ_AFTER_CLOSE_BYTES: Final = 64 * 1024
 
-#: For a handshake that Autobahn refuses all the same: fixed text, since Autobahn's own quotes the client.
+#: For a handshake that the guard would not have let in: fixed text, without a byte of it.
 _BAD_HANDSHAKE: Final = "this is not a WebSocket handshake that is served here (RFC 6455 4.2)"
 
 NOTHING_SHOWN: Final = Credential()
@@ -55,12 +54,18 @@ def raw_topic_of(path: str) -> str | None:
     return unquote(path.removeprefix("/raw/")) if path.startswith("/raw/") and path != "/raw/" else None
 
 
-class DownstreamProtocol(WebSocketServerProtocol):
+class NotServed(Exception):
+    """A handshake that has slipped through the guard, and the HTTP status that answers it."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class DownstreamProtocol(FrameReader):
     """One connection of a browser, from the clean head that the guard hands over to its loss."""
 
     factory: DownstreamFactory
-    transport: Any
-    log = Mute()
 
     def __init__(self, client: str, shown: Credential, brought: Brought = NOTHING_BROUGHT) -> None:
         super().__init__()
@@ -85,32 +90,34 @@ class DownstreamProtocol(WebSocketServerProtocol):
 
     # -- the handshake -------------------------------------------------------------------------------------------------
 
-    def onConnect(self, request: ConnectionRequest) -> str | None:
+    def choose(self, opening: Opening) -> str | None:
         try:
-            return self._connect(request)
-        except ConnectionDeny:
+            return self._connect(opening)
+        except NotServed:
             raise
-        except Exception:  # Autobahn would swallow it
+        except Exception:
             self._count_failure()
-            raise ConnectionDeny(500, _BAD_HANDSHAKE) from None
+            raise
 
-    def _connect(self, request: ConnectionRequest) -> str | None:
-        path = request.path.removeprefix(self.factory.prefix)
-        self._path = path
+    def _connect(self, opening: Opening) -> str | None:
+        path = self._path = opening.path.removeprefix(self.factory.prefix)
         self._raw_topic = raw_topic_of(path)
         if self._raw_topic is not None:
             return self._brought.subprotocol
         if path != "/ws":
-            raise ConnectionDeny(404, _BAD_HANDSHAKE)
-        self._topics = [topic for part in request.params.get("topics", ()) for topic in part.split(",") if topic]
-        if not request.protocols:
+            raise NotServed(404)
+        if opening.query:
+            asked = parse_qs(opening.query).get("topics", ())
+            self._topics = [topic for part in asked for topic in part.split(",") if topic]
+        if not opening.protocols:
             return None
-        if SUBPROTOCOL not in request.protocols:
-            raise ConnectionDeny(400, _BAD_HANDSHAKE)
+        if SUBPROTOCOL not in opening.protocols:
+            raise NotServed(400)
         return SUBPROTOCOL
 
-    def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: object = None) -> None:
-        self.sendData(HttpRefusal(code, "bad_request", "handshake", _BAD_HANDSHAKE).render())
+    def refuse(self, fault: Exception | None) -> None:
+        status = 400 if fault is None else fault.status if isinstance(fault, NotServed) else 500
+        self.sendData(HttpRefusal(status, "bad_request", "handshake", _BAD_HANDSHAKE).render())
 
     def onOpen(self) -> None:
         self.guarded(self._open)

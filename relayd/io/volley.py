@@ -81,6 +81,7 @@ class AioVolley:
         self._ports_answered = words[1::_EVENT_WORDS]
         self._answers = words[2::_EVENT_WORDS]
         self._at_once = _Timespec(0, 0)
+        self._events_at, self._at_once_at = ctypes.addressof(self._events), ctypes.addressof(self._at_once)
         self._blocks: list[ctypes.Array[ctypes.c_char]] = []
         self._free: list[int] = []
 
@@ -128,30 +129,32 @@ class AioVolley:
         """Offer `data` to each port's socket: None when each took all of it, else bytes or -errno, port by port."""
         self._iovec.base = data
         self._iovec.bytes = size = len(data)
-        answers: list[int] = []
-        for start in range(0, len(ports), self._depth):
-            answers += self._fire(array("Q", ports[start : start + self._depth]))
+        if len(ports) <= self._depth:
+            answers = self._fire(array("Q", ports), size)
+        else:
+            answers = []
+            for start in range(0, len(ports), self._depth):
+                answers += self._fire(array("Q", ports[start : start + self._depth]), size)
         return None if answers.count(size) == len(answers) else answers
 
-    def _fire(self, ports: array[int]) -> list[int]:
+    def _fire(self, ports: array[int], size: int) -> list[int]:
         """At most `depth` ports: their answers, in their order."""
         address, count = ports.buffer_info()
         done = self._syscall(self._numbers.submit, self._context, count, address, 0, 0)
         if done == count:
-            return self._reap(ports, count)
+            return self._reap(ports, count, size)
         # The kernel stops at the first block it cannot take, and names the reason only when nothing came before it.
         if done > 0:
-            return self._reap(ports[:done], done) + self._fire(ports[done:])
-        return [-(ctypes.get_errno() or EAGAIN)] + (self._fire(ports[1:]) if count > 1 else [])
+            return self._reap(ports[:done], done, size) + self._fire(ports[done:], size)
+        return [-(ctypes.get_errno() or EAGAIN)] + (self._fire(ports[1:], size) if count > 1 else [])
 
-    def _reap(self, ports: array[int], count: int) -> list[int]:
+    def _reap(self, ports: array[int], count: int, size: int) -> list[int]:
         """What became of those submitted. They are done: a socket that would block has said so."""
-        events, wait = ctypes.addressof(self._events), ctypes.addressof(self._at_once)
-        have = self._syscall(self._numbers.getevents, self._context, count, count, events, wait)
+        have = self._syscall(self._numbers.getevents, self._context, count, count, self._events_at, self._at_once_at)
         answers: list[int] = self._answers[: max(have, 0)].tolist()
-        if have == count and self._ports_answered[:count].tolist() == ports.tolist():
+        # Where all took all of it nobody needs to know who was answered when; a volley seldom ends otherwise.
+        if have == count and (answers.count(size) == count or self._ports_answered[:count].tolist() == ports.tolist()):
             return answers
         # In another order, or too few: an unknown outcome is a broken connection, since its stream may be torn.
         by_port = dict(zip(self._ports_answered[: max(have, 0)].tolist(), answers, strict=True))
         return [by_port.get(port, -EIO) for port in ports]
-

@@ -23,13 +23,16 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.compress import (
     PerMessageDeflateOffer,
     PerMessageDeflateOfferAccept,
     PerMessageDeflateResponse,
     PerMessageDeflateResponseAccept,
 )
+from autobahn.websocket.types import ConnectionRequest
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ServerEndpoint, wrapClientTLS
 from twisted.internet.task import LoopingCall
@@ -43,12 +46,14 @@ from relayd.core.counters import HubCounters, ListenerCounters
 from relayd.core.downstream import DownstreamSession
 from relayd.core.feed.outcome import Frame
 from relayd.core.guard import GuardCounters
+from relayd.core.handshake import Opening
 from relayd.core.hub import Hub, HubLimits
 from relayd.core.meter import MeterLimits
 from relayd.core.routes import RouteTable
 from relayd.core.upstream.effects import DialRequest, Loss
 from relayd.io.certificates import ServerTls
 from relayd.io.clients import Clients
+from relayd.io.downstream import DownstreamProtocol
 from relayd.io.downstream_factory import DownstreamFactory
 from relayd.io.guard import GuardFactory, GuardSettings
 from relayd.io.transport import transport_for
@@ -98,6 +103,16 @@ def chopped(protocol: Any) -> Any:
     return protocol
 
 
+class AutobahnHandshake(WebSocketServerProtocol):
+    """Autobahn's own handshake in front of ours."""
+
+    processHandshake = WebSocketServerProtocol.processHandshake
+
+    def onConnect(self, request: ConnectionRequest) -> str | None:
+        query = urlencode(request.params, doseq=True)
+        return self.choose(Opening(request.path, query, "", tuple(request.protocols)))  # type: ignore[attr-defined]
+
+
 class EchoDownstreamFactory(DownstreamFactory):
     """The production factory, which agrees to permessage-deflate; what comes out of it is bounded as every message."""
 
@@ -109,6 +124,10 @@ class EchoDownstreamFactory(DownstreamFactory):
             return None
 
         super().setProtocolOptions(**options, perMessageCompressionAccept=accept)
+
+    def _configured(self) -> type[DownstreamProtocol]:
+        """With the handshake of Autobahn, since ours agrees to no extension."""
+        return type("Compressing", (AutobahnHandshake, super()._configured()), {"CONFIG_ATTRS": ()})
 
 
 class EchoGuardFactory(GuardFactory):
