@@ -357,6 +357,20 @@ MECHANISMS = (
         patch("relayd.core.feed.resume:Resume.connected", nothing),
     ),
     Mechanism(
+        "cursor", "taken over from a connection that is lost", FLEET + "CursorTests::test_the_old_one_is_cut_first",
+        patch("relayd.core.feed.resume:Resume.adopt", nothing),
+    ),
+    Mechanism(
+        "limits.connections", "the last slot is held by a takeover",
+        FLEET + "ManyTopicsTests::test_while_one_takes_over",
+        patch("relayd.core.upstream.seating:Seating._may_add", nothing),
+    ),
+    Mechanism(
+        "snapshot", "asked for anew where it is retained no more",
+        BOOKS + "RefreshedSnapshotTests::test_who_joins_during_the_refresh",
+        patch("relayd.core.upstream.fleet:Fleet.refresh", nothing),
+    ),
+    Mechanism(
         "cursor.rewind", "what is replayed is dropped", FEEDS + "OtherFeedTests::test_jetstream",
         patch("relayd.core.feed.resume:Resume.replayed", lambda self, point, payload: setattr(self, "cursor", point)),
     ),

@@ -12,6 +12,7 @@ from tests.feedsim.profiles.coinbase import Coinbase
 from tests.feedsim.profiles.kraken import Kraken
 from tests.feedsim.profiles.okx import Okx
 from tests.feedsim.rig import FeedCase, Rig, Watcher, eventually, turn
+from tests.feedsim.test_faults import edited
 
 KEY, TOPIC = "btcusdt@depth", "binance/book/btcusdt"
 
@@ -143,3 +144,58 @@ class SecondBrowserTests(FeedCase):
     async def test_coinbase(self) -> None:
         """A type of its own."""
         await self.joined(self.run_feed(Coinbase), "coinbase/level2/ETH-USD", "level2 ETH-USD")
+
+
+class RefreshedSnapshotTests(FeedCase):
+    """More deltas than are retained: the snapshot that they stand on is gone, and a fresh one is asked for."""
+
+    TOPIC, KEY = "okx/books/BTC-USDT", "books BTC-USDT"
+
+    def faults(self, received: list[bytes | None]) -> list[str]:
+        """What is wrong with a book: there is a snapshot, and each delta follows what stands before it. Before the
+        first snapshot, and after a loss until the next one, deltas mean nothing."""
+        problems: list[str] = []
+        last: int | None = None
+        for raw in received:
+            if raw is LOST:
+                last = None
+                continue
+            message: dict[str, Any] = json.loads(raw)
+            [row] = message["data"]
+            if message["action"] == "snapshot":
+                last = row["seqId"]
+            elif last is not None:
+                if row["prevSeqId"] != last:
+                    problems.append(f"{row['prevSeqId']} does not follow {last}")
+                last = row["seqId"]
+        return problems if last is not None else [*problems, "no snapshot"]
+
+    async def test_who_joins_during_the_refresh(self) -> None:
+        """One browser has it from the beginning, the second makes it be asked for, the third comes meanwhile: no hole
+        and no delta twice, for any of them."""
+        inst = "inst: [BTC-USDT, ETH-USDT]}"
+        rig = self.run_feed(Okx, edited((inst, f"{inst}\n    deliver: {{history: 5/2m/8MiB}}")))
+        first = await rig.browse([self.TOPIC])
+        await rig.subscribed(self.KEY)
+        for _ in range(20):
+            rig.feed.publish(self.KEY)
+        await rig.caught_up(first)
+        rig.simulator.acks = "held"
+        asked = len(rig.journal.texts())
+        second = await rig.browse([self.TOPIC])
+        rig.feed.publish(self.KEY)
+        await eventually(lambda: len(rig.journal.texts()) > asked)
+        third = await rig.browse([self.TOPIC])
+        rig.simulator.release_acks()
+        rig.simulator.acks = "at once"
+        await rig.subscribed(self.KEY)
+        for _ in range(3):
+            rig.feed.publish(self.KEY)
+        newest = rig.journal.told[self.TOPIC][-1].payload
+        for watcher in (first, second, third):
+            await eventually(lambda watcher=watcher: newest in watcher.received(self.TOPIC))
+            received = [one for one in watcher.received(self.TOPIC) if one is not LOST]
+            self.assertEqual(len(received), len(set(received)))
+            self.assertEqual(self.faults(watcher.received(self.TOPIC)), [])
+        self.assertEqual(rig.relay.hub.counters.snapshots_refreshed, 1)
+        self.assertEqual(sum('"unsubscribe"' in text for text in rig.journal.texts()), 1)

@@ -149,6 +149,48 @@ class UrlTests(TakeoverCase):
         self.assertEqual(rig.journal.offences, [])
         sent = [one.payload for one in rig.journal.told[post]]
         self.assertEqual(first.received(post), sent)
+        self.assertEqual(rig.fleet.moved, 1)
+
+
+class CursorTests(TakeoverCase):
+    """A feed that is resumed from a point, whose connection changes: nothing comes twice, and nothing is missing."""
+
+    QUICK_JETSTREAM = (("settle: 5s", "settle: 50ms"), ("reconnect: {", "reconnect: {min: 50ms, max: 200ms, "))
+
+    async def test_by_age(self) -> None:
+        """`connect.max_age`: the new connection replays what both know."""
+        query = "query: {wantedCollections"
+        rig = self.run_feed(Jetstream, edited(*self.QUICK_JETSTREAM, (query, "max_age: 600ms\n      " + query)))
+        watcher = await rig.browse()
+        await rig.subscribed()
+        await self.talks_until(rig, self.renewed(rig))
+        await self.check(rig, watcher)
+        self.assertEqual(rig.fleet.moved, 2)
+
+    async def test_the_old_one_is_cut_first(self) -> None:
+        """While the new one is refused, the old one goes on, and is lost: the new one begins where that ended."""
+        rig = self.run_feed(Jetstream, edited(*self.QUICK_JETSTREAM))
+        post, like = rig.feed.topics
+        key = rig.feed.topics[post]
+        first = await rig.browse([post])
+        await rig.subscribed(key)
+        rig.feed.publish(key)
+        await rig.caught_up_with(first, post)
+        for _ in range(200):
+            rig.simulator.refuse(503)
+        await rig.browse([like])
+        await eventually(lambda: len(rig.journal.connects) > 1)
+        for _ in range(3):
+            rig.feed.publish(key)
+        await rig.caught_up_with(first, post)
+        rig.simulator.cut()
+        rig.feed.publish(key)
+        rig.simulator.handshakes.clear()
+        await rig.subscribed()
+        rig.feed.publish(key)
+        await rig.caught_up_with(first, post)
+        self.assertEqual(first.received(post), [one.payload for one in rig.journal.told[post]])
+        self.assertEqual([state for state, _ in first.states(post)][-2:], ["reconnecting", "live"])
 
 
 class ManyTopicsTests(TakeoverCase):
@@ -202,3 +244,28 @@ class ManyTopicsTests(TakeoverCase):
         await rig.subscribed(f"trades {self.NAMES[50]}")
         self.assertEqual(stays.states(topics[-1])[-1], ("pending", ""))
         self.assertEqual(len(rig.journal.connects), 2)
+
+    async def test_while_one_takes_over(self) -> None:
+        """The last slot is held by a takeover: what is asked for meanwhile is pending, and comes when it is over."""
+        rig = self.run_feed(Bitstamp, edited(block=QUICK + "    limits: {topics: 1, connections: 2}\n"))
+        one, other = list(rig.feed.topics)[:2]
+        key = rig.feed.topics[one]
+        stays = await rig.browse([one])
+        await rig.subscribed(key)
+        rig.feed.publish(key)
+        await rig.caught_up_with(stays, one)
+        for _ in range(200):
+            rig.simulator.refuse(503)
+        rig.feed.ask_to_reconnect()
+        await eventually(lambda: len(rig.journal.connects) > 1)
+        waits = await rig.browse([other])
+        rig.feed.publish(key)
+        await rig.caught_up_with(stays, one)
+        self.assertEqual([state for state, _ in waits.states(other) if state != "pending"], [])
+        self.assertEqual(rig.fleet.counters.topics_waiting, 1)
+        rig.simulator.handshakes.clear()
+        await self.talks_until(rig, lambda: len(rig.simulator.open) == 2 and rig.fleet.moved == 1, key)
+        await rig.subscribed(key, rig.feed.topics[other])
+        rig.feed.publish(rig.feed.topics[other])
+        await rig.caught_up_with(waits, other)
+        self.assertNotIn(LOST, stays.received(one))

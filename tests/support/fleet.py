@@ -7,9 +7,10 @@ delivered, so that connections can be ahead of one another, and what was not del
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from relayd.core.feed.outcome import Frame
+from relayd.core.feed.outcome import Frame, Held, Outcome
 from relayd.core.feed.path import parse_path
 from relayd.core.feed.resume import Resume
 from relayd.core.feed.sequence import Sequence
@@ -67,6 +68,27 @@ class Rings:
         return found
 
 
+class CursorTalk(TinyTalk):
+    """Messages end with `@` and their point, from which the next connection is resumed; that point comes again."""
+
+    def __init__(self, resume: Resume, **talk: Any) -> None:
+        super().__init__(**talk)
+        self._resume = resume
+        self._from = resume.connected()
+
+    def dial_request(self, url: str | None = None) -> DialRequest:
+        request = super().dial_request(url)
+        return replace(request, url=f"{request.url}#{self._from or ''}")
+
+    def message(self, payload: bytes, is_text: bool, sse: Mapping[str, object] | None = None) -> Outcome[str]:
+        text, _, point = payload.decode().partition("@")
+        known = bool(point) and self._resume.replayed(int(point), text.encode())
+        self.follows = self._resume.follows
+        if known:
+            return Held()
+        return super().message(text.encode(), is_text, sse)
+
+
 class Line:
     """One connection, as the feed sees it."""
 
@@ -81,7 +103,8 @@ class Line:
 class World:
     """The feed, the fleet, and what stands between them."""
 
-    def __init__(self, *, numbered: bool = True, unasked: bool = False, **policy: Any) -> None:
+    def __init__(self, *, numbered: bool = True, unasked: bool = False, cursor: bool = False, **policy: Any) -> None:
+        """`cursor`: the feed keeps all that it said, and replays it from the point that the URL asks for."""
         self.now = 1000.0
         self.hub = Rings()
         self.said: dict[str, int] = {}
@@ -93,12 +116,16 @@ class World:
         self.notes: list[Note] = []
         self.sent: list[str] = []
         self.talk: dict[str, Any] = {"unasked": unasked, "in_url": policy.get("topics_in_url", False)}
+        if cursor:
+            self.talk["acks"] = False
         policy.setdefault("heartbeat", None)
         policy.setdefault("claims_of", own)
         self.policy = UpstreamPolicy(
             unasked=unasked, sequence_of=lambda fields: COUNTED if numbered else None, **policy
         )
         self.windows = Windows()
+        self.past: list[tuple[int, str, str]] | None = [] if cursor else None
+        """Point, topic, message."""
         self.dialling: list[tuple[Link[str], DialRequest]] = []
         self._met: list[Link[str]] = []
         self.fleet: Fleet[str] = Fleet(
@@ -112,9 +139,12 @@ class World:
         self, *, resume: Resume, main: bool, renew: Callable[[str, str | None], bool]
     ) -> UpstreamSession[str]:
         return UpstreamSession(
-            "feed", self.policy, self.hub, converse=lambda saved: TinyTalk(**self.talk), random=lambda: 0.5,
+            "feed", self.policy, self.hub, converse=lambda saved: self._converse(resume), random=lambda: 0.5,
             wall=lambda: self.now, windows=self.windows, renew=renew,
         )  # fmt: skip
+
+    def _converse(self, resume: Resume) -> TinyTalk:
+        return TinyTalk(**self.talk) if self.past is None else CursorTalk(resume, **self.talk)
 
     # -- the relay's side
 
@@ -183,9 +213,14 @@ class World:
                 self.refuses -= 1
                 self._carry_out(link, link.session.lost(Loss(LossKind.CONNECT), self.now))
             else:
-                line = Line(link, request.url)
+                url, _, point = request.url.partition("#")
+                line = Line(link, url)
                 if self.policy.topics_in_url:
-                    line.subscribed |= set(request.url.partition("?")[2].split(","))
+                    line.subscribed |= set(url.partition("?")[2].split(","))
+                if point:
+                    line.inbox += [
+                        text for at, topic, text in self.past or () if at >= int(point) and topic in line.subscribed
+                    ]
                 self.lines.append(line)
                 self.most_open = max(self.most_open, len(self.lines))
                 self._carry_out(link, link.session.tcp_up(self.now))
@@ -196,9 +231,14 @@ class World:
         """A message happens; whoever has it subscribed gets it sent."""
         for topic in topics:
             number = self.said[topic] = self.said.get(topic, 0) + 1
+            text = f"{topic}={number}"
+            if self.past is not None:
+                point = len(self.past) + 1
+                text += f"@{point}"
+                self.past.append((point, topic, text))
             for line in self.lines:
                 if topic in line.subscribed or self.policy.unasked:
-                    line.inbox.append(f"{topic}={number}")
+                    line.inbox.append(text)
 
     def deliver(self, line: Line, most: int = 1000) -> None:
         """What is on its way arrives."""

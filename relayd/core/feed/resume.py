@@ -45,6 +45,21 @@ class Resume:
         other._restored = self._restored
         return other
 
+    def is_behind(self, other: Resume) -> bool:
+        """Whether the other connection is known to have come further."""
+        if not isinstance(self.cursor, int):
+            return self.cursor is None and other.cursor is not None
+        return isinstance(other.cursor, int) and other.cursor > self.cursor
+
+    def adopt(self, other: Resume) -> None:
+        """Go on where another connection was: what it had is known here too, also if this connection is open
+        already, or being dialled from an earlier point."""
+        self.cursor, self._at_cursor, self._restored = other.cursor, set(other._at_cursor), other._restored
+        for identity in other._seen:
+            self.repeated(identity)
+        self._from = self.cursor if isinstance(self.cursor, int) else None
+        self._before, self._restored_before = frozenset(self._at_cursor), self._restored
+
     def connected(self) -> int | str | None:
         """A connection resumes at the cursor, which is returned: what it replays up to there is known already."""
         self._from = self.cursor if isinstance(self.cursor, int) else None

@@ -102,6 +102,8 @@ class Connection(Generic[T]):
         """The login is done: the heart begins to beat, at the pace the upstream may have told in it."""
         self.watch.begin(self._talk.heartbeat_every_s(), now)
         self._refresh_at = now + self._policy.refresh_s
+        # What stood in the URL was asked for by the dial.
+        self._topics.acked([topic for topic in self._topics.unconfirmed() if self._talk.is_confirmed(topic)])
 
     def proved(self, now: float) -> bool:
         """Whether it was a good one: enough data, or up for very long."""

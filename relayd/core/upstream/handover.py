@@ -52,6 +52,7 @@ class Handover(Generic[T]):
             sequence_of=policy.sequence_of,
             is_delta=policy.is_delta,
             wake=wake,
+            resumed=lambda: new.resume.follows,
         )
         old.session.outlet.turn(self.overlap.outgoing)
         new.session.outlet.turn(self.overlap.incoming)
@@ -83,9 +84,7 @@ class Handover(Generic[T]):
                 self._until, self._listening = inf, False
             new.was_open = new.session.connection
         if self.old is not None and self.old.session.connection is None:
-            # An ordinary loss, but for the topics that the new connection has already.
-            overlap.old_lost(ready=new.session.state in SERVING)
-            self._retire(self.old, self._why)
+            self._old_lost(self.old)
             self.old = None
         if new.has_asked and self._until == inf:
             self._until = now + OVERLAP_MOST_S - LISTEN_S
@@ -104,3 +103,14 @@ class Handover(Generic[T]):
         if self.old is not None:
             self._retire(self.old, self._why)
         return True
+
+    def _old_lost(self, old: Link[T]) -> None:
+        """An ordinary loss, but for the topics that the new connection has already."""
+        new, overlap = self.new, self.overlap
+        ready = new.session.state in SERVING
+        resumes = old.resume.cursor is not None and not overlap.is_heard
+        if resumes or (not ready and new.resume.is_behind(old.resume)):
+            # What the old one said meanwhile would be said again.
+            new.resume.adopt(old.resume)
+        overlap.old_lost(ready=ready, resumes=resumes)
+        self._retire(old, self._why)

@@ -43,14 +43,19 @@ class Overlap(Generic[T]):
         sequence_of: Callable[[Mapping[str, str]], Sequence | None],
         is_delta: Callable[[Mapping[str, str]], bool],
         wake: Callable[[], object],
+        resumed: Callable[[], bool] = bool,
     ) -> None:
-        """`wake` is called when the last topic has moved."""
+        """`wake` is called when the last topic has moved; `resumed`: whether the new connection is known to miss
+        nothing since the overlap began."""
         self._sink = sink
         self._old = old
         self._new = new
         self._sequence_of = sequence_of
         self._is_delta = is_delta
         self._wake = wake
+        self._resumed = resumed
+        self.is_heard = False
+        """Whether the new connection has brought any data."""
         self._moved: set[T] = set()
         self._orphaned = False
         self.counts = [0, 0]
@@ -58,7 +63,7 @@ class Overlap(Generic[T]):
         self.left: dict[T, Splice[T]] = {}
         """The topics that the old connection serves."""
         for topic in old.live():
-            self._keep(topic)
+            self._keep(topic, together=True)
 
     def inherit(self) -> None:
         """The new connection wants what the old one has: what was missed before is not forgotten."""
@@ -77,8 +82,8 @@ class Overlap(Generic[T]):
         """The new connection's end."""
         return _Incoming(self)
 
-    def _keep(self, topic: T) -> Splice[T]:
-        splice: Splice[T] = Splice(self._sequence_of(self._old.fields_of(topic)))
+    def _keep(self, topic: T, *, together: bool = False) -> Splice[T]:
+        splice: Splice[T] = Splice(self._sequence_of(self._old.fields_of(topic)), together=together)
         self.left[topic] = splice
         return splice
 
@@ -97,11 +102,12 @@ class Overlap(Generic[T]):
         return topic not in self._moved and not self._new.is_live(topic) and self._old.is_sent(topic)
 
     def _new_heard(self, topic: T, data: Data[T]) -> None:
+        self.is_heard = True
         splice = self.left.get(topic)
         if splice is None:
             self._publish(topic, data)
         elif not self._is_delta(self._new.fields_of(topic)):
-            splice.hold(data)
+            splice.hold(data, resumed=self._resumed())
             self._try(topic, splice)
         elif data.snapshot:
             self._move(topic)
@@ -133,18 +139,27 @@ class Overlap(Generic[T]):
         for splice in self.left.values():
             splice.release()
 
-    def old_lost(self, *, ready: bool) -> None:
+    def old_lost(self, *, ready: bool, resumes: bool = False) -> None:
         """The old connection is gone: what the new one was not confirmed to have is missed from here on. `ready`: the
-        new one is open, and logged in."""
+        new one is open, and logged in; `resumes`: it goes on where the old one ended, if the upstream can."""
         if self._orphaned:
             return
         self._orphaned = True
+        if not ready:
+            for topic in self._moved:
+                # Lost on both, and the point to resume from is one for all topics: nobody knows what is behind it.
+                self._new.inherit(topic, gap_due=True)
         for topic, splice in list(self.left.items()):
             has = ready and (self._new.unasked or self._new.is_confirmed(topic))
-            if has and not self._is_delta(self._new.fields_of(topic)):
-                self._try(topic, splice)
-            else:
+            if self._is_delta(self._new.fields_of(topic)) or not (has or resumes):
                 self._lose(topic)
+            elif resumes:
+                self._leave(topic, marked=False)
+                self._new.inherit(topic, gap_due=True, sure=False)
+                if not has:
+                    self._new.tell(topic)
+            else:
+                self._try(topic, splice)
 
     def conclude(self) -> list[T]:
         """It has lasted long enough: all that is left moves now. Returns the topics of deltas that need a snapshot."""

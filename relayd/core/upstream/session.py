@@ -389,7 +389,7 @@ class UpstreamSession(Generic[T]):
         if not draining:
             self.why = str(loss)
         alarms = self._alarms.ended(loss, wished=draining, opened=connection is not None, proved=proved)
-        self.topics.lost("" if draining else self._alarms.shown or loss.kind.shown)
+        self.topics.lost("" if draining else self._alarms.shown or loss.kind.shown, opened=connection is not None)
         if refused:
             self.topics.refused(f"the upstream refused: {loss}")
         if self._stopping:

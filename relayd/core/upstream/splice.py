@@ -1,8 +1,9 @@
 """One topic while two connections bring it: where the new stream goes on from what the old one said.
 
 The old connection is published; what the new one brings is held until it is known where in the old stream it stands.
-Three things tell: its number is the next one; or it says, byte for byte and with the same number, what the old one
-said, at exactly one place; or the old one comes to say what is held. From there on the new one is published, less what
+Four things tell: its number is the next one; or it says, byte for byte and with the same number, what the old one
+said, at exactly one place; or the old one comes to say what is held; or both began at one point, to which the new one
+was resumed, and have said the same since. From there on the new one is published, less what
 was said already. Nothing is concluded from numbers alone that are not the next: some feeds count each connection anew.
 """
 
@@ -27,11 +28,18 @@ HELD_MOST_BYTES: Final = 1 << 20
 class Splice(Generic[T]):
     """The two streams of one topic, until they are joined."""
 
-    __slots__ = ("_held_bytes", "_last", "_quiet", "_recent", "_sequence", "held")
+    __slots__ = (
+        "_held_bytes", "_last", "_let_go", "_quiet", "_recent", "_resumed", "_said", "_sequence", "_together", "held"
+    )  # fmt: skip
 
-    def __init__(self, sequence: Sequence | None) -> None:
-        """`sequence`: how the topic's messages are numbered, where they are."""
+    def __init__(self, sequence: Sequence | None, *, together: bool = False) -> None:
+        """`sequence`: how the topic's messages are numbered, where they are. `together`: if the new connection is
+        resumed, then from here: what it brings first is what the old one says next."""
         self._sequence = sequence
+        self._together = together
+        self._resumed = False
+        self._said = self._let_go = 0
+        """How many messages the old one said, and how many of the new one are held no more."""
         self._recent: deque[int] = deque(maxlen=WINDOW_MOST)
         self._last: int | None = None
         self.held: deque[Data[T]] = deque()
@@ -55,6 +63,7 @@ class Splice(Generic[T]):
     def said(self, data: Data[T]) -> None:
         """The old connection said it, and it is published."""
         self._quiet = False
+        self._said += 1
         self._recent.append(self._key(data))
         if self._sequence is not None and data.seq is not None:
             self._last = end_of(data.seq)
@@ -62,18 +71,23 @@ class Splice(Generic[T]):
     def broke(self) -> None:
         """The old connection missed something: what it said before is no help any more."""
         self._recent.clear()
+        self._together = False
 
-    def hold(self, data: Data[T]) -> None:
-        """The new connection brought it."""
+    def hold(self, data: Data[T], *, resumed: bool = False) -> None:
+        """The new connection brought it; `resumed`: it is known to miss nothing since the point that it was resumed
+        from."""
+        self._resumed = resumed
         self.held.append(data)
         self._held_bytes += len(data.payload)
         while len(self.held) > WINDOW_MOST or (self._held_bytes > HELD_MOST_BYTES and len(self.held) > 1):
             self._held_bytes -= len(self.held.popleft().payload)
+            self._let_go += 1
 
     def release(self) -> None:
         """The new connection is gone, or missed something: what it brought before is no help any more."""
         self.held.clear()
         self._held_bytes = 0
+        self._together = False
 
     def join(self) -> list[Data[T]] | None:
         """What is held and was not said, if it is known where the new stream goes on; else None."""
@@ -108,9 +122,14 @@ class Splice(Generic[T]):
 
     def _said_of_held(self) -> int | None:
         """How many messages from the first held one on were said; None = unknown, or it may be in several places."""
-        if not self.held or not self._recent:
+        if not self.held:
             return None
         recent, held = list(self._recent), [self._key(one) for one in self.held]
+        ahead = self._said - self._let_go
+        if self._resumed and self._together and ahead >= 0 and _agree(recent, held, len(recent) - ahead):
+            return ahead
+        if not recent:
+            return None
         places = [at for at, key in enumerate(recent) if key == held[0]]
         places += [-at for at, key in enumerate(held) if at and key == recent[0]]
         fitting = [at for at in places if _agree(recent, held, at)]

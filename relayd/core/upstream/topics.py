@@ -244,8 +244,9 @@ class TopicLedger(Generic[T]):
         """Those that had data before, and none on this connection: a gap is due."""
         return [topic for topic, entry in self._entries.items() if entry.gap_due]
 
-    def inherit(self, topic: T, *, gap_due: bool) -> None:
-        """Another connection has published it until now. `gap_due`: nobody knows what was missed since."""
+    def inherit(self, topic: T, *, gap_due: bool, sure: bool = True) -> None:
+        """Another connection has published it until now. `gap_due`: nobody knows what was missed since; `sure`: nor
+        will the present one, by following it."""
         entry = self._entries.get(topic)
         if entry is None:
             if not self.unasked:
@@ -254,7 +255,7 @@ class TopicLedger(Generic[T]):
         if not gap_due:
             entry.had_data = entry.phase is not Phase.LIVE
             return
-        entry.gap_due = entry.gap_sure = True
+        entry.gap_due, entry.gap_sure, entry.told_away = True, sure, False
         if entry.phase is Phase.LIVE:
             entry.phase = Phase.CONFIRMED
 
@@ -288,15 +289,15 @@ class TopicLedger(Generic[T]):
 
     # -- the connection
 
-    def lost(self, why: str = "") -> None:
+    def lost(self, why: str = "", *, opened: bool = True) -> None:
         """The connection is gone, and with it all that was sent on it. `why` is told to those who wait for data; empty
-        = nothing to tell."""
+        = nothing to tell. One that never `opened` has missed nothing."""
         self._places.clear()
         self.give_up()
         self._to_retry.clear()
         self._followed = False
         for entry in self._entries.values():
-            entry.gap_sure = entry.gap_due
+            entry.gap_sure = entry.gap_due and (opened or entry.gap_sure)
             self._away(entry, why)
             entry.asked = False
             if entry.fields is not None:

@@ -168,6 +168,53 @@ class ForkTests:
         one.restore(5, ["digest"])
         assert one.fork().at_cursor() == ["digest"]
 
+    def test_taken_over_before_it_dialled(self) -> None:
+        """It goes on where the other one came to."""
+        one, other = self.forked()
+        assert (other.is_behind(one), one.is_behind(other), one.is_behind(one)) == (True, False, False)
+        other.adopt(one)
+        assert (other.connected(), other.repeated("more"), other.repeated("new")) == (9, True, False)
+
+    def test_taken_over_while_it_is_dialled(self) -> None:
+        """Asked for from an earlier point: what is replayed up to where the other one came is known."""
+        one, other = self.forked()
+        assert other.connected() == 5
+        other.adopt(one)
+        assert other.replayed(5, b"five") and other.replayed(7, b"seven") and other.replayed(9, b"nine")
+        assert not other.replayed(9, b"another at nine") and not other.replayed(10, b"ten")
+        assert other.follows
+
+    def test_taken_over_by_one_that_began_without_a_point(self) -> None:
+        """Nobody knows whether anything is missing, but nothing comes twice."""
+        one = Resume()
+        other = one.fork()
+        assert not other.is_behind(one)
+        other.connected()
+        one.replayed(9, b"nine")
+        assert other.is_behind(one)
+        other.adopt(one)
+        assert (other.replayed(9, b"nine"), other.replayed(10, b"ten"), other.follows) == (True, False, False)
+
+    def test_taken_over_by_its_name(self) -> None:
+        """An opaque point cannot be compared."""
+        one = Resume()
+        one.replayed("x", b"")
+        other = one.fork()
+        one.replayed("y", b"")
+        assert not other.is_behind(one)
+        other.adopt(one)
+        assert other.connected() == "y"
+
+    def forked(self) -> tuple[Resume, Resume]:
+        """One, and its fork; then the one goes on."""
+        one = Resume()
+        one.replayed(5, b"five")
+        other = one.fork()
+        one.replayed(7, b"seven")
+        one.replayed(9, b"nine")
+        one.repeated("more")
+        return one, other
+
     def test_what_follows_is_its_own_to_find_out(self) -> None:
         """That the present connection went on where the last one ended says nothing of the new one."""
         one = Resume()

@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from relayd.core.upstream.overlap import LISTEN_S
 from tests.support.fleet import World
 
 TOPICS = tuple("abcdefg")
@@ -18,12 +19,13 @@ class FleetMachine(RuleBasedStateMachine):
         most=st.sampled_from([None, 2, 3]),
         connections=st.sampled_from([None, 1, 2, 3]),
         numbered=st.booleans(),
-        in_url=st.booleans(),
+        asked=st.sampled_from(["by message", "in the URL", "in the URL, from a point"]),
     )
-    def begin(self, most: int | None, connections: int | None, numbered: bool, in_url: bool) -> None:
+    def begin(self, most: int | None, connections: int | None, numbered: bool, asked: str) -> None:
         self.world = World(
-            topics_most=most, connections_most=connections, numbered=numbered, topics_in_url=in_url, max_age_s=300.0
-        )
+            topics_most=most, connections_most=connections, numbered=numbered, topics_in_url="URL" in asked,
+            cursor="point" in asked, max_age_s=300.0,
+        )  # fmt: skip
         self.wanted: set[str] = set()
         self.want(set("abc"))
         self.world.calm()
@@ -78,6 +80,9 @@ class FleetMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 10.0, 30.0]))
     def time(self, seconds: float) -> None:
+        """Nothing is on its way for as long as an overlap takes silence for silence."""
+        if seconds >= LISTEN_S:
+            self.world.deliver_all()
         self.world.now += seconds
         self.world.settle()
 

@@ -170,3 +170,116 @@ class HandoverTests:
         world.calm()
         assert world.hub.rings == {"a": [1, 2, 3], "b": [1, 2]}
         assert world.fleet.counters.topics == 2
+
+
+class CursorTests:
+    """A feed that is resumed from a point: the new connection begins where the old one was when it was told to go."""
+
+    def world(self) -> World:
+        """Both are wanted, both have said something; then the connection has to go, and the old one goes on."""
+        world = live("a", "b", cursor=True, topics_in_url=True, numbered=False)
+        world.tell("do drain")
+        world.deliver_all()
+        world.publish("a", "a")
+        world.deliver_all()
+        return world
+
+    def goes_on(self, world: World) -> None:
+        """What comes next comes once, and without a mark."""
+        world.publish("a", "b")
+        world.after(30.0)
+        world.publish("a", "b")
+        world.calm()
+        assert world.hub.rings == {"a": [1, 2, 3, 4, 5], "b": [1, 2, 3]}
+        assert world.hub.states == {"a": "live", "b": "live"}
+        assert len(world.lines) == 1
+
+    def test_before_the_new_one_is_dialled(self) -> None:
+        """The new one is resumed where the old one ended."""
+        world = self.world()
+        world.cut(world.lines[0])
+        assert world.hub.states["a"] == "reconnecting"
+        self.goes_on(world)
+
+    def test_while_the_new_one_is_dialled(self) -> None:
+        """It asked for more than is missing by then."""
+        world = self.world()
+        world.now += 0.6
+        world.settle()
+        [(_, request)] = world.dialling
+        assert request.url == "ws://feed.example/?a,b#2"
+        world.publish("b")
+        world.deliver_all()
+        world.cut(world.lines[0])
+        world.publish("a")
+        world.after(30.0)
+        assert world.hub.rings == {"a": [1, 2, 3, 4], "b": [1, 2]}
+
+    def test_dials_that_fail(self) -> None:
+        """They miss nothing."""
+        world = self.world()
+        world.refuses = 3
+        world.cut(world.lines[0])
+        self.goes_on(world)
+
+    def test_when_the_new_one_is_open(self) -> None:
+        """Its replay is on its way."""
+        world = self.world()
+        world.now += 0.6
+        world.accept()
+        assert len(world.lines) == 2
+        world.cut(world.lines[0])
+        assert world.hub.states["a"] == "live"
+        self.goes_on(world)
+
+    def test_when_the_new_one_has_begun_to_speak(self) -> None:
+        """It is at the first of two messages that were said already."""
+        world = self.world()
+        world.now += 0.6
+        world.accept()
+        world.deliver(world.lines[1], 3)
+        world.cut(world.lines[0])
+        self.goes_on(world)
+
+    def test_when_the_new_one_is_ahead(self) -> None:
+        """The old one said nothing more, and the new one begins right there."""
+        world = live("a", "b", cursor=True, topics_in_url=True, numbered=False)
+        world.tell("do drain")
+        world.deliver_all()
+        world.now += 0.6
+        world.accept()
+        world.publish("a", "a")
+        world.deliver(world.lines[1])
+        world.cut(world.lines[0])
+        self.goes_on(world)
+
+    def test_when_the_new_one_was_lost_before(self) -> None:
+        """Both have come some way, each with some of the topics: a mark, and nothing comes twice."""
+        world = self.world()
+        world.now += 0.6
+        world.accept()
+        world.publish("a")
+        world.deliver(world.lines[1], 4)
+        world.cut(world.lines[1])
+        world.publish("a", "b")
+        world.deliver(world.lines[0])
+        world.cut(world.lines[0])
+        world.publish("a", "b")
+        world.after(30.0)
+        world.publish("a", "b")
+        world.calm()
+        assert world.hub.faults() == []
+        assert [ring.count(None) for ring in world.hub.rings.values()] == [1, 1]
+
+    def test_a_feed_that_cannot_go_back(self) -> None:
+        """It forgot what is missing: the mark."""
+        world = self.world()
+        world.cut(world.lines[0])
+        world.publish("a", "b")
+        assert world.past is not None
+        world.past.clear()
+        world.after(30.0)
+        world.past += [(5, "", "")] * 6
+        world.publish("a", "b")
+        world.calm()
+        assert world.hub.rings == {"a": [1, 2, 3, None, 5], "b": [1, None, 3]}

@@ -331,3 +331,49 @@ class EndTests(OverlapCase):
         self.old.says("a", "x")
         self.new.says("a", "x")
         assert self.hub.read() == ["a=x"]
+
+
+class ResumedTests(OverlapCase):
+    """The new connection goes on from a point."""
+
+    def test_the_old_one_is_lost_before_it_speaks(self) -> None:
+        """Nothing is marked if it follows; who is not asked for yet hears that it is away, and a book is begun anew."""
+        self.begin("a", "b", "book")
+        self.new.want("a", "b", "book")
+        self.new.ask()
+        self.new.topics.acked(["a"])
+        self.hub.read()
+        self.overlap.old_lost(ready=True, resumes=True)
+        assert (self.hub.read(), self.overlap.left) == (["b reconnecting", "book reconnecting"], {})
+        assert (self.overlap.counts, self.overlap.is_heard) == ([2, 1], False)
+        self.new.topics.data("a", follows=True)
+        self.new.topics.data("b", follows=True)
+        self.new.topics.data("book", follows=True)
+        assert self.hub.read() == ["a live", "b live", "book gap ? upstream", "book live"]
+
+    def test_it_cannot_go_back(self) -> None:
+        """The mark."""
+        self.begin("a")
+        self.new.want("a")
+        self.new.ask()
+        self.new.topics.acked(["a"])
+        self.hub.read()
+        self.overlap.old_lost(ready=True, resumes=True)
+        self.new.says("a", "x")
+        assert self.hub.read() == ["a gap ? upstream", "a live", "a=x"]
+
+    def test_what_has_moved_is_lost_on_both(self) -> None:
+        """The new one is lost, then the old one: no point of the new one tells what is missing of it."""
+        self.begin("a")
+        self.new.want("a")
+        self.new.ask()
+        self.old.says("a", "x")
+        self.new.says("a", "x")
+        assert (self.overlap.left, self.overlap.is_heard) == ({}, True)
+        self.overlap.new_lost()
+        self.new.topics.lost()
+        self.overlap.old_lost(ready=False)
+        self.new.ask()
+        self.hub.read()
+        self.new.topics.data("a", follows=True)
+        assert self.hub.read() == ["a gap ? upstream", "a live"]

@@ -205,3 +205,49 @@ class NumberTests:
         splice = spliced("1", "", COUNTED, numbers=True)
         splice.hold(message("?"))
         assert (joined(splice), splice.beyond()) == (None, [])
+
+
+class ResumedTests:
+    """Both began at one point, to which the new one was resumed."""
+
+    def begun(self, old: str, new: str, *, resumed: bool = True) -> Splice[str]:
+        splice: Splice[str] = Splice(None, together=True)
+        for word in old.split():
+            splice.said(message(word))
+        for word in new.split():
+            splice.hold(message(word), resumed=resumed)
+        return splice
+
+    def test_the_old_one_said_nothing(self) -> None:
+        """What the new one brings goes on from there."""
+        assert joined(self.begun("", "a b")) == "a b"
+        assert joined(self.begun("", "a b", resumed=False)) is None
+
+    def test_the_same_again_and_again(self) -> None:
+        """Where the bytes alone would fit in several places, the count tells."""
+        assert joined(self.begun("ok ok", "ok ok ok")) == "ok"
+        assert joined(self.begun("ok ok", "ok ok ok", resumed=False)) is None
+        splice = self.begun("ok ok ok", "ok")
+        assert (joined(splice), splice.is_behind) == (None, True)
+
+    def test_streams_that_differ(self) -> None:
+        """They did not begin at one point after all: the bytes count."""
+        assert joined(self.begun("a b c", "b c d")) == "d"
+        assert joined(self.begun("a b c", "x y")) is None
+
+    def test_something_was_missed(self) -> None:
+        """By either of them: then only the bytes count."""
+        splice = self.begun("ok", "")
+        splice.broke()
+        splice.hold(message("x"), resumed=True)
+        assert joined(splice) is None
+        splice = self.begun("", "x")
+        splice.release()
+        splice.hold(message("y"), resumed=True)
+        assert joined(splice) is None
+
+    def test_more_than_is_remembered(self) -> None:
+        """The count goes on; what was let go unsaid cannot be published any more."""
+        words = " ".join(f"w{number % 3}" for number in range(WINDOW_MOST + 9))
+        assert joined(self.begun(words, words)) == ""
+        assert joined(self.begun("w0", words)) is None

@@ -514,6 +514,25 @@ class FollowTests:
         self.ledger.data("b", follows=True)
         assert self.hub.read() == ["a live", "b gap ? upstream", "b live"]
 
+    def test_a_dial_that_failed_missed_nothing(self) -> None:
+        """What lies between is still one connection."""
+        self.ledger.lost("unreachable", opened=False)
+        self.connect()
+        self.hub.read()
+        self.ledger.data("a", follows=True)
+        assert self.hub.read() == ["a live"]
+
+    def test_inherited_and_not_sure(self) -> None:
+        """Another connection had it until now, and this one may turn out to follow that."""
+        self.connect()
+        self.ledger.data("a")
+        self.ledger.inherit("a", gap_due=True, sure=False)
+        self.ledger.inherit("b", gap_due=True)
+        self.hub.read()
+        self.ledger.data("a", follows=True)
+        self.ledger.data("b", follows=True)
+        assert self.hub.read() == ["a live", "b gap ? upstream", "b live"]
+
     def test_what_was_ended_on_the_connection(self) -> None:
         """Begun anew, or refused: no cursor covers that."""
         self.connect()
