@@ -1,6 +1,6 @@
 # Included by the Makefile: tests of the guard that take longer than `make test` may. Reads: docs/design/guard.md
 #
-#   make conformance   the Autobahn Testsuite in both roles, a quarter of an hour (SHORT=1: two minutes)
+#   make conformance   the Autobahn Testsuite in both roles, about 25 minutes; beside other work an hour (SHORT=1: two minutes)
 #   make handshake     the table of handshakes, then mutated heads against h11 and twisted.web (MINUTES=20)
 #   make attack        floods and half handshakes beside 1,000 honest clients, nine minutes (ROUNDS=3; QUICK=1: four; PART=2/5)
 
