@@ -7,13 +7,16 @@ and the connect. Relative to a check of names this costs nothing and cannot be r
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IHostnameResolver, IReactorPluggableNameResolver
 from zope.interface import implementer
 
 from relayd.core.dial_rules import DialRules
+from relayd.core.upstream.effects import Loss, LossKind, printable
+from relayd.io.names import WITHIN_S
 
 
 class AddressRefused(ConnectError):
@@ -25,6 +28,17 @@ class AddressRefused(ConnectError):
 
     def __str__(self) -> str:
         return self._why
+
+
+def unreached(error: BaseException | None, host: str, port: int, *, hangs: bool) -> Loss:
+    """Why a dial came to nothing, with the place that was dialled; `hangs`: the name has no answer yet."""
+    if isinstance(error, DNSLookupError):
+        if hangs:
+            return Loss(LossKind.DNS, text=f"looking up the name {host} takes longer than {WITHIN_S:g} s")
+        return Loss(LossKind.DNS, text=f"the name {host} is not known")
+    number = getattr(error, "osError", None)
+    why = os.strerror(number) if isinstance(number, int) else printable(str(error))
+    return Loss(LossKind.CONNECT, text=f"{host}:{port}: {why}")
 
 
 @implementer(IReactorPluggableNameResolver)

@@ -16,6 +16,7 @@ import errno
 import os
 import re
 import socket
+import stat
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -145,12 +146,17 @@ def _result(listening: Deferred[Any]) -> Any:
 def _explain(kind: str, place: str, error: BaseException | str) -> tuple[str, str]:
     number = error.errno if isinstance(error, OSError) else None
     if kind == "unix":
+        folder = os.path.dirname(place) or "."
+        if (number is None or number == errno.EADDRINUSE) and not _is_socket(place):
+            return "a file that is no socket stands there", "name another path, or take it away"
         if number is None or number == errno.EADDRINUSE:
             return "another process listens there", "stop it, or name another path"
         if number in (errno.ENOENT, errno.ENOTDIR):
-            return f"the directory {os.path.dirname(place) or '.'} does not exist", "create it, or name another path"
+            if os.path.isdir(folder):
+                return f"the file system of {folder} takes no sockets", "name another path, such as /run/relayd/NAME"
+            return f"the directory {folder} does not exist", "create it, or name another path"
         if number in (errno.EACCES, errno.EPERM):
-            return f"no permission to write in {os.path.dirname(place) or '.'}", "change its owner or name another path"
+            return f"no permission to write in {folder}", "change its owner or name another path"
     if number == errno.EADDRINUSE:
         return "the port is in use", f"stop who has it (`ss -ltnp sport = :{place}` says who) or choose another port"
     if number in (errno.EACCES, errno.EPERM):
@@ -161,3 +167,11 @@ def _explain(kind: str, place: str, error: BaseException | str) -> tuple[str, st
     if number in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
         return "this machine does not have that address", "`ip address` lists those it has"
     return (os.strerror(number) if number else str(error)), "see the listener's `endpoint` in relay.yaml"
+
+
+def _is_socket(path: str) -> bool:
+    """Also where nobody may look."""
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except OSError:
+        return True

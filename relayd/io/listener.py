@@ -120,7 +120,10 @@ class ListenerService(Service):
             return
         factory = self._factory
         if (files := self._files) is not None:
-            self.tls = ServerTls(files.cert, files.key, files.client_ca, files.client_crl)
+            try:
+                self.tls = ServerTls(files.cert, files.key, files.client_ca, files.client_crl)
+            except CertificateError as error:
+                raise CertificateError(f"{error} (`tls` of the listener {self.endpoint})") from None
             factory = TLSMemoryBIOFactory(self.tls, False, factory, self._reactor)
             if isinstance(self._factory, GuardFactory) and self._factory.settings.proxy_protocol:
                 factory = ProxiedFactory(self._factory, factory)  # the header stands before TLS

@@ -34,27 +34,23 @@ from relayd.core.upstream.effects import (
     Note,
     Ping,
     Send,
-    printable,
 )
 from relayd.core.upstream.reply import date_s
 from relayd.core.upstream.session import UpstreamSession
 from relayd.core.upstream.states import State
 from relayd.core.upstream.talk import Sse
 from relayd.core.wayup import WayUp
-from relayd.io.dialling import DiallingReactor
-from relayd.io.names import WITHIN_S, Names
+from relayd.io.dialling import DiallingReactor, unreached
+from relayd.io.names import Names
 from relayd.io.ticker import Ticker
 from relayd.io.tls import TrustUnreadable, UpstreamTls, trust_root
 from relayd.io.upstream_http import NoReply, Reply, call
-from relayd.io.upstream_plan import Transport, plan
+from relayd.io.upstream_plan import DialPlan, Transport, plan
 from relayd.io.upstream_protocol import FAULT, UNREADABLE, UpstreamFactory, UpstreamProtocol
 from relayd.io.upstream_stream import StreamFactory, StreamProtocol
 
 CONNECT_WITHIN_S = 10.0
 """One address; the session's own deadline covers name and addresses together."""
-
-UNKNOWN_NAME = "the name of the upstream is not known"
-SLOW_NAME = f"looking up the name of the upstream takes longer than {WITHIN_S:g} s"
 
 #: What each note of the session says; its fields follow.
 LINES = {
@@ -325,23 +321,20 @@ class UpstreamService(Service):
         if dial.tls is not None:
             endpoint = wrapClientTLS(dial.tls, endpoint)
         self._dialling = dialling = endpoint.connect(factory)
-        dialling.addErrback(lambda failure: self._unreachable(failure, dialling, dial.host))
+        dialling.addErrback(lambda failure: self._unreachable(failure, dialling, dial))
         dialling.addErrback(self._failed)
 
     def _hostname_endpoint(self, host: str, port: int) -> IStreamClientEndpoint:
         return HostnameEndpoint(self._reactor, host, port, timeout=CONNECT_WITHIN_S)
 
-    def _unreachable(self, failure: Failure, dialling: Deferred[Any], host: str) -> None:
+    def _unreachable(self, failure: Failure, dialling: Deferred[Any], dial: DialPlan) -> None:
         if self._dialling is not dialling or failure.check(CancelledError, ConnectingCancelledError):
             return
         self._dialling = None
-        if failure.check(DNSLookupError):
-            loss = Loss(LossKind.DNS, text=SLOW_NAME if self._names.hangs(host) else UNKNOWN_NAME)
-        elif failure.check(ConnectError):
-            loss = Loss(LossKind.CONNECT, text=printable(failure.getErrorMessage()))
-        else:
+        if not failure.check(ConnectError, DNSLookupError):
             self._failed(failure)
             return
+        loss = unreached(failure.value, dial.host, dial.port, hangs=self._names.hangs(dial.host))
         self._carry_out(self.session.lost(loss, self._monotonic()))
 
     def _call(self, request: HttpRequest) -> None:

@@ -256,7 +256,26 @@ def _message(reason: Failure) -> str:
     return printable(str(reason.getErrorMessage()))
 
 
-class UpstreamFactory(WebSocketClientFactory):
+class Dialled:
+    """What the factory of a dial tells on behalf of its one protocol, whatever is spoken there."""
+
+    _owner: UpstreamService
+    _tls: UpstreamTls | None
+
+    def gone(self, protocol: Any) -> None:
+        """Its TCP connection has ended."""
+        self._owner.gone(protocol)
+
+    def failed(self, protocol: Any, loss: Loss = FAULT) -> None:
+        """An exception of ours about it is being handled."""
+        self._owner.failed(protocol, loss)
+
+    def refusal(self, reason: Failure) -> str:
+        """Why TLS failed; empty if it did not."""
+        return tls_refusal(self._tls, reason)
+
+
+class UpstreamFactory(Dialled, WebSocketClientFactory):  # type: ignore[misc]  # Autobahn disagrees with its own base
     """Makes the protocol of one dial."""
 
     log = Mute()
@@ -293,18 +312,6 @@ class UpstreamFactory(WebSocketClientFactory):
         protocol = UpstreamProtocol(self._owner)
         protocol.factory = self
         return protocol
-
-    def gone(self, protocol: UpstreamProtocol) -> None:
-        """Its TCP connection has ended."""
-        self._owner.gone(protocol)
-
-    def failed(self, protocol: UpstreamProtocol, loss: Loss = FAULT) -> None:
-        """An exception of ours about it is being handled."""
-        self._owner.failed(protocol, loss)
-
-    def refusal(self, reason: Failure) -> str:
-        """Why TLS failed; empty if it did not."""
-        return tls_refusal(self._tls, reason)
 
 
 def tls_refusal(tls: UpstreamTls | None, reason: Failure) -> str:

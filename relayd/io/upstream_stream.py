@@ -19,7 +19,7 @@ from relayd.core.feed.outcome import Frame
 from relayd.core.http_body import Body, BodyError, body_of
 from relayd.core.upstream.effects import Loss, LossKind, printable
 from relayd.core.upstream.reply import HandshakeReply
-from relayd.io.upstream_protocol import BODY_WITHIN_S, FAULT, UNREADABLE, tls_refusal
+from relayd.io.upstream_protocol import BODY_WITHIN_S, UNREADABLE, Dialled
 
 if TYPE_CHECKING:
     from relayd.io.upstream import UpstreamService
@@ -188,7 +188,7 @@ class StreamProtocol(Protocol):
                 handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-class StreamFactory(ClientFactory):
+class StreamFactory(Dialled, ClientFactory):
     """Makes the protocol of one dial."""
 
     noisy = False
@@ -205,18 +205,6 @@ class StreamFactory(ClientFactory):
         protocol = StreamProtocol(self._owner, self._payload_most_bytes)
         protocol.factory = self
         return protocol
-
-    def gone(self, protocol: StreamProtocol) -> None:
-        """Its TCP connection has ended."""
-        self._owner.gone(protocol)
-
-    def failed(self, protocol: StreamProtocol, loss: Loss = FAULT) -> None:
-        """An exception of ours about it is being handled."""
-        self._owner.failed(protocol, loss)
-
-    def refusal(self, reason: Failure) -> str:
-        """Why TLS failed; empty if it did not."""
-        return tls_refusal(self._tls, reason)
 
 
 def request_head(dial: DialPlan) -> bytes:

@@ -208,6 +208,17 @@ class RefusalTests(EndpointTestCase):
         self.open(f"unix:{path}")
         assert f"cannot listen on unix:{path}: another process listens there;" in self.refusal(f"unix:{path}")
 
+    def test_unix_where_a_file_stands(self) -> None:
+        """What is no socket is not taken away."""
+        path = self.folder / "s"
+        path.write_text("notes")
+        assert f"cannot listen on unix:{path}: a file that is no socket stands" in self.refusal(f"unix:{path}")
+        assert path.read_text() == "notes"
+
+    def test_unix_where_no_sockets_are(self) -> None:
+        """The directory is there, and takes none."""
+        assert "the file system of /proc takes no sockets" in self.refusal("unix:/proc/s")
+
     def test_unix_without_a_folder(self) -> None:
         """The folder is named."""
         text = self.refusal(f"unix:{self.folder}/none/s")

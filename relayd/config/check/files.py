@@ -12,8 +12,18 @@ from relayd.core.auth.tokens import TokensError, parse_tokens
 MAX_FILE_BYTES: Final = 4 << 20
 
 
-def check_file(file: str | None, path: KeyPath, source: Source) -> Iterator[Problem]:
-    """A Problem where this file of the configuration cannot be read."""
+#: What a PEM file must hold, by the key that names it.
+PEM: Final = {
+    "cert": ("CERTIFICATE-----", "certificate"),
+    "key": ("PRIVATE KEY-----", "private key"),
+    "ca": ("CERTIFICATE-----", "certificate"),
+    "client_ca": ("CERTIFICATE-----", "certificate"),
+    "client_crl": ("X509 CRL-----", "revocation list"),
+}
+
+
+def check_pem(file: str | None, path: KeyPath, source: Source) -> Iterator[Problem]:
+    """A Problem where this file of the configuration cannot be read, or is not what its key asks for."""
     if file is None:
         return
     if "$" in file:
@@ -21,10 +31,14 @@ def check_file(file: str | None, path: KeyPath, source: Source) -> Iterator[Prob
         return
     try:
         with open(file, "rb") as opened:
-            opened.read(1)
+            data = opened.read(MAX_FILE_BYTES)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
         yield source.problem(path, f"{file} cannot be read: {reason}", expected="a PEM file")
+        return
+    mark, name = PEM[str(path[-1])]
+    if mark.encode() not in data:
+        yield source.problem(path, f"{file} holds no {name} in PEM", expected=f"a file with `-----BEGIN {mark}`")
 
 
 def read_file(file: str, path: KeyPath, source: Source) -> bytes | Problem:

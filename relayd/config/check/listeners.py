@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 
-from relayd.config.check.files import check_file, check_tokens
+from relayd.config.check.files import check_pem, check_tokens
 from relayd.config.model import Admin, Listener, ListenerTls
 from relayd.config.problem import KeyPath, Problem, Source, spell
 
@@ -39,7 +39,7 @@ def _check_tls(tls: ListenerTls | None, path: KeyPath, source: Source) -> Iterat
     if tls is None:
         return
     for key in ("cert", "key", "client_ca", "client_crl"):
-        yield from check_file(getattr(tls, key), (*path, key), source)
+        yield from check_pem(getattr(tls, key), (*path, key), source)
     if tls.client_crl is not None and tls.client_ca is None:
         what = "without client_ca no certificate is asked for"
         yield source.problem((*path, "client_crl"), what, expected="`client_ca` beside it")

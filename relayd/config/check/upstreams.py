@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from relayd.config.check.addresses import check_address
-from relayd.config.check.files import check_file
+from relayd.config.check.files import check_pem
 from relayd.config.check.streams import check_stream
 from relayd.config.expressions import For
 from relayd.config.model import Ack, Control, Upstream
@@ -38,7 +38,7 @@ class _Check:
     def connect(self) -> Iterator[Problem]:
         """The URL and the authorities."""
         connect = self.upstream.connect
-        yield from check_file(connect.tls.ca, (*self.path, "connect", "tls", "ca"), self.source)
+        yield from check_pem(connect.tls.ca, (*self.path, "connect", "tls", "ca"), self.source)
         if connect.url.startswith("$"):
             return
         hit = _SCHEME.match(connect.url)

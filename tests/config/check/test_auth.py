@@ -43,7 +43,7 @@ class JudgeTests:
 
     def test_by_certificate(self, tmp_path):
         """A listener that asks for certificates is judge enough."""
-        (tmp_path / "pem").write_text("PEM")
+        (tmp_path / "pem").write_text("-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----")
         tls = f"{{cert: {tmp_path}/pem, key: {tmp_path}/pem, client_ca: {tmp_path}/pem}}"
         asks = f"{{endpoint: tcp:1, tls: {tls}}}"
         assert about("{from: [certificate]}", listeners=asks) == []

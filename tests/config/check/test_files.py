@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relayd.config.check.files import MAX_FILE_BYTES, check_file, check_tokens, read_file
+from relayd.config.check.files import MAX_FILE_BYTES, check_pem, check_tokens, read_file
 from relayd.config.problem import Place, Problem, Source
 from relayd.core.auth.tokens import write_line
 
@@ -18,17 +18,34 @@ NOWHERE = [
 
 
 class FileTests:
-    """Only whether it can be read."""
+    """Whether it can be read, and holds what its key asks for."""
 
-    def test_readable(self, tmp_path):
-        """And none at all."""
-        (tmp_path / "a").write_bytes(b"")
-        assert list(check_file(str(tmp_path / "a"), ("a",), SOURCE)) == list(check_file(None, ("a",), SOURCE)) == []
+    @pytest.mark.parametrize(
+        ("key", "mark", "name"),
+        [
+            ("cert", "CERTIFICATE-----", "certificate"),
+            ("key", "PRIVATE KEY-----", "private key"),
+            ("client_crl", "X509 CRL-----", "revocation list"),
+        ],
+    )
+    def test_content(self, tmp_path, key, mark, name):
+        """By the first line of what is meant; what follows is for who reads it."""
+        file = str(tmp_path / "a")
+        (tmp_path / "a").write_text(f"-----BEGIN {mark}")
+        assert list(check_pem(file, ("tls", key), SOURCE)) == []
+        (tmp_path / "a").write_text("-----BEGIN OTHER-----")
+        [problem] = check_pem(file, ("tls", key), SOURCE)
+        assert problem.what == f"{file} holds no {name} in PEM"
+        assert problem.expected == f"a file with `-----BEGIN {mark}`"
+
+    def test_none(self):
+        """Nothing is asked for."""
+        assert list(check_pem(None, ("cert",), SOURCE)) == []
 
     @pytest.mark.parametrize(("file", "what"), NOWHERE)
     def test_not(self, file, what):
         """The system's reason."""
-        assert [problem.what for problem in check_file(file, ("a",), SOURCE)] == [what]
+        assert [problem.what for problem in check_pem(file, ("cert",), SOURCE)] == [what]
 
 
 class ReadFileTests:

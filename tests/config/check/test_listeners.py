@@ -10,6 +10,14 @@ import pytest
 from tests.support.relay_yaml import problems, relay_yaml, told
 
 
+@pytest.fixture
+def pem(tmp_path):
+    """A file that looks like all that `tls` asks for."""
+    path = tmp_path / "all.pem"
+    path.write_text("\n".join(f"-----BEGIN {what}-----" for what in ("CERTIFICATE", "PRIVATE KEY", "X509 CRL")))
+    return path
+
+
 def about(listeners, admin="") -> list[str]:
     """What is said of listeners."""
     return told(relay_yaml(top=f"listeners: [{listeners}]\n{admin}"))
@@ -73,7 +81,7 @@ class AdminTests:
         "endpoint",
         ["tcp:8081", "tcp6:8081", "tcp:8081:interface=0.0.0.0", "tcp:8081:interface=192.0.2.1", "systemd:admin", "tcp:8081:backlog=5"],
     )
-    def test_elsewhere(self, endpoint, tmp_path):
+    def test_elsewhere(self, endpoint, tmp_path, pem):
         """Everywhere else it does, or says that it is open."""
         [problem] = about("{endpoint: tcp:8080}", f"admin: {{endpoint: '{endpoint}'}}")
         assert problem == (
@@ -81,14 +89,13 @@ class AdminTests:
             f'(got "{endpoint}", expected tcp:8081:interface=127.0.0.1, or `tokens` beside it (relayd token NAME), or `open: true`)'
         )
         (tmp_path / "tokens").write_text(f"sha256:{'0' * 64}  prometheus\n")
-        (tmp_path / "pem").write_text("PEM")
-        tls = f"{{cert: {tmp_path}/pem, key: {tmp_path}/pem, client_ca: {tmp_path}/pem}}"
+        tls = f"{{cert: {pem}, key: {pem}, client_ca: {pem}}}"
         for login in ("open: true", f"tokens: {tmp_path}/tokens", f"tls: {tls}"):
             assert about("{endpoint: tcp:8080}", f"admin: {{endpoint: '{endpoint}', {login}}}") == []
 
-    def test_tls_alone_is_no_login(self):
+    def test_tls_alone_is_no_login(self, pem):
         """A certificate of relayd's own says nothing of who asks."""
-        [problem] = about("{endpoint: tcp:8080}", "admin: {endpoint: tcp:8081, tls: {cert: /dev/null, key: /dev/null}}")
+        [problem] = about("{endpoint: tcp:8080}", f"admin: {{endpoint: tcp:8081, tls: {{cert: {pem}, key: {pem}}}}}")
         assert problem.startswith("admin.endpoint: whoever reaches")
 
     def test_open_beside_a_login(self, tmp_path):
@@ -108,12 +115,9 @@ class AdminTests:
 class TlsTests:
     """Certificates and keys."""
 
-    def test_readable(self, tmp_path):
+    def test_readable(self, pem):
         """All three are there."""
-        for name in ("cert.pem", "key.pem", "ca.pem"):
-            (tmp_path / name).write_text("PEM")
-        tls = f"{{cert: {tmp_path}/cert.pem, key: {tmp_path}/key.pem, client_ca: {tmp_path}/ca.pem}}"
-        assert about(f"{{endpoint: tcp:8443, tls: {tls}}}") == []
+        assert about(f"{{endpoint: tcp:8443, tls: {{cert: {pem}, key: {pem}, client_ca: {pem}}}}}") == []
 
     def test_proxies_that_nobody_trusts(self):
         """Then every connection would end at once."""
@@ -122,9 +126,9 @@ class TlsTests:
             "listeners[0].proxy_protocol: whose header counts is not said, so nobody could come in (expected `trusted_proxies` with the address of the balancer)"
         ]
 
-    def test_revocations_without_authorities(self):
+    def test_revocations_without_authorities(self, pem):
         """Nobody is asked for a certificate that could be revoked."""
-        assert about("{endpoint: tcp:8443, tls: {cert: /dev/null, key: /dev/null, client_crl: /dev/null}}") == [
+        assert about(f"{{endpoint: tcp:8443, tls: {{cert: {pem}, key: {pem}, client_crl: {pem}}}}}") == [
             "listeners[0].tls.client_crl: without client_ca no certificate is asked for (expected `client_ca` beside it)"
         ]
 
@@ -138,14 +142,14 @@ class TlsTests:
             f"12:12: listeners[0].tls.key: {tmp_path} cannot be read: Is a directory (expected a PEM file)",
         ]
 
-    def test_not_a_path(self):
+    def test_not_a_path(self, pem):
         """Not even that."""
-        assert about('{endpoint: tcp:1, tls: {cert: "a\\0b", key: /dev/null}}') == [
+        assert about(f'{{endpoint: tcp:1, tls: {{cert: "a\\0b", key: {pem}}}}}') == [
             "listeners[0].tls.cert: a\\u0000b cannot be read: not a path (expected a PEM file)"
         ]
 
-    def test_placeholder(self):
+    def test_placeholder(self, pem):
         """Only upstreams have placeholders."""
-        assert about('{endpoint: tcp:1, tls: {cert: "${env.CERT}", key: /dev/null}}') == [
+        assert about('{endpoint: tcp:1, tls: {cert: "${env.CERT}", key: PEM}}'.replace("PEM", str(pem))) == [
             "listeners[0].tls.cert: a placeholder stands only inside an upstream (expected the path of a file)"
         ]

@@ -55,7 +55,7 @@ class ConnectTests:
         assert url("wss://a", f", tls: {{ca: {tmp_path}/none}}") == [
             f"connect.tls.ca: {tmp_path}/none cannot be read: No such file or directory (expected a PEM file)"
         ]
-        (tmp_path / "ca.pem").write_text("PEM")
+        (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----")
         assert url("wss://a", f", tls: {{ca: {tmp_path}/ca.pem}}") == []
 
 
