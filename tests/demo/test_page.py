@@ -157,6 +157,19 @@ class PageTests:
         expect(shown.page.locator("#proof")).to_contain_text("in sequence")
         assert "without a notice" not in shown.page.locator("#events").inner_text()
 
+    def test_the_page_can_be_connected_anew(self, shown: Shown) -> None:
+        """By its button: a new connection, everything from its beginning, and the lag is a figure again."""
+        shown.choose("BTC-USD")
+        connected = shown.page.locator("#events li", has_text="This page is connected")
+        before = connected.count()
+        shown.page.get_by_role("button", name="Connect anew").click()
+        shown.says("You had this page connect anew")
+        expect(connected).to_have_count(before + 1, timeout=10_000)
+        expect(shown.page.locator("#proof")).to_contain_text("in sequence", timeout=5_000)
+        expect(shown.page.locator('#markets tr[data-state="live"]')).to_have_count(6, timeout=10_000)
+        expect(shown.page.locator("#late")).to_have_text(re.compile(r"^[0-9.]+ ms$"))
+        assert "for good" not in shown.page.locator("#events").inner_text()
+
     def test_a_mute_feed_goes_quiet_and_the_book_is_right(self, shown: Shown) -> None:
         """The page says that data is old, and what it shows is what another client has; then all lives again."""
         page = shown.page

@@ -56,7 +56,7 @@ class PageTests:
             assert answer.status == 200, name
             assert len(body) > 100, name
             names.update(re.findall(r'from "\./([^"]+)"', body.decode()))
-        assert {"app.js", "link.js", "ladder.js", "chart.js", "style.css", "icon.svg"} <= seen
+        assert {"app.js", "reading.js", "ladder.js", "chart.js", "style.css", "icon.svg"} <= seen
         for name in (*seen, "index.html"):
             assert re.findall(r"https?://(?!www\.w3\.org/2000/svg|127\.0\.0\.1)", page(floor, name)) == [], name
 
@@ -66,7 +66,7 @@ class PageTests:
         assert re.findall(r"<script(?![^>]*\bsrc=)", text) == []
         assert "<style" not in text
         assert re.findall(r"\s(?:on\w+|style)=", text) == []
-        for name in ("app.js", "link.js", "ladder.js", "chart.js", "markets.js", "events.js", "text.js"):
+        for name in ("app.js", "reading.js", "ladder.js", "chart.js", "markets.js", "events.js", "text.js"):
             assert re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", page(floor, name)) == []
 
     def test_the_policy_lets_it_talk_to_its_own_host_only(self, floor: Floor) -> None:

@@ -3,8 +3,8 @@
 import { Chart } from "./chart.js";
 import { Events } from "./events.js";
 import { Book, Ladder } from "./ladder.js";
-import { Link } from "./link.js";
 import { Market, PRODUCTS } from "./markets.js";
+import { Reading } from "./reading.js";
 import { closeSentence, grouped, plural, seconds, setState, setText, topicName } from "./text.js";
 
 const LEVELS = 10;
@@ -42,23 +42,17 @@ for (let index = 0; index < TRADES; index++) {
 
 // What relayd says
 
-const scheme = location.protocol === "https:" ? "wss" : "ws";
-const link = new Link(`${scheme}://${location.host}/ws`, {
-  status(state, detail) {
+const reading = new Reading({
+  status(next) {
     const before = status.state;
-    status = { state, detail };
-    if (state === "open" && before !== "open") events.add("good", "This page is connected to relayd.");
-    if (state === "waiting" && before !== "waiting") {
-      for (const topic of link.topics.keys()) topicState(topic, "unknown");
-      events.add("bad", `Disconnected: ${closeSentence(detail)}. This page comes back and resumes where it stood.`);
+    status = { ...next, until: performance.now() + next.retryMs };
+    if (next.state === "open" && before !== "open") events.add("good", "This page is connected to relayd.");
+    if (next.state === "waiting" && before !== "waiting") {
+      for (const topic of reading.topics.keys()) topicState(topic, "unknown");
+      events.add("bad", `Disconnected: ${closeSentence(next)}. This page comes back and resumes where it stood.`);
     }
-    if (state === "refused") events.add("bad", `Refused: ${closeSentence(detail)}. Reload the page to try again.`);
+    if (next.state === "closed") events.add("bad", `Closed for good: ${closeSentence(next)}.`);
     drawStations();
-  },
-  joined(name, answer) {
-    topicState(name, answer.state);
-    if (answer.recovered === true) events.state(name, "resumed", "");
-    if (answer.recovered === false) events.state(name, "restarted", "");
   },
   publication(name, message) {
     saidAt = performance.now();
@@ -70,9 +64,13 @@ const link = new Link(`${scheme}://${location.host}/ws`, {
     else tradeMessage(message.data);
   },
   state(name, state, why) {
+    const before = states.get(name);
     topicState(name, state);
-    events.state(name, state, why);
+    if (before && before !== "unknown") events.state(name, state, why); // where it begins is no news
     drawStations();
+  },
+  resumed(name, recovered) {
+    events.state(name, recovered ? "resumed" : "restarted", "");
   },
   lost(notice) {
     events.lost(notice);
@@ -82,16 +80,8 @@ const link = new Link(`${scheme}://${location.host}/ws`, {
       countGaps(gaps + 1);
     }
   },
-  hole(name, after, next) {
-    events.add("bad", `${topicName(name)} jumped from offset ${after} to ${next} without a notice; asked for it anew.`);
-    if (name === bookOf(chosen)) book.clear("waiting");
-    link.restart(name);
-  },
   refused(message) {
     events.add("bad", `relayd refused: ${message.message}`);
-  },
-  trip(ms) {
-    setText($("trip"), ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`);
   },
 });
 
@@ -108,7 +98,7 @@ function bookMessage(name, data) {
   if (isSound) return;
   events.add("bad", `The ${topicName(name)} is crossed, so it is wrong; asked for it anew.`);
   book.clear("waiting");
-  link.restart(name);
+  reading.restart(name);
 }
 
 function tradeMessage(trade) {
@@ -136,7 +126,7 @@ function countGaps(count) {
 
 function choose(product) {
   if (product !== chosen) {
-    link.unsubscribe([bookOf(chosen), tradesOf(chosen)]);
+    reading.unsubscribe([bookOf(chosen), tradesOf(chosen)]);
     for (const name of [bookOf(chosen), tradesOf(chosen)]) states.delete(name);
     chosen = product;
     history.replaceState(null, "", `#${product}`);
@@ -148,7 +138,7 @@ function choose(product) {
       line.dataset.state = "";
       [...line.cells].forEach((cell, index) => (cell.textContent = index ? "" : "–"));
     }
-    link.subscribe([bookOf(product), tradesOf(product)], true);
+    reading.subscribe([bookOf(product), tradesOf(product)]);
   }
   for (const [name, market] of markets) market.choose(name === product);
   for (const element of document.querySelectorAll(".chosen")) element.textContent = product;
@@ -193,10 +183,17 @@ $("drop").onclick = () => press("drop", "You cut the exchange's connections.");
 $("skip").onclick = () =>
   press(`skip?product=${chosen}`, `You made the exchange lose one trade of ${chosen}. The next one will give it away.`);
 
+$("reconnect").onclick = () => {
+  events.add("calm", "You had this page connect anew, and begin where everything stands now.");
+  for (const topic of reading.topics.keys()) topicState(topic, "unknown");
+  book.clear("waiting");
+  reading.open();
+};
+
 // What is drawn
 
 function drawStations() {
-  const all = [...link.topics.keys()].map((name) => states.get(name));
+  const all = [...reading.topics.keys()].map((name) => states.get(name));
   const worst = ["failed", "reconnecting", "stale", "pending", "unknown"].find((state) => all.includes(state)) ?? "live";
   const isOpen = status.state === "open";
   const feed = !isOpen ? "idle" : { live: "good", pending: "idle", failed: "bad", unknown: "idle" }[worst] ?? "warn";
@@ -211,13 +208,13 @@ function drawStations() {
   };
   setState($("relay"), feed);
   setText($("relay-status"), isOpen ? words[worst] : "–");
-  setText($("relay-hint"), (isOpen && hints[worst]) || `${plural(link.topics.size, "topic")} over one connection`);
+  setText($("relay-hint"), (isOpen && hints[worst]) || `${plural(reading.topics.size, "topic")} over one connection`);
   setState($("feed-wire"), feed);
-  const here = { open: "good", refused: "bad", waiting: "bad" }[status.state] ?? "idle";
+  const here = { open: "good", closed: "bad", waiting: "bad" }[status.state] ?? "idle";
   setState($("page-wire"), here);
   setState($("here"), here);
   if (status.state !== "waiting") {
-    setText($("page-status"), { open: "Connected", connecting: "Connecting", refused: "Refused" }[status.state]);
+    setText($("page-status"), { open: "Connected", connecting: "Connecting", closed: "Closed" }[status.state]);
   }
 }
 
@@ -225,23 +222,24 @@ let countedAt = born;
 let counted = 0;
 function drawFigures() {
   const now = performance.now();
-  setText($("rate"), ((link.messages - counted) / ((now - countedAt) / 1000)).toFixed(0));
-  [countedAt, counted] = [now, link.messages];
-  setText($("received"), grouped(link.messages));
+  setText($("rate"), ((reading.messages - counted) / ((now - countedAt) / 1000)).toFixed(0));
+  [countedAt, counted] = [now, reading.messages];
+  setText($("received"), grouped(reading.messages));
+  const late = reading.lateness();
+  setText($("late"), late === null ? "–" : `${late < 10 ? late.toFixed(1) : Math.round(late)} ms`);
   setText($("span"), `Last ${seconds(Chart.span(now, born)).replace(/\.\d/, "")}`);
   const rows = $("topics").rows;
-  const names = [...link.topics.keys()];
+  const names = [...reading.topics.keys()];
   while (rows.length < names.length) for (let row = $("topics").insertRow(), n = 0; n < 3; n++) row.insertCell();
   names.forEach((name, index) => {
-    const { epoch, offset } = link.topics.get(name);
+    const { offset } = reading.topics.get(name);
     setText(rows[index].cells[0], name);
     setText(rows[index].cells[1], states.get(name) ?? "…");
     setState(rows[index].cells[1], states.get(name) ?? "unknown");
-    setText(rows[index].cells[2], offset === null ? "–" : grouped(offset));
-    if (epoch) setText($("epoch"), epoch);
+    setText(rows[index].cells[2], offset == null ? "–" : grouped(offset));
   });
   if (status.state === "waiting") {
-    setText($("page-status"), `Back in ${seconds(Math.max(0, status.detail.until - now))}`);
+    setText($("page-status"), `Back in ${seconds(Math.max(0, status.until - now))}`);
   }
   for (const wire of [$("feed-wire"), $("page-wire")]) wire.classList.toggle("flows", now - saidAt < 1_500);
 }
@@ -297,13 +295,13 @@ function readColours() {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", readColours);
 readColours();
 const first = tickerOf(PRODUCTS[0]);
-setText($("try-js"), `new WebSocket("${link.url}?topics=${first}").onmessage = (e) => console.log(e.data)`);
+setText($("try-js"), `new WebSocket("${location.origin.replace("http", "ws")}/ws?topics=${first}").onmessage = (e) => console.log(e.data)`);
 setText($("try-python"), `python3 -c 'import urllib.request as u; print(u.urlopen("${location.origin}/topics/${first}").read().decode())'`);
 setText($("try-curl"), `curl ${location.origin}/topics/${first}`);
-link.subscribe(PRODUCTS.map(tickerOf), false);
-link.subscribe([bookOf(chosen), tradesOf(chosen)], true);
+reading.subscribe(PRODUCTS.map(tickerOf));
+reading.subscribe([bookOf(chosen), tradesOf(chosen)]);
 choose(chosen);
-link.start();
+reading.open();
 events.add("calm", "Break something above: what relayd tells this page about it appears here.");
 check();
 setInterval(check, CHECK_EVERY_MS);
