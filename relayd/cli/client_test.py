@@ -26,8 +26,9 @@ def client_test(port: int, names: tuple[str, ...], jobs: int, only_list: bool, c
     COMMAND is the client, after `--`. It is run once per scenario, and is to subscribe to {topic} of the relayd at
     {url} until it is ended:
 
-        relayd client-test -- python my_client.py {url} {topic} {token}
+        relayd client-test -- python my_client.py {url} {topic} {token} {publish}
 
+    Where {publish} is a topic and not empty, it is to publish one JSON value there, once it is connected.
     Without any of these words, the URL and the topic are appended. Without a command, the URLs are printed, for a
     client that you start by hand. The exit status is 1 if a scenario failed.
     """
@@ -68,7 +69,8 @@ def _begun(plan: Plan, scenario: Scenario, url: str) -> None:
         return
     click.echo(f"{scenario.name}: {scenario.expects}")
     token = ", and a token" if scenario.needs_token else ""
-    click.echo(f"  start your client with {url}, topic {scenario.topic}{token}")
+    to_publish = ", and have it publish one value there" if scenario.publishes else ""
+    click.echo(f"  start your client with {url}, topic {scenario.topic}{token}{to_publish}")
 
 
 def _report(results: list[Result]) -> None:

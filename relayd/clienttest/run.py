@@ -18,7 +18,7 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import TimeoutError as TwistedTimeout
 
 from relayd.clienttest.server import StageFactory, Waits
-from relayd.clienttest.stage import Fault, Scenario
+from relayd.clienttest.stage import Fault, NotAsked, Scenario
 
 LOOPBACK: Final = "127.0.0.1"
 #: What a client is told to show; no relayd has ever made it.
@@ -55,8 +55,8 @@ class Plan:
 
     Args:
         scenarios: in the order of the table.
-        command: the client's program and arguments, in which `{url}`, `{topic}` and `{token}` stand for what they say;
-            empty for a client that a person starts.
+        command: the client's program and arguments, in which `{url}`, `{topic}` and `{token}` stand for what they say,
+            and `{publish}` for the topic to publish to, or nothing; empty for a client that a person starts.
         port: to listen on; 0 for any free one.
         jobs: scenarios at a time.
     """
@@ -79,19 +79,21 @@ async def carry_out(reactor: Any, plan: Plan, begun: Callable[[Scenario, str], N
 
 
 async def _run(reactor: Any, plan: Plan, scenario: Scenario, begun: Callable[[Scenario, str], None]) -> Result:
-    if scenario.needs_token and plan.command and not _has_token(plan.command):
+    if plan.command and scenario.needs_token and not _has("{token}", plan.command):
         return Result(scenario, Verdict.SKIPPED, "the command has no {token}: it is not told one")
+    if plan.command and scenario.publishes and not _has("{publish}", plan.command):
+        return Result(scenario, Verdict.SKIPPED, "the command has no {publish}: it is not told where to")
     client: Client | None = None
     waits = Waits(reactor)
-    scripted = frozenset({"subscribe", "auth"} if scenario.needs_token else {"subscribe"})
-    stage = StageFactory(waits, lambda: "" if client is None else client.how_it_ended(), scripted)
+    scripted = {"subscribe", "ack", "publish"} | ({"auth"} if scenario.needs_token else set())
+    stage = StageFactory(waits, lambda: "" if client is None else client.how_it_ended(), frozenset(scripted))
     listening = await TCP4ServerEndpoint(reactor, plan.port, interface=LOOPBACK).listen(stage)
     url = f"ws://{LOOPBACK}:{listening.getHost().port}/ws"
     begun(scenario, url)
-    reason = ""
+    reason = skipped = ""
     try:
         if plan.command:
-            client = Client(plan.command, url, scenario.topic)
+            client = Client(plan.command, url, scenario.topic, scenario.topic if scenario.publishes else "")
         script = Deferred.fromCoroutine(scenario.script(stage))
         script.addTimeout(scenario.within_s if plan.command else BY_HAND_S, reactor)
         await script
@@ -99,6 +101,8 @@ async def _run(reactor: Any, plan: Plan, scenario: Scenario, begun: Callable[[Sc
             raise Fault(ended)
     except Fault as fault:
         reason = str(fault)
+    except NotAsked as why:
+        skipped = str(why)
     except TwistedTimeout:
         reason = f"took longer than {scenario.within_s:g} s"
     finally:
@@ -107,19 +111,21 @@ async def _run(reactor: Any, plan: Plan, scenario: Scenario, begun: Callable[[Sc
         await listening.stopListening()
         for peer in stage.peers:
             peer.drop()
+    if skipped:
+        return Result(scenario, Verdict.SKIPPED, skipped)
     verdict = Verdict.FAILED if reason else Verdict.PASSED
     return Result(scenario, verdict, reason, client.output if client is not None and reason else "")
 
 
-def _has_token(command: Sequence[str]) -> bool:
-    return any("{token}" in word for word in command)
+def _has(placeholder: str, command: Sequence[str]) -> bool:
+    return any(placeholder in word for word in command)
 
 
 class Client:
     """The program under test, in a session of its own, so that what it starts ends with it."""
 
-    def __init__(self, command: Sequence[str], url: str, topic: str) -> None:
-        values = {"{url}": url, "{topic}": topic, "{token}": TOKEN}
+    def __init__(self, command: Sequence[str], url: str, topic: str, publish: str) -> None:
+        values = {"{url}": url, "{topic}": topic, "{token}": TOKEN, "{publish}": publish}
         words = [_filled(word, values) for word in command]
         if list(command) == words:
             words += [url, topic]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from relayd.clienttest import coming_back, reading
+from relayd.clienttest import coming_back, options, reading
 from relayd.clienttest.coming_back import closed, ended
 from relayd.clienttest.stage import PATTERN, Scenario
 
@@ -43,6 +43,11 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     Scenario("pings", "answers pings, with their payload", coming_back.answers_pings),
     Scenario("token-first", "shows its token first, and waits", coming_back.token_first, needs_token=True),
     Scenario("token-expired", "4005: comes back and shows a token", coming_back.token_expired, needs_token=True),
+    Scenario("window", "acknowledges what it has processed, in time", options.window),
+    Scenario("binary", "reads binary frames by their reference", options.binary),
+    Scenario("published", "publishes once", options.published, publishes=True),
+    Scenario("publish-refused", "does not repeat what was refused", options.publish_refused, publishes=True),
+    Scenario("publish-lost", "leaves to its user what may have been published", options.publish_lost, publishes=True),
 )
 
 BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}

@@ -25,6 +25,10 @@ class Fault(Exception):
     """What the client did wrong, for the table."""
 
 
+class NotAsked(Exception):
+    """What the scenario is about this client does not ask for: it is skipped, with these words."""
+
+
 def expect(is_so: bool, otherwise: str) -> None:
     """Raises Fault where it is not."""
     if not is_so:
@@ -38,6 +42,8 @@ class Asked:
     id: int | str | None
     topics: tuple[str, ...]
     since: Mapping[str, str]
+    window: int | None = None
+    binary: bool = False
 
 
 class Peer(Protocol):
@@ -132,6 +138,7 @@ class Scenario:
         within_s: what a good client needs at most, for the clock of the whole scenario.
         topic: what the client is to subscribe to.
         needs_token: the client must be able to show one.
+        publishes: the client is to publish one JSON value, to the topic that it subscribes to.
         may_end: a client that ends when the connection is closed for good is right.
     """
 
@@ -141,6 +148,7 @@ class Scenario:
     within_s: float = 30.0
     topic: str = TOPIC
     needs_token: bool = False
+    publishes: bool = False
     may_end: bool = False
 
 
@@ -161,7 +169,10 @@ async def asked(peer: Peer, topic: str = TOPIC, within_s: float = AT_ONCE_S) -> 
         raise Fault(f"subscribed to {topics}, expected [{topic!r}]")
     if not isinstance(since, dict):
         raise Fault(f"since is {since!r}, expected an object of topics and positions")
-    return Asked(request.get("id"), tuple(topics), since)
+    window = request.get("window")
+    if window is not None and not isinstance(window, int):
+        raise Fault(f"window is {window!r}, expected a number of publications")
+    return Asked(request.get("id"), tuple(topics), since, window, request.get("binary") is True)
 
 
 def subscribed(peer: Peer, request: Asked, topics: Mapping[str, Mapping[str, Any]], **more: Any) -> None:

@@ -1,4 +1,4 @@
-/* relayd.js as a client under test: node relayd_js.mjs URL TOPIC [TOKEN]. NODE_PATH leads to `ws`. */
+/* relayd.js as a client under test: node relayd_js.mjs URL TOPIC [TOKEN [PUBLISH]]. NODE_PATH leads to `ws`. */
 
 import { createRequire } from "node:module";
 
@@ -13,9 +13,10 @@ globalThis.WebSocket = class extends Socket {
 };
 
 const { connect } = await import("../../relayd/web/relayd.js");
-const [url, topic, token] = process.argv.slice(2);
+const [url, topic, token, publish] = process.argv.slice(2);
 const relay = connect(url, { transports: ["websocket"], ...(token && { token }) });
 relay.on("state", (event) => console.log(JSON.stringify(event)));
 relay.on("error", (event) => console.log(JSON.stringify(event)));
 relay.subscribe(topic, () => {});
+if (publish) relay.publish(publish, { from: "the test" }).then(console.log, (error) => console.log(error.code));
 setInterval(() => {}, 1000); // a page stays
