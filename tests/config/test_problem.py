@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from relayd.config.problem import Place, Problem, Source, alternatives, closest, may_be_secret, shown, spell
+from relayd.config.problem import (
+    Place,
+    Problem,
+    Source,
+    alternatives,
+    closest,
+    may_be_secret,
+    shown,
+    spell,
+    without_values,
+)
 from relayd.config.scalars import OFF
 
 PLACE = Place(3, 7)
@@ -104,6 +114,12 @@ class ShownTests:
     def test_where(self, path, secret):
         """Only inside an upstream and in URLs of `auth`, and never because of its name."""
         assert may_be_secret(path) is secret
+
+
+    def test_messages_about_templates(self):
+        """What is quoted from a template is left out."""
+        assert without_values("'s3cret': a placeholder is $name") == "a placeholder is $name"
+        assert without_values("${s3cret} is no placeholder") == "${...} is no placeholder"
 
 
 class WordTests:

@@ -98,6 +98,20 @@ class HoldTests:
         assert client.data == {"q/a": [1, 2, 3, 19, 20, 21, 22, 23], "c/a": [20]}
         assert client.lost == {"q/a": 15}
 
+    def test_taken_away_while_it_is_served(self) -> None:
+        """By subscribing anew without one: nothing bounds what the rings give."""
+        rig = Rig(route("t/$n"))
+        session, client = opened(rig, "t/a", window=2)
+        topic = rig.hub.topic("t/a")
+        window = session._window
+        assert window.ceiling(topic, 0) is None or window.ceiling(topic, 5) == 2
+        say(session, op="subscribe", topics=["t/a"])
+        assert window.ceiling(topic, 5) is None
+        publish(rig, "t/a", 9)
+        rig.clock.advance(SWEEP_S)
+        client.read()
+        assert client.data["t/a"][-9:] == list(range(1, 10))
+
     def test_a_rate(self) -> None:
         """What a slow lane has sent counts, not what the topic has."""
         rig = Rig(route("t/$n"))

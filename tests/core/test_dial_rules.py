@@ -25,6 +25,11 @@ class RefusalTests:
                 "::ffff:169.254.1.1",
                 "::ffff:a9fe:101 is a link-local address, where clouds keep their metadata (169.254.1.1)",
             ),
+            (
+                "2001:0:a9fe:a9fe::5601:5601",
+                "2001:0:a9fe:a9fe::5601:5601 is a link-local address, where clouds keep their metadata "
+                "(169.254.169.254)",
+            ),
             ("0.0.0.0", "0.0.0.0 is this host without a name, no address to dial"),
             ("239.1.1.1", "239.1.1.1 is a multicast address"),
         ],

@@ -51,6 +51,11 @@ class StandardTests:
         text = b"id: 1\ndata: a\n\ndata: b\n\nid: 2\n\ndata: c\n\n"
         assert [event.last_id for event in events(text)] == ["1", "1", "2"]
 
+    def test_as_a_dialect_sees_it(self) -> None:
+        """Under `sse.`: the name always, the id where there is one."""
+        [first, second] = events(b"data: 1\n\nevent: add\nid: 7\ndata: 2\n\n")
+        assert (first.sse, second.sse) == ({"event": "message"}, {"event": "add", "id": "7"})
+
     @pytest.mark.parametrize("bad", [b"a\0b", b"a\x1bb", b"\x7f"])
     def test_an_id_that_cannot_go_back(self, bad: bytes) -> None:
         """It is as if it were not there."""

@@ -135,6 +135,13 @@ class TopicsTests:
         assert rig.counters.topics_dropped == 1
         assert sorted(topic.name for topic in rig.hub.names()) == ["t/b", "t/c"]
 
+    def test_exclusive_topics_are_not_shared(self) -> None:
+        """There is none for two: the refusal says where each has their own."""
+        rig = Rig(route("t/$n", exclusive=True))
+        with pytest.raises(TopicRefused, match=r"route t/\$n is exclusive: open /raw/t/a"):
+            rig.hub.topic("t/a")
+        assert not rig.hub.topics
+
     def test_local_topics_give_way(self) -> None:
         """Those that never held anything first, whoever read them last."""
         rig = Rig(route("t/$n", upstream=None), topics=2)

@@ -19,12 +19,13 @@ MINE = route("user/$sub/$box", upstream=None, access=Access(publish=(Claim("sub"
 STAFF = route("staff/$n", upstream=None, access=Access(publish=(Claim("role", (Literal("staff"),)),)))
 FEED = route("feed/$n", access=PUBLIC)
 UP = route("up/$n", access=PUBLIC, publish=parse_publish({"n": "$n", "m": "$data"}))
+OWN = route("own/$n", access=PUBLIC, exclusive=True)
 ALICE = Identity("alice", {"sub": "alice"})
 
 
 def rig(**limits: int) -> Rig:
     """A hub with local routes, and one of an upstream."""
-    return Rig(CHAT, MINE, STAFF, FEED, UP, **limits)
+    return Rig(CHAT, MINE, STAFF, FEED, UP, OWN, **limits)
 
 
 def refusal(hub: Rig, name: str, identity: Identity | None = None, payload: bytes = b"1") -> tuple[str, str]:
@@ -66,6 +67,7 @@ class PostTests:
             ("none/x", "unknown_topic", "no route has this topic"),
             ("chat/*", "bad_request", "a pattern is no topic"),
             ("staff/a", "unauthorized", "route staff/$n: access.publish asks for a token"),
+            ("own/a", "forbidden", "route own/$n is exclusive: open /raw/own/a"),
             ("feed/a", "forbidden", "route feed/$n: it has no `publish`, so nothing goes up"),
         ],
     )

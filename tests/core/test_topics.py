@@ -33,6 +33,11 @@ class TopicTests:
         topic.remove_reader(True, 1.0)
         assert topic.readers == 0
 
+    def test_whose_it_is(self) -> None:
+        """Of an upstream, or of its clients alone."""
+        rig = Rig(route("t/$n"), route("chat/$n", upstream=None))
+        assert (rig.hub.topic("t/a").is_local, rig.hub.topic("chat/a").is_local) == (False, True)
+
     def test_position(self) -> None:
         """Epoch and the newest offset."""
         rig = Rig(route("t/$n"))

@@ -26,6 +26,12 @@ class ExclusiveTests:
         assert told(text(headers, top=AUTH)) == []
         assert config(text()).routes[0].exclusive is True
 
+    def test_numbers_and_switches(self):
+        """Hold no placeholder; an upstream that is broken is passed over."""
+        assert told(text("}, limits: {send: 5/1s, topics: 7")) == []
+        broken = "upstreams: {echo: {conect: 5}}\nroutes: [{topic: echo, upstream: echo, exclusive: true}]\n"
+        assert told(broken)[0].startswith("upstreams.echo")
+
     def test_not_alone(self):
         """One route of the upstream for each browser, another for all."""
         routes = "[{topic: a, upstream: echo, exclusive: true}, {topic: b, upstream: echo}]"

@@ -17,6 +17,8 @@ class StreamTests:
         """Topics in the URL, or subscribed by HTTP; ids and names are paths."""
         assert about(PUSHED + "cursor: {at: sse.id}\nsilence: {any: 30s}\nheartbeat: off\n") == []
         http = "subscribe: {each: $symbol, http: {method: POST, url: 'https://a/$channel', json: {symbols: $topics}}}\n"
+        said = "control: [{when: {a: b}, do: beat}]\nsnapshot: {when: {a: s}}\n"
+        assert about(PUSHED + said) == []
         login = "login: [{expect: {sse.event: hello}, save: {id: id}}]\n"
         assert about(PUSHED + http + login) == []
 

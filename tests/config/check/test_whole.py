@@ -24,6 +24,11 @@ class WholeTests:
             "routes[0].upstream", "routes[0].access.subscribe.a", "auth.tokens",
         ]  # fmt: skip
 
+    def test_a_topic_that_is_none(self):
+        """Nothing further is said of its route; others are looked at."""
+        routes = "routes: [{topic: m//x, upstream: zzz}, {topic: a, upstream: zzz}]\n"
+        assert [problem.split(":")[0] for problem in told(routes)] == ["routes[0].topic", "routes[1].upstream"]
+
     def test_unknown_upstream(self):
         """The one that was meant, or all."""
         assert problems(relay_yaml(route="- topic: a\n  upstream: fed")) == [
