@@ -283,10 +283,10 @@ class Bridge:
     # -- steps
 
     def _drained(self) -> None:
+        assert self._line is not None  # it was held
         self._is_held = False
         self._sink.unpull()
-        if self._line is not None:
-            self._line.hold(False)
+        self._line.hold(False)
 
     def _go_on(self) -> None:
         """Send what may go, then read the browser again or not."""

@@ -686,3 +686,33 @@ class ExclusiveTests:
         rig.publish("t/a", b"5")
         rig.clock.turn()
         assert frames(sink.taken) == [(1, b"5")] and sink.closed is None
+
+
+class WindowTests:
+    """What a page says it has processed; what is done with that is tests/core/test_ack_window.py."""
+
+    def test_bounds(self) -> None:
+        """A whole number of publications."""
+        session, client = opened(Rig(route("t/$n")))
+        for window in (0, 65_536):
+            [answer] = ask(session, client, op="subscribe", id=1, topics=["t/a"], window=window)
+            assert (answer["code"], answer["message"]) == ("bad_request", "window: a whole number from 1 to 65535")
+
+    def test_acknowledgements(self) -> None:
+        """Have no answer, whatever they are about, but for those that say nothing."""
+        rig = Rig(route("t/$n"))
+        session, client = opened(rig)
+        ask(session, client, op="subscribe", id=1, topics=["t/a"], window=1)
+        rig.publish("t/a", b"1")
+        assert ask(session, client, op="ack", topic="t/a", offset=1) == []
+        assert ask(session, client, op="ack", topic="t/none", offset=1) == []
+        [answer] = ask(session, client, op="ack", topic="t/a")
+        assert answer["message"] == "ack: a topic, and the offset of the last publication processed"
+
+    def test_binary_of_nothing_yet(self) -> None:
+        """The first subscription may ask for it."""
+        session, client = opened(Rig(route("t/$n")))
+        [answer] = ask(session, client, op="subscribe", id=1, topics=["t/a"], binary=True)
+        assert answer["topics"]["t/a"]["ref"] >= 0
+        [again] = ask(session, client, op="subscribe", id=2, topics=["t/b"], binary=True)
+        assert list(again["topics"]) == ["t/b"]

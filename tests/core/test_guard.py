@@ -318,3 +318,9 @@ class GuardCountersTests:
             assert entry.metadata["meaning"]
             assert ("label" in entry.metadata) == isinstance(getattr(counters, entry.name), dict)
         assert set(counters.refused.values()) == set(counters.breaches.values()) == {0}
+
+    def test_failed(self):
+        """Each exception behind a guard is one."""
+        counters = GuardCounters()
+        counters.failed()
+        assert counters.errors == 1

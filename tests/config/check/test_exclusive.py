@@ -110,3 +110,10 @@ class ExclusiveTests:
         """A path and a query may hold what a browser brings: it is encoded there."""
         url = "wss://echo.example.com/${browser.claims.a}?b=${browser.query.b:-}"
         assert told(text(top=AUTH).replace("wss://echo.example.com/", url)) == []
+
+    def test_beside_other_faults(self):
+        """An upstream that cannot be read says nothing of what a browser brings; numbers are no texts."""
+        assert told(text(", max_age: x", top=AUTH).replace("}}}", "}, limits: {topics: 5}}}"))[0].startswith(
+            "upstreams.echo.connect.max_age:"
+        )
+        assert told(text(', headers: {A: "${browser.token}"}', top=AUTH).replace("}}}", "}}, limits: {topics: 5}}")) == []
