@@ -228,7 +228,9 @@ class Relay(MultiService):
         for listener in config.listeners:
             factory = self._guard_factory(listener, extra)
             self.life.factories.append(factory)
-            service = ListenerService(listener.endpoint, factory, self._reactor, listener.tls, self._volley)
+            service = ListenerService(
+                listener.endpoint, factory, self._reactor, listener.tls, self._volley, self.life.backlog
+            )
             service.setServiceParent(self.listeners)
             self.life.doors.append(service)
         services = list(self.life.doors)

@@ -24,6 +24,7 @@ from relayd.io.listener import ListenerService, admission_limits
 from relayd.io.notify import NotifyService
 from relayd.io.overload import OverloadWatch
 from relayd.io.ticker import Ticker
+from relayd.io.transport import Backlog
 
 
 class Life:
@@ -45,6 +46,7 @@ class Life:
         self._upstreams = upstreams
         self._ticker = ticker
         self._monotonic = monotonic
+        self.backlog = Backlog(monotonic)
         self.clients = Clients(ListenerCounters(), monotonic)
         self.admission = Admission(admission_limits(config.limits), started=monotonic(), random=random.random)
         self.doors: list[ListenerService] = []
@@ -91,6 +93,7 @@ class Life:
             self.admission,
             base_bytes=resident_bytes(),
             sockets=self._sockets,
+            buffered_bytes=lambda: self.backlog.bytes,
             now=self._monotonic(),
         )
         self._ticker.on_lag.append(watch.hear_lag)

@@ -138,6 +138,7 @@ class Cohort:
         self.key = key
         self.encoding = encoding
         self.topics = dict(topics)
+        self.slow_after_s = max(topic.route.delivery.slow_after_s for topic in self.topics)
         self.flusher = flusher
         self.members: list[Subscriber] = []
         self.behind: dict[Subscriber, None] = {}

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from relayd.core.counters import HubCounters
 from relayd.core.gathered import flush_gathered
 from relayd.core.mishap import CATCHING_UP, FLUSH, Report, let_it_out
+from relayd.core.stalls import Stalls
 from relayd.core.volley import Volley
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Flusher:
         self.counters = counters
         self.volley = volley
         """How the cohorts send to many at once; None: one by one."""
+        self.stalls = Stalls()
+        """Who waits for its socket."""
         self.report = report
         """Hears of exceptions that nobody foresaw, while they are handled."""
         self._monotonic = monotonic

@@ -38,7 +38,7 @@ class Lagging:
 
     __slots__ = (
         "_mark_at", "_mark_taken", "_producing", "_pulling", "_written",
-        "cohort", "is_held", "newcomer_to", "positions", "reached", "subscriber",
+        "cohort", "is_held", "look_at", "newcomer_to", "positions", "reached", "subscriber",
     )  # fmt: skip
 
     cohort: Cohort
@@ -54,6 +54,8 @@ class Lagging:
         """Topics without deltas whose next publication carries the snapshot flag."""
         self.is_held = False
         """Nothing is to be sent whatever the socket takes."""
+        self.look_at = -1
+        """Its second in the calendar of core/stalls.py, which keeps this; -1 while it does not wait for its socket."""
         self._pulling = False
         self._producing = False
         self._written = 0
@@ -65,27 +67,37 @@ class Lagging:
         self.subscriber.pace = Pace.LAGGING
         if not self._pulling:
             self._pulling = True
+            self._mark_at = None
+            self.cohort.flusher.stalls.watch(self)
             self.subscriber.sink.pull(self.produce)
 
     def stop(self) -> None:
         """It has caught up, or the connection goes."""
         if self._pulling:
             self._pulling = False
+            self.cohort.flusher.stalls.forget(self)
             self.subscriber.sink.unpull()
 
-    def made_no_progress(self, now: float, slow_after_s: float) -> bool:
-        """Whether the socket took less than 1 KiB, and less than all, during `slow_after_s`. Asked about once a
-        second."""
-        buffered = self.subscriber.sink.buffered()
+    def moved(self) -> None:
+        """It waits for its socket on the way to another cohort now, with another `slow_after`."""
+        if self._pulling:
+            self.cohort.flusher.stalls.watch(self)
+
+    def due(self, now: float) -> float:
+        """When it will have taken less than 1 KiB, and less than all, during `slow_after`, if it goes on like this:
+        a time that is past means that it makes no progress."""
+        sink = self.subscriber.sink
+        buffered = sink.buffered()
         taken = self._written - buffered
-        if self._mark_at is None or buffered == 0 or taken - self._mark_taken >= PROGRESS_BYTES:
+        if self._mark_at is None or buffered == 0:
             self._mark_at, self._mark_taken = now, taken
-            return False
-        return now - self._mark_at >= slow_after_s
+        elif taken - self._mark_taken >= PROGRESS_BYTES:
+            self._mark_at, self._mark_taken = max(self._mark_at, sink.drained_at()), taken
+        return self._mark_at + self.cohort.slow_after_s
 
     def stalled_s(self, now: float) -> float:
-        """For how long it has taken less than 1 KiB, to the second in which `made_no_progress` is asked."""
-        return 0.0 if self._mark_at is None else now - self._mark_at
+        """For how long its socket has taken nothing; counted from a second after it fell behind at the latest."""
+        return 0.0 if self._mark_at is None else now - max(self._mark_at, self.subscriber.sink.drained_at())
 
     def produce(self) -> None:
         """The buffer is empty: give the next chunks, or join the cohort."""

@@ -78,6 +78,10 @@ class PollSink:
         """Nothing waits: what is here is on its way."""
         return 0
 
+    def drained_at(self) -> float:
+        """Nothing ever waited."""
+        return 0.0
+
     def pull(self, produce: Callable[[], None]) -> None:
         """It is full for good."""
 

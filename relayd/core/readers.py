@@ -148,6 +148,7 @@ class Readers:
         subscriber.cohort = cohort
         cohort.behind[subscriber] = None
         lagging.cohort = cohort
+        lagging.moved()
         subscriber.lagging = lagging
 
     def _enter(self, topic: Topic, want: Want, lagging: Lagging) -> Joined:
@@ -184,33 +185,15 @@ class Readers:
 
     def close_stuck(self, now: float) -> None:
         """Close those whose socket made no progress for `slow_after`; asked about once a second."""
-        for cohort in list(self._cohorts.values()):
-            if not cohort.behind:
-                continue
-            slow_after_s = max(topic.route.delivery.slow_after_s for topic in cohort.topics)
-            for member in list(cohort.behind):
-                lagging = member.lagging
-                if member.pace is Pace.LAGGING and lagging and lagging.made_no_progress(now, slow_after_s):
-                    self._hub.counters.closed_slow += 1
-                    self.send_away(member, CLOSE_SLOW)
-
-    def lagging_bytes(self) -> tuple[int, int]:
-        """How many lag, and the bytes that wait for them: asked twice a second, so nothing is made of each."""
-        count = size = 0
-        for cohort in self._cohorts.values():
-            for member in cohort.behind:
-                if member.pace is Pace.LAGGING:
-                    count += 1
-                    size += member.sink.buffered()
-        return count, size
+        for lagging in self._hub.flusher.stalls.stuck(now):
+            self._hub.counters.closed_slow += 1
+            self.send_away(lagging.subscriber, CLOSE_SLOW)
 
     def laggards(self, now: float) -> list[Laggard[Subscriber]]:
         """Whose socket did not take all, now."""
         return [
-            Laggard(member, member.lagging.stalled_s(now), member.sink.buffered())
-            for cohort in self._cohorts.values()
-            for member in cohort.behind
-            if member.pace is Pace.LAGGING and member.lagging is not None
+            Laggard(lagging.subscriber, lagging.stalled_s(now), lagging.subscriber.sink.buffered())
+            for lagging in self._hub.flusher.stalls.all()
         ]
 
     def send_away(self, subscriber: Subscriber, close: CloseCode, retry_s: int | None = None) -> None:
@@ -222,7 +205,7 @@ class Readers:
 
     def count_lagging(self) -> int:
         """Subscribers whose socket did not take all, now."""
-        return self.lagging_bytes()[0]
+        return self._hub.flusher.stalls.count
 
 
 class Hold:

@@ -58,6 +58,10 @@ class Sink(Protocol):
         """Bytes waiting in the buffer."""
         ...
 
+    def drained_at(self) -> float:
+        """When the buffer last became less, in monotonic seconds; 0.0 where it never did."""
+        ...
+
     def pull(self, produce: Callable[[], None]) -> None:
         """Call `produce` whenever the buffer is empty ..."""
         ...

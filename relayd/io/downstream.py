@@ -193,7 +193,8 @@ class DownstreamProtocol(FrameReader):
         """Send a ping frame that the sweep made."""
         if self._sink is not None:
             self._drained_at_ping = self._sink.drained_bytes
-            self._sink.write(frame)
+            if not self._sink.busy:  # behind what waits it would say nothing; that this drains is the sign of life
+                self._sink.write(frame)
 
     def no_pong(self) -> None:
         """Two pings had no answer. A client that reads what stands before them is not gone, only slow."""

@@ -25,7 +25,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
-from relayd.io.transport import transport_for
+from relayd.io.transport import Backlog, transport_for
 from relayd.io.volley import AioVolley
 
 #: A crowd that reconnects at once waits here for its accept; the kernel cuts it to net.core.somaxconn (4096 on Linux).
@@ -45,11 +45,15 @@ class ListenError(Exception):
 
 
 def listen(
-    reactor: Any, endpoint: str, factory: IProtocolFactory, volley: AioVolley | None = None
+    reactor: Any,
+    endpoint: str,
+    factory: IProtocolFactory,
+    volley: AioVolley | None = None,
+    backlog: Backlog | None = None,
 ) -> list[IListeningPort]:
     """Open `endpoint` now: one port, or as many as systemd passed under its name. Raises ListenError.
 
-    Their connections may be sent to by `volley`.
+    Their connections may be sent to by `volley`, and what they have not taken is counted in `backlog`.
     """
     kind, *parts = _UNESCAPED_COLON.split(endpoint)
     arguments = dict(part.split("=", 1) for part in parts[1:])
@@ -69,7 +73,7 @@ def listen(
     except OSError as error:
         raise ListenError(endpoint, *_explain(kind, parts[0], error)) from None
     for port in ports:
-        port.transport = transport_for(port, volley)
+        port.transport = transport_for(port, volley, backlog)
     return ports
 
 

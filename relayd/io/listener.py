@@ -90,6 +90,7 @@ class ListenerService(Service):
         reactor: Any,
         files: model.ListenerTls | None = None,
         volley: AioVolley | None = None,
+        backlog: transport.Backlog | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.tls: ServerTls | None = None
@@ -98,6 +99,7 @@ class ListenerService(Service):
         self._reactor = reactor
         self._files = files
         self._volley = volley
+        self._backlog = backlog
         self._look_at = 0.0
         self._told = ""
 
@@ -132,7 +134,7 @@ class ListenerService(Service):
                 self._volley.open()
             except OSError as error:
                 log.warn("browsers are sent to one by one, which costs a tenth more: no io_submit", why=str(error))
-        self.ports = listen(self._reactor, self.endpoint, factory, self._volley)
+        self.ports = listen(self._reactor, self.endpoint, factory, self._volley, self._backlog)
         for port in self.ports:
             log.info("listening", endpoint=self.endpoint, at=place_of(port), tls=self.tls is not None)
         if transport.TCP_NOTSENT_LOWAT is None:

@@ -21,7 +21,8 @@ log = Logger()
 
 
 class OverloadWatch:
-    """Woken by the ticker. `sockets` counts connections in the clear and over TLS; `lag` hears what the ticker says."""
+    """Woken by the ticker. `sockets` counts connections in the clear and over TLS, `buffered_bytes` what they have
+    not taken; `hear_lag` hears what the ticker says."""
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class OverloadWatch:
         *,
         base_bytes: int,
         sockets: Callable[[], tuple[int, int]],
+        buffered_bytes: Callable[[], int],
         now: float,
         random: Callable[[], float] = random_module.random,
     ) -> None:
@@ -40,6 +42,7 @@ class OverloadWatch:
         self._admission = admission
         self._base_bytes = base_bytes
         self._sockets = sockets
+        self._buffered_bytes = buffered_bytes
         self._random = random
         self._next = now + LOOK_EVERY_S
 
@@ -56,15 +59,14 @@ class OverloadWatch:
         """Look at the figures, and act."""
         self._next = now + LOOK_EVERY_S
         readers = self._hub.readers
-        lagging, buffered_bytes = readers.lagging_bytes()
         clear, secure = self._sockets()
         held = Holdings(
             base_bytes=self._base_bytes,
             ring_bytes=self._hub.ring_bytes,
             connections=clear,
             tls_connections=secure,
-            lagging=lagging,
-            buffered_bytes=buffered_bytes,
+            lagging=readers.count_lagging(),
+            buffered_bytes=self._buffered_bytes(),
         )
         overload = self.overload
         before = overload.load

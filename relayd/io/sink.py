@@ -95,6 +95,10 @@ class TransportSink:
         """Bytes the kernel took from the buffer so far: while this grows the client reads."""
         return self._direct.drained_bytes
 
+    def drained_at(self) -> float:
+        """When the kernel last took something from the buffer, in monotonic seconds."""
+        return self._direct.drained_at
+
     def pull(self, produce: Callable[[], None]) -> None:
         """Call `produce` on a later turn of the reactor, at each empty buffer, until `unpull`."""
         if not self.is_open:

@@ -19,6 +19,7 @@ attributes to the transport below them, and a `send_now` found that way would se
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from errno import ENOBUFS
@@ -40,6 +41,14 @@ NOTSENT_LOWAT_BYTES = 16 * 1024
 
 #: The number of the socket option; None where the system has none, and then unread clients cost kernel memory.
 TCP_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+
+
+class Backlog:
+    """What the sockets of a process have not taken yet, all together."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.monotonic = monotonic
+        self.bytes = 0
 
 
 def _took_nothing(_data: bytes) -> int:
@@ -74,10 +83,19 @@ class DirectTransport(_Base):
     #: Bytes that the kernel took from that buffer so far: while it grows the other end reads.
     drained_bytes = 0
 
-    def __init__(self, sock: socket.socket, *args: Any, volley: AioVolley | None = None) -> None:
+    #: When it last took some, in monotonic seconds.
+    drained_at = 0.0
+
+    #: Where what waits is counted; a transport that nobody gave one counts for nobody.
+    _backlog = Backlog()
+
+    def __init__(
+        self, sock: socket.socket, *args: Any, volley: AioVolley | None = None, backlog: Backlog | None = None
+    ) -> None:
         super().__init__(sock, *args)
         self._send: Callable[[bytes], int] = sock.send
         self._volley = volley
+        self._backlog = backlog or self._backlog
 
     def bind(self, put: PutWay) -> None:
         """Give `put` the socket's own `send` and its port, or one that takes nothing: now, and whenever that changes.
@@ -149,6 +167,7 @@ class DirectTransport(_Base):
         super().write(data)
         if self.connected:
             self.buffered_bytes += len(data)
+            self._backlog.bytes += len(data)
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         try:
@@ -166,8 +185,11 @@ class DirectTransport(_Base):
     def writeSomeData(self, data: bytes) -> Any:
         taken = super().writeSomeData(data)
         if isinstance(taken, int):
+            backlog = self._backlog
             self.buffered_bytes -= taken
             self.drained_bytes += taken
+            self.drained_at = backlog.monotonic()
+            backlog.bytes -= taken
         return taken
 
     def startWriting(self) -> None:
@@ -195,6 +217,8 @@ class DirectTransport(_Base):
     def connectionLost(self, reason: Any) -> None:
         self.end_direct()
         self._put = None
+        self._backlog.bytes -= self.buffered_bytes
+        self.buffered_bytes = 0
         super().connectionLost(reason)
 
     def startTLS(self, ctx: Any, normal: bool = True) -> None:
@@ -205,8 +229,10 @@ class DirectTransport(_Base):
 class DirectServer(DirectTransport, tcp.Server):
     """A TCP connection that sends directly, without Nagle's delay and with little unsent data in the kernel."""
 
-    def __init__(self, sock: socket.socket, *args: Any, volley: AioVolley | None = None) -> None:
-        super().__init__(sock, *args, volley=volley)
+    def __init__(
+        self, sock: socket.socket, *args: Any, volley: AioVolley | None = None, backlog: Backlog | None = None
+    ) -> None:
+        super().__init__(sock, *args, volley=volley, backlog=backlog)
         # A socket that its peer has reset already refuses options on some systems; the next read finds the loss.
         with suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -223,9 +249,12 @@ class DirectUnixServer(DirectTransport, unix.Server):
         super().sendFileDescriptor(fileno)
 
 
-def transport_for(port: Any, volley: AioVolley | None = None) -> Callable[..., DirectTransport]:
+def transport_for(
+    port: Any, volley: AioVolley | None = None, backlog: Backlog | None = None
+) -> Callable[..., DirectTransport]:
     """What makes the connections of `port`, which is what `endpoint.listen` returned (TCP or unix)."""
-    return partial(DirectUnixServer if isinstance(port, unix.Port) else DirectServer, volley=volley)
+    transport = DirectUnixServer if isinstance(port, unix.Port) else DirectServer
+    return partial(transport, volley=volley, backlog=backlog)
 
 
 def find_direct(transport: Any) -> DirectTransport:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from relayd.core.closecode import CLOSE_POSITION_LOST
 from relayd.core.lagging import PROGRESS_BYTES
 from relayd.core.routes import Mode
@@ -254,23 +256,63 @@ class ProgressTests:
     """`slow_after`: by progress, never for lagging with progress."""
 
     def test_none(self) -> None:
-        """Nothing taken for that long."""
+        """Nothing taken for that long since it was first looked at."""
         rig = Rig(route("t/$n"))
         session, _ = lag(rig, "t/a")
         lagging = session.subscriber.lagging  # type: ignore[attr-defined]
-        assert not lagging.made_no_progress(0.0, 10.0)
-        assert not lagging.made_no_progress(9.9, 10.0)
-        assert lagging.made_no_progress(10.0, 10.0)
+        slow_after_s = rig.hub.topic("t/a").route.delivery.slow_after_s
+        first = rig.clock()
+        assert lagging.stalled_s(first) == 0.0
+        assert lagging.due(first) == lagging.due(first + 99.0) == first + slow_after_s
+        assert lagging.stalled_s(first + 99.0) == pytest.approx(99.0)
 
     def test_some(self) -> None:
-        """A kilobyte in that time is alive."""
+        """A kilobyte in that time is alive, from when it was taken."""
         rig = Rig(route("t/$n"))
         session, client = lag(rig, "t/a")
         lagging = session.subscriber.lagging  # type: ignore[attr-defined]
-        for second in range(0, 60, 8):
-            assert not lagging.made_no_progress(float(second), 10.0)
-            rig.publish("t/a", b'"' + b"x" * PROGRESS_BYTES * 2 + b'"')
-            client.sink.read(PROGRESS_BYTES)
+        slow_after_s = rig.hub.topic("t/a").route.delivery.slow_after_s
+        rig.publish("t/a", b'"' + b"x" * PROGRESS_BYTES * 9 + b'"')
+        rig.clock.advance(0.1)
+        client.sink.read(100)  # the rest of the flush; the next chunk waits
+        first = rig.clock()
+        lagging.due(first)
+        rig.clock.advance(3.0)
+        client.sink.read(PROGRESS_BYTES)
+        rig.clock.advance(5.0)
+        assert lagging.due(rig.clock()) == pytest.approx(first + 3.0 + slow_after_s)
+        assert lagging.stalled_s(rig.clock()) == pytest.approx(5.0)
+
+    def test_next_to_nothing(self) -> None:
+        """Less than a kilobyte is no progress, though it was not still."""
+        rig = Rig(route("t/$n"))
+        session, client = lag(rig, "t/a")
+        lagging = session.subscriber.lagging  # type: ignore[attr-defined]
+        rig.publish("t/a", b'"' + b"x" * PROGRESS_BYTES * 9 + b'"')
+        rig.clock.advance(0.1)
+        client.sink.read(100)
+        first = rig.clock()
+        due = lagging.due(first)
+        rig.clock.advance(3.0)
+        client.sink.read(PROGRESS_BYTES - 1)
+        assert lagging.due(rig.clock()) == due
+        assert lagging.stalled_s(rig.clock()) == 0.0
+
+    def test_another_cohort(self) -> None:
+        """Whose topics have a `slow_after` of their own: it is asked anew, and what it took before counts."""
+        rig = Rig(route("t/$n"), route("p/$n", delivery(slow_after_s=300.0)))
+        session, client = lag(rig, "t/a")
+        stalls = rig.hub.flusher.stalls
+        stalls.stuck(rig.clock())
+        say(session, op="subscribe", topics=["p/a"])  # type: ignore[arg-type]
+        assert stalls.count == 1
+        rig.clock.advance(100.0)
+        assert stalls.stuck(rig.clock()) == []
+        say(session, op="unsubscribe", topics=["p/a"])  # type: ignore[arg-type]
+        rig.clock.advance(2.0)
+        (stuck,) = stalls.stuck(rig.clock())
+        assert stuck.subscriber is session.subscriber  # type: ignore[attr-defined]
+        assert client.sink.closed is None
 
 
 class TurnsTests:

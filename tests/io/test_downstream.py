@@ -343,6 +343,21 @@ class PingTests:
         line.tick_for(0.3)
         assert line.frames() == []
 
+    def test_no_ping_behind_what_waits(self) -> None:
+        """A client that has not read what was sent is not asked as well; that it reads on is its sign of life."""
+        line = Line()
+        line.socket.room = 3
+        line.session.sink.write(b"\x81\x05hello")
+        waits = line.transport.buffered_bytes
+        line.tick_for(26.0)
+        assert line.transport.buffered_bytes == waits
+        line.socket.room = 1
+        line.turn()
+        line.tick_for(20.0)
+        assert line.transport.connected
+        line.tick_for(46.0)
+        assert line.frames() == [] and not line.transport.connected
+
     def test_ping_and_round_trip_time(self, logged: Logged) -> None:
         """A ping within 25 s; its pong is timed and the time stands in the log at the end."""
         line = Line()

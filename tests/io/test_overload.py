@@ -24,12 +24,14 @@ class Watch:
         self.admission = Admission(AdmissionLimits(), started=0.0, random=lambda: 0.5)
         self.overload = Overload(limit_bytes, 1.0, OverloadCounters())
         self.sockets = (0, 0)
+        self.buffered_bytes = 0
         self.watch = OverloadWatch(
             self.overload,
             self.rig.hub,
             self.admission,
             base_bytes=100 * MIB,
             sockets=lambda: self.sockets,
+            buffered_bytes=lambda: self.buffered_bytes,
             now=self.rig.clock(),
             random=lambda: 0.5,
         )
@@ -64,6 +66,7 @@ class WatchTests:
         watch.rig.publish("t/a", b'"' + b"x" * 5000 + b'"')
         watch.rig.clock.turn()
         watch.sockets = (10, 5)
+        watch.buffered_bytes = sink.buffered()
         watch.look()
         ring = watch.rig.hub.ring_bytes
         parts = 100 * MIB + 2 * ring + 10 * (16 << 10) + 5 * (80 << 10) + (24 << 10) + sink.buffered()

@@ -29,6 +29,7 @@ from relayd.core.volley import NO_PORT
 from relayd.io.transport import (
     NOTSENT_LOWAT_BYTES,
     TCP_NOTSENT_LOWAT,
+    Backlog,
     DirectServer,
     DirectUnixServer,
     find_direct,
@@ -74,12 +75,14 @@ class FakeVolley:
 class Bench:
     """A connection on a fake socket with `room` for so many bytes."""
 
-    def __init__(self, room: int = 1 << 40, volley: Any = None) -> None:
+    def __init__(self, room: int = 1 << 40, volley: Any = None, backlog: Backlog | None = None) -> None:
         self.reactor = FakeReactor()
         self.socket = FakeSocket(room)
         self.protocol = Recorder()
         address = ("192.0.2.1", 50000)
-        self.transport = DirectServer(self.socket, self.protocol, address, None, 0, self.reactor, volley=volley)
+        self.transport = DirectServer(
+            self.socket, self.protocol, address, None, 0, self.reactor, volley=volley, backlog=backlog
+        )
         self.protocol.makeConnection(self.transport)
 
     @property
@@ -235,7 +238,7 @@ class WriteTests:
         bench.transport.write(b" world")
         assert bench.taken == b"hel"
         assert bench.transport.buffered_bytes == 8
-        assert bench.transport.drained_bytes == 0
+        assert (bench.transport.drained_bytes, bench.transport.drained_at) == (0, 0.0)
         bench.socket.room = 4
         bench.reactor.turn()
         assert bench.transport.buffered_bytes == 4
@@ -245,6 +248,25 @@ class WriteTests:
         assert bench.transport.buffered_bytes == 0
         assert bench.transport.drained_bytes == 8
         assert not bench.transport.busy
+
+    def test_backlog(self) -> None:
+        """What waits is counted for all sockets together, until it is taken or its connection is lost."""
+        times = iter([7.0, 8.0])
+        backlog = Backlog(lambda: next(times))
+        bench, lost = Bench(room=3, backlog=backlog), Bench(room=0, backlog=backlog)
+        bench.transport.write(b"hello world")
+        lost.transport.write(b"goodbye")
+        assert backlog.bytes == 8 + 7
+        bench.socket.room = 5
+        bench.reactor.turn()
+        assert (backlog.bytes, bench.transport.drained_at) == (3 + 7, 7.0)
+        lost.transport.abortConnection()
+        lost.reactor.turn()
+        assert lost.protocol.lost is not None
+        assert backlog.bytes == 3
+        bench.socket.room = 5
+        bench.reactor.turn()
+        assert (backlog.bytes, bench.transport.drained_at) == (0, 8.0)
 
     def test_on_a_broken_socket(self) -> None:
         """The loss comes on a turn, once."""

@@ -106,6 +106,8 @@ class FakeSink:
         self.closed: CloseCode | None = None
         self.most_buffered = 0
         self.paused = False
+        self.clock: Callable[[], float] = lambda: 0.0
+        self._drained_at = 0.0
 
     def bind(self, put: PutWay) -> None:
         """One way to send for all times, and a port while nothing is buffered."""
@@ -147,6 +149,10 @@ class FakeSink:
         """Bytes that wait."""
         return len(self.buffer)
 
+    def drained_at(self) -> float:
+        """When the buffer last became less."""
+        return self._drained_at
+
     def pull(self, produce: Callable[[], None]) -> None:
         """As Twisted does for a pull producer: asked at once, then at each empty buffer."""
         assert self.produce is None, "two producers"
@@ -179,6 +185,8 @@ class FakeSink:
         moved = min(self.room, len(self.buffer))
         self.taken += self.buffer[:moved]
         del self.buffer[:moved]
+        if moved:
+            self._drained_at = self.clock()
         self.room -= moved
         self._tell()
         while self.produce is not None and not self.buffer and self.room:
@@ -445,6 +453,7 @@ class Rig:
     def open(self, room: int = 1 << 40, raw: str | None = None) -> tuple[DownstreamSession, FakeSink]:
         """A connection that has been greeted."""
         sink = FakeSink(room, self.volley)
+        sink.clock = self.clock
         session = DownstreamSession(self.hub, sink, raw_topic=raw, session_id="s")
         session.opened()
         return session, sink
@@ -454,6 +463,7 @@ class Rig:
     ) -> tuple[EventStreamSession, FakeSink]:
         """An event stream that has begun."""
         sink = FakeSink(room)
+        sink.clock = self.clock
         begun: list[HttpRefusal | None] = []
         session = EventStreamSession(
             self.hub,

@@ -1,0 +1,124 @@
+"""The calendar of those who wait for their sockets: found in time, never before it, and not looked at in between."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relayd.core.stalls import Stalls
+
+STEPS = ["watch", "forget", "progress", "tick"]
+
+
+class Waiting:
+    """As a `Lagging`: its mark is when it was first looked at, or when it last made progress."""
+
+    def __init__(self, slow_after_s: float) -> None:
+        self.look_at = -1
+        self.slow_after_s = slow_after_s
+        self.progress_at: float | None = None
+        self.looks = 0
+
+    def due(self, now: float) -> float:
+        """The real one's promise."""
+        self.looks += 1
+        if self.progress_at is None:
+            self.progress_at = now
+        return self.progress_at + self.slow_after_s
+
+
+def watch(stalls: Stalls, *waiting: Waiting) -> None:
+    """Watch all of them."""
+    for one in waiting:
+        stalls.watch(one)  # type: ignore[arg-type]
+
+
+class StuckTests:
+    """When somebody is named."""
+
+    def test_in_time(self) -> None:
+        """Within `slow_after` and two seconds of falling behind, at two looks."""
+        stalls, one = Stalls(), Waiting(10.0)
+        stalls.stuck(100.3)
+        watch(stalls, one)
+        for second in range(101, 112):
+            assert stalls.stuck(second + 0.3) == ([one] if second == 111 else [])
+        assert one.looks == 2
+
+    def test_progress_moves_it(self) -> None:
+        """From the progress on, and not from the look that saw it."""
+        stalls, one = Stalls(), Waiting(10.0)
+        watch(stalls, one)
+        assert stalls.stuck(100.0) == []
+        one.progress_at = 104.0
+        assert next(second for second in range(101, 120) if stalls.stuck(float(second))) == 114
+
+    def test_due_within_a_second(self) -> None:
+        """A timer that is a little early does not cost a whole period."""
+        stalls, one = Stalls(), Waiting(2.0)
+        watch(stalls, one)
+        assert stalls.stuck(100.5) == []
+        assert stalls.stuck(102.4) == []
+        assert stalls.stuck(103.4) == [one]
+
+    def test_who_is_not_sent_away_is_named_again(self) -> None:
+        """Nobody is forgotten by being named."""
+        stalls, one = Stalls(), Waiting(1.0)
+        watch(stalls, one)
+        assert [stalls.stuck(float(second)) for second in (10, 11, 12)] == [[], [one], [one]]
+        assert stalls.count == 1
+
+    def test_a_leap(self) -> None:
+        """After a long pause everybody who is due is named at once."""
+        stalls, many = Stalls(), [Waiting(float(number)) for number in range(1, 50)]
+        watch(stalls, *many)
+        stalls.stuck(10.0)
+        assert stalls.stuck(10_000.0) == many
+
+
+class MembershipTests:
+    """Who stands in it."""
+
+    def test_forget(self) -> None:
+        """Gone at once; twice is once."""
+        stalls, one, other = Stalls(), Waiting(1.0), Waiting(1.0)
+        watch(stalls, one, other, one)
+        assert (stalls.count, stalls.all()) == (2, [other, one])
+        stalls.forget(one)  # type: ignore[arg-type]
+        stalls.forget(one)  # type: ignore[arg-type]
+        assert (stalls.count, stalls.all()) == (1, [other])
+
+    @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 5)), max_size=60))
+    def test_model(self, steps: list[tuple[str, int]]) -> None:
+        """Each stands in one second, nobody is named early, nobody is named late, and few are looked at."""
+        stalls, many, now = Stalls(), [Waiting(3.0) for _ in range(6)], 50.0
+        inside: set[Waiting] = set()
+        ticks = 0
+        watched: Counter[Waiting] = Counter()
+        for step, number in steps:
+            one = many[number]
+            if step == "watch":
+                watch(stalls, one)
+                inside.add(one)
+                watched[one] += 1
+            elif step == "forget":
+                stalls.forget(one)  # type: ignore[arg-type]
+                inside.discard(one)
+            elif step == "progress" and one.progress_at is not None:
+                one.progress_at = now
+            else:
+                now += 1.0
+                ticks += 1
+                named = set(stalls.stuck(now))
+                late = {one for one in inside if one.progress_at is not None and one.progress_at + 4.0 <= now}
+                assert late <= named <= inside  # type: ignore[comparison-overlap]
+                assert all(one.progress_at + 3.0 <= now for one in named)  # type: ignore[attr-defined]
+                for one in named:
+                    stalls.forget(one)
+                    inside.discard(one)  # type: ignore[arg-type]
+            assert set(stalls.all()) == inside  # type: ignore[comparison-overlap]
+            assert stalls.count == len(inside)
+        for one in many:
+            assert one.looks <= 2 * watched[one] + ticks
