@@ -70,7 +70,7 @@ class FileTests:
 
     def test_all_feeds_are_here(self):
         """None got lost on the way."""
-        assert len(FEEDS) == 24
+        assert len(FEEDS) == 26
 
     def test_no_file(self, tmp_path):
         """There is a way to get one."""
