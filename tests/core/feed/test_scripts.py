@@ -1,4 +1,4 @@
-"""The 24 feeds of `tests/feeds/`, replayed line by line: what goes out, what each message is, sequences, holds."""
+"""The 26 feeds of `tests/feeds/`, replayed line by line: what goes out, what each message is, sequences, holds."""
 
 from __future__ import annotations
 
