@@ -79,6 +79,8 @@ class Hub:
         self.readers = Readers(self)
         self.windows = AckWindows(monotonic, call_later, lambda: self.serial)
         self.topics: dict[str, Topic] = {}
+        self._resolved: dict[tuple[object, ...], tuple[Topic, ...]] = {}
+        """By upstream and fields: what messages found that nobody asked for."""
         self.demands: dict[str, Demand] = {}
         """Per upstream; filled by the composition root."""
         self.ways_up: dict[str, WayUp] = {}
@@ -99,14 +101,24 @@ class Hub:
 
     def resolve(self, upstream: str, fields: Mapping[str, str]) -> tuple[Topic, ...]:
         """The topics of an upstream's message that nobody asked for, made if need be; those over the bound are
-        counted."""
+        counted. Remembered until a topic is forgotten: the routes do not change."""
+        key = (upstream, *fields.items())
+        known = self._resolved.get(key)
+        if known is not None:
+            return known
         found = []
-        for match in self.routes.of_fields(upstream, fields):
+        matches = self.routes.of_fields(upstream, fields)
+        for match in matches:
             try:
                 found.append(self.topics.get(match.name) or self._make(match))
             except TopicRefused:
                 continue
-        return tuple(found)
+        topics = tuple(found)
+        if len(topics) == len(matches):
+            if len(self._resolved) >= self.limits.topics:  # fields that no topic is named by can have any value
+                self._resolved.clear()
+            self._resolved[key] = topics
+        return topics
 
     def _make(self, match: Match) -> Topic:
         if match.route.exclusive:
@@ -146,6 +158,7 @@ class Hub:
             self.state(topic, TopicState.PENDING)
         elif self.topics.get(topic.name) is topic:
             del self.topics[topic.name]
+            self._resolved.clear()
             self.ring_bytes -= topic.ring.bytes
 
     def names(self, pattern: TopicPattern | None = None) -> Iterator[Topic]:

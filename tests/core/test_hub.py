@@ -183,6 +183,23 @@ class TopicsTests:
         assert rig.hub.resolve("up", {"n": "a"}) == (topic,)
         assert rig.hub.resolve("up", {"n": "b"}) == ()
 
+    def test_resolve_remembers(self) -> None:
+        """Not what is forgotten, not what was refused, and never more than there may be topics."""
+        rig = Rig(route("t/$n"), topics=2)
+        (first,) = rig.hub.resolve("up", {"n": "a"})
+        assert rig.hub.resolve("up", {"n": "a"}) == rig.hub.resolve("up", {"n": "a", "other": "x"}) == (first,)
+        rig.hub.forget(first)
+        (again,) = rig.hub.resolve("up", {"n": "a"})
+        assert again is not first
+        for number in range(9):
+            assert rig.hub.resolve("up", {"n": "a", "other": str(number)}) == (again,)
+        session, _ = rig.open()
+        say(session, op="subscribe", topics=["t/a", "t/b"])
+        refused = rig.counters.topics_refused
+        for _ in range(2):
+            assert rig.hub.resolve("up", {"n": "c"}) == ()
+        assert rig.counters.topics_refused == refused + 2
+
     def test_names(self) -> None:
         """By pattern."""
         rig = Rig(route("t/$n"), route("u/$n"))
