@@ -39,7 +39,9 @@ class Utf8Validator:
         try:
             self._decoder.decode(data)
         except UnicodeDecodeError as error:
-            at = max(0, error.start - waiting)
+            # Python names the whole sequence that is wrong; what is asked for is the byte that made it so.
+            wrong = error.start if error.reason == "invalid start byte" else error.end
+            at = max(0, wrong - waiting)
             return False, False, at, before + at
         rest = self._decoder.getstate()[0]
         if rest[:1] == b"\xed" and rest[1:] >= b"\xa0":

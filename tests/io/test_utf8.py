@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from relayd.io.utf8 import Utf8Validator
 
 
-def verdicts(validator: Utf8Validator | Autobahns, portions: list[bytes]) -> list[tuple[bool, bool]]:
-    """(valid, ends between two characters) after each portion, up to the first that is not valid."""
+def verdicts(validator: Utf8Validator | Autobahns, portions: list[bytes]) -> list[tuple[bool, bool, int, int]]:
+    """(valid, ends between two characters, offsets) after each portion, up to the first that is not valid."""
     validator.reset()
     told = []
     for portion in portions:
-        is_valid, is_between = validator.validate(portion)[:2]
-        told.append((bool(is_valid), bool(is_valid and is_between)))
+        is_valid, is_between, at, in_all = validator.validate(portion)
+        told.append((bool(is_valid), bool(is_valid and is_between), at, in_all))
         if not is_valid:
             break
     return told
@@ -46,6 +46,8 @@ def test_as_autobahn_says(portions: list[bytes]) -> None:
         ([b"abc\xed\xa0"], (False, False, 4, 4)),
         ([b"abc\xed\x9f"], (True, False, 5, 5)),
         ([b"a\xe2", b"b"], (False, False, 0, 2)),
+        ([b"a\xe2bc"], (False, False, 2, 2)),
+        ([b"a\xf0\x90", b"\x80\xff"], (False, False, 1, 4)),
     ],
 )
 def test_where(portions: list[bytes], last: tuple[bool, bool, int, int]) -> None:
