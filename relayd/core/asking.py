@@ -136,7 +136,9 @@ def refusal_of(code: str, message: str, label: str = "topic") -> HttpRefusal:
 def _checked(
     names: list[str], max_hz: float | None, since: Mapping[str, str], wait_s: float, last_event_id: str | None
 ) -> Asking | HttpRefusal:
-    topics = tuple(dict.fromkeys(name for name in names if name))
+    unique = dict.fromkeys(names)  # without a step of Python for each: a body has room for ten thousand
+    unique.pop("", None)
+    topics = tuple(unique)
     if not topics:
         return _NO_TOPICS
     if max_hz is not None and not MIN_HZ <= max_hz <= MAX_HZ:
