@@ -367,7 +367,7 @@ class _HubClock:
 
 
 def _random_text(length: int) -> str:
-    """In base 36. One draw for all of it: a draw for each character costs 20 us, once for each browser."""
+    """In base 36. One draw for all of it, since every browser needs one."""
     number, text = secrets.randbelow(36**length), ""
     for _ in range(length):
         number, digit = divmod(number, 36)

@@ -166,7 +166,7 @@ def _message(event: LogEvent) -> str:
     if _is_legacy(event) and "failure" in event:  # its text would be the traceback
         return str(event.get("why") or event["failure"].getErrorMessage())
     format = event.get("log_format")
-    # What formatEvent would make of it in 30 us, with an object for each line.
+    # What formatEvent would make of it, with an object for each line.
     return format if type(format) is str and "{" not in format and "}" not in format else formatEvent(event)
 
 
