@@ -7,7 +7,7 @@ import threading
 import time
 
 from bench.workload import PAYLOAD_BYTES
-from tests.bench.ticks import exactly, frame, read_frame, server, speaker, tick
+from tests.bench.ticks import WITHIN_S, exactly, frame, read_frame, server, speaker, tick
 
 
 def due_ns(payload: bytes) -> int:
@@ -52,14 +52,15 @@ class LinesTests:
 
     def test_a_server_that_waits_delays_no_schedule(self) -> None:
         """It reads nothing for a second: what it reads then carries the times it should have come at."""
-        start = threading.Event()
+        start, read = threading.Event(), threading.Event()
         seen: list[bytes] = []
 
         def script(connection: socket.socket) -> None:
-            start.wait(5)
+            start.wait(WITHIN_S)
             size = PAYLOAD_BYTES + 1
             lines = exactly(connection, 60000 * size)
             seen.extend((lines[:size], lines[-size:]))
+            read.set()
 
         with server(script) as port, speaker("publish", port=port) as publish:
             publish.hear("connected")
@@ -68,6 +69,8 @@ class LinesTests:
             held = publish.ask("count", "count")["published"]
             start.set()
             done = publish.hear("done")
+            # "done" says that all is on the way; what ends before the last bytes have left takes them along.
+            assert read.wait(WITHIN_S)
         assert held < 60000, "12 MB do not fit into the sockets"
         assert done["late_max_us"] > 400_000
         assert due_ns(seen[-1]) - due_ns(seen[0]) == 59999 * 10_000
