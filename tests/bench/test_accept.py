@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from bench import build
 from bench.figure import Figure
 from bench.figures.accept import ACCEPT_US_MAX, Storm, judge, row, storm
 from bench.peers.relayd import Relayd
@@ -16,7 +15,6 @@ class StormTests:
 
     def test_relayd(self) -> None:
         """Everybody is in, at a cost, and gets all that is published afterwards."""
-        build.programs()
         one = storm(Relayd(), Workload(connections=50, rate=10))
         assert 0 < one.accept_us < 1e6
         assert one.accepts_per_s > 0

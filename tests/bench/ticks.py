@@ -113,7 +113,8 @@ class Speaker:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
         try:
-            assert self.process.wait(WITHIN_S) == 0
+            status = self.process.wait(WITHIN_S)
+            assert status == 0, f"it ended with {status}"
         finally:
             self.process.kill()
             self.process.wait()
@@ -122,8 +123,7 @@ class Speaker:
 
 @contextlib.contextmanager
 def speaker(program: str, **options: str | int) -> Iterator[Speaker]:
-    """A Speaker that is ended."""
-    build.programs()
+    """A Speaker that is ended. conftest.py has compiled it."""
     one = Speaker(program, **options)
     try:
         yield one
