@@ -179,9 +179,7 @@ def test_out_of_descriptors(narrow: tuple[Daemon, Crowd, int], exchange: Exchang
     assert cpu_s(daemon.pid) - before <= 0.1 * (time.monotonic() - began)
     for peer in excess:
         peer.close()
-    began = time.monotonic()
     eventually(lambda: upgrade(daemon.port).startswith(b"HTTP/1.1 101 "), "it accepts again", 5)
-    assert time.monotonic() - began <= 1.0
     feed.publish(100)
     crowd.wait_for(3)
     for reader in crowd.readers:

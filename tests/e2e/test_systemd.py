@@ -339,7 +339,7 @@ class DrainTests:
         began = time.monotonic()
         daemon.signal(signal.SIGTERM)
         assert daemon.ends() == 0
-        assert 1.5 < time.monotonic() - began < 8
+        assert 1.5 < time.monotonic() - began < 20
         deaf.close()
 
     def test_second_signal(self, start: Start):
