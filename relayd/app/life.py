@@ -47,7 +47,7 @@ class Life:
         self._ticker = ticker
         self._monotonic = monotonic
         self.backlog = Backlog(monotonic)
-        self.clients = Clients(ListenerCounters(), monotonic)
+        self.clients = Clients(ListenerCounters(), monotonic, hub.flusher.volley)
         self.admission = Admission(admission_limits(config.limits), started=monotonic(), random=random.random)
         self.doors: list[ListenerService] = []
         self.factories: list[GuardFactory] = []

@@ -14,8 +14,8 @@ from typing import Final, Generic, TypeVar
 SILENCE_S: Final = 15.0
 #: Each member is looked at this often, so that no silence is longer than SILENCE_S.
 LOOK_EVERY_S: Final = SILENCE_S / 2
-#: Members looked at in one tick of 0.1 s: a crowd that came together is spread within seconds (10,000 in 5 s).
-LOOKS_PER_TICK: Final = 200
+#: Members looked at in one tick of 0.25 s: a crowd that came together is spread within seconds (10,000 in 5 s).
+LOOKS_PER_TICK: Final = 500
 
 T = TypeVar("T", bound=Hashable)
 

@@ -1,11 +1,14 @@
 """Is the client still there? Pings to all of them, swept in buckets; the answers, and what follows when there is none.
 
-Every member is pinged once in 25 s. The revolution is divided into 250 buckets of 0.1 s, members are dealt out over
+Every member is pinged once in 25 s. The revolution is divided into 100 buckets of 0.25 s, members are dealt out over
 them evenly (not by when they came, or a crowd that reconnects at once would be pinged at once for ever), and no step
-sends more than 100 pings. A pong, or any other frame, is due in 10 s; then the ping is repeated once; another 10 s
-later the member is dead. So a silent client is found within 45 s, and within 50 s when a bucket is full.
+sends more than 250 pings. A pong, or any other frame, is due in 10 s; then the ping is repeated once; another 10 s
+later the member is dead. So a silent client is found within 46 s, and within 50 s when a bucket is full.
 
-The caller brings the time (monotonic seconds) and calls `tick` every 0.1 s. A stall of the process counts as at most
+All pings of a step are the same bytes, so that they go out in one volley. Their pongs are nearly all that clients who
+only listen ever say: `answered` knows such a frame as it comes from the socket, and nobody else needs to read it.
+
+The caller brings the time (monotonic seconds) and calls `tick` every 0.25 s. A stall of the process counts as at most
 one second: pongs that wait unread in the kernel must not look like clients that are gone, and a machine that slept
 must not wake up to close everybody.
 """
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from struct import Struct
 from typing import Final, Generic, TypeVar
 
 from relayd.core.counters import ListenerCounters
@@ -22,18 +26,26 @@ T = TypeVar("T")
 
 #: One ping per member and revolution: shorter than the 30-60 s after which proxies and NATs forget a silent connection.
 INTERVAL_S: Final = 25.0
-#: 0.1 s a bucket: at 10,000 members 40 pings a step, 1 % of a core in all (measured).
-BUCKETS: Final = 250
-#: 25,000 members in 25 s, above what the descriptors of one process allow; 100 pings take 0.5 ms.
-PINGS_PER_STEP: Final = 100
+#: 0.25 s a bucket: at 10,000 members 100 pings a step. Shorter steps cost more, since a process that slept wakes with
+#: its caches gone; longer ones hold up publications, since a step is one piece of work (docs/design/fan-out.md).
+BUCKETS: Final = 100
+#: 25,000 members in 25 s, above what the descriptors of one process allow; 250 pings take 1.2 ms (measured).
+PINGS_PER_STEP: Final = 250
 #: A pong or any other frame is due within this time after a ping; mobile radios wake up in 2-3 s.
 ANSWER_WITHIN_S: Final = 10.0
 #: What a longer pause between two ticks counts as.
 STALL_COUNTS_S: Final = 1.0
 
-_STEP_S: Final = INTERVAL_S / BUCKETS
-#: Consecutive members go to buckets 9.7 s apart: coprime to 250, so all are visited before any is visited twice.
-_STRIDE: Final = 97
+#: How often `tick` is to be called.
+STEP_S: Final = INTERVAL_S / BUCKETS
+#: Consecutive members go to buckets 9.25 s apart: coprime to 100, so all are visited before any is visited twice.
+_STRIDE: Final = 37
+
+#: A whole pong that answers a ping of ours: FIN and opcode 10, masked, 4 bytes; the mask; those bytes (RFC 6455 5.2).
+_PONG: Final = Struct(">HII")
+_PONG_HEADER: Final = 0x8A84
+#: How long it is: what has another length need not be shown to `answered`.
+PONG_BYTES: Final = _PONG.size
 
 
 class Pulse(Generic[T]):
@@ -53,10 +65,13 @@ class Pulse(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Beat(Generic[T]):
-    """What is due now: `payload` (4 bytes) goes as a ping to each of `ping`; each of `dead` is closed with 4012."""
+    """What is due now: `payload` (4 bytes) goes as a ping to each of `ping`, and to each of `again`, who have left one
+    without an answer; each of `dead` is closed with 4012.
+    """
 
     payload: bytes
     ping: list[T]
+    again: list[T]
     dead: list[T]
 
 
@@ -101,20 +116,36 @@ class PingSweep(Generic[T]):
     def pong(self, pulse: Pulse[T], payload: bytes, now: float) -> None:
         """A pong came. It counts as a frame; if it answers the ping in flight, its round-trip time is recorded."""
         if pulse.token and payload == _payload(pulse.token):
-            self._counters.pongs += 1
-            pulse.rtt_s = now - pulse.asked_at
-            self._counters.rtt.observe(pulse.rtt_s)
+            self._time(pulse, now)
         pulse.token = 0
 
+    def answered(self, pulse: Pulse[T], portion: bytes, now: float) -> bool:
+        """Whether `portion` is one whole frame, the masked pong to the ping in flight. If so it was heard, and is done
+        with. It must begin where a frame can begin. No client can say it oftener than it is asked.
+        """
+        if len(portion) != PONG_BYTES:
+            return False
+        header, mask, masked = _PONG.unpack(portion)
+        if header != _PONG_HEADER or mask ^ masked != pulse.token or not pulse.token:
+            return False
+        self._time(pulse, now)
+        pulse.token = 0
+        return True
+
+    def _time(self, pulse: Pulse[T], now: float) -> None:
+        """Its ping was answered at `now`."""
+        self._counters.pongs += 1
+        pulse.rtt_s = now - pulse.asked_at
+        self._counters.rtt.observe(pulse.rtt_s)
+
     def tick(self, now: float) -> Beat[T]:
-        """What is due at `now`: call it every 0.1 s."""
+        """What is due at `now`: call it every `STEP_S`."""
         self._elapsed_s += min(max(now - self._last_tick, 0.0), STALL_COUNTS_S)
         self._last_tick = now
         self._token = self._token % 0xFFFF_FFFF + 1
         dead: list[T] = []
-        ping = self._overdue(now, dead)
-        self._sweep(now, ping)
-        return Beat(_payload(self._token), ping, dead)
+        again = self._overdue(now, dead)
+        return Beat(_payload(self._token), self._sweep(now), again, dead)
 
     def _overdue(self, now: float, dead: list[T]) -> list[T]:
         repeat: list[T] = []
@@ -130,14 +161,15 @@ class PingSweep(Generic[T]):
                 repeat.append(self._ask(pulse, now, repeated=True))
         return repeat
 
-    def _sweep(self, now: float, ping: list[T]) -> None:
-        due_steps = int(self._elapsed_s / _STEP_S + 1e-6)  # 0.1 has no exact binary form; a step is not missed for that
+    def _sweep(self, now: float) -> list[T]:
+        ping: list[T] = []
+        due_steps = int(self._elapsed_s / STEP_S + 1e-6)  # sums of floats: a step is not missed for a rounding
         self._steps = max(self._steps, due_steps - BUCKETS)  # more than a revolution behind: a member is asked once
         budget = PINGS_PER_STEP
         while budget:
             if not self._hand:
                 if self._steps >= due_steps:
-                    return
+                    break
                 self._hand = list(self._buckets[self._steps % BUCKETS])
                 self._steps += 1
                 continue
@@ -146,6 +178,7 @@ class PingSweep(Generic[T]):
                 self._counters.pings += 1
                 ping.append(self._ask(pulse, now, repeated=False))
                 budget -= 1
+        return ping
 
     def _ask(self, pulse: Pulse[T], now: float, *, repeated: bool) -> T:
         pulse.token = self._token

@@ -125,6 +125,11 @@ class FrameMeter:
         self.reads_in_message = 0
 
     @property
+    def is_between_messages(self) -> bool:
+        """Whether all that came is whole, and the next byte begins a frame."""
+        return self.open_since is None and not self._lost_count
+
+    @property
     def is_inside_frame(self) -> bool:
         """Whether the last portion ended in the middle of a frame."""
         return self._left > 0 or self._header != b""

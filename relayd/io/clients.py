@@ -1,7 +1,7 @@
 """All open WebSockets and event streams of this process, whichever listener they came in by: their signs of life, and
 the deadlines at their end.
 
-No connection has a timer of its own. `tick`, called every 0.1 s with monotonic seconds, sends the pings and comments
+No connection has a timer of its own. `tick`, called every 0.25 s with monotonic seconds, sends the pings and comments
 that are due, closes who did not answer, aborts who did not hang up, and sends pongs that had to wait.
 """
 
@@ -17,10 +17,12 @@ from relayd.core import wire
 from relayd.core.closecode import CloseCode
 from relayd.core.counters import ListenerCounters
 from relayd.core.heartbeat import Heartbeats
-from relayd.core.keepalive import PingSweep
+from relayd.core.keepalive import Beat, PingSweep
+from relayd.core.volley import Volley, offer
 from relayd.io.mishaps import safely
 
 if TYPE_CHECKING:
+    from relayd.core.subscriber import Subscriber
     from relayd.io.downstream import DownstreamProtocol
     from relayd.io.sse import EventStream
 
@@ -45,9 +47,12 @@ class Client(Protocol):
 
 
 class Clients:
-    """The open connections, and those that are closing."""
+    """The open connections, and those that are closing. Pings go out by the `volley`, if there is one."""
 
-    def __init__(self, counters: ListenerCounters, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, counters: ListenerCounters, monotonic: Callable[[], float], volley: Volley | None = None
+    ) -> None:
+        self._volley = volley
         self.counters = counters
         self.monotonic = monotonic
         self.sweep: PingSweep[DownstreamProtocol] = PingSweep(counters, monotonic())
@@ -60,10 +65,8 @@ class Clients:
     def tick(self, now: float) -> None:
         """What is due at `now`."""
         beat = self.sweep.tick(now)
-        if beat.ping:
-            frame = wire.frame(wire.PING, beat.payload)
-            for client in beat.ping:
-                self._safely(client, client.ping, frame)
+        if beat.ping or beat.again:
+            self._ping(wire.frame(wire.PING, beat.payload), beat)
         for client in beat.dead:
             self._safely(client, client.no_pong)
         for stream in self.heartbeats.tick(now):
@@ -74,6 +77,19 @@ class Clients:
             self._safely(ending, ending.abort_if_not_lost)
         for client, payload in list(self._pongs.items()):
             self._safely(client, self._pong, client, payload)
+
+    def _ping(self, frame: bytes, beat: Beat[DownstreamProtocol]) -> None:
+        """Whose socket can be part of a volley is asked in it, everybody else alone."""
+        ready: dict[Subscriber, DownstreamProtocol] = {}
+        for client in beat.ping:
+            if client.subscriber.port:
+                ready[client.subscriber] = client
+            else:
+                self._safely(client, client.ping, frame)
+        for member, taken in offer(list(ready), frame, self._volley):
+            self._safely(ready[member], ready[member].ping, frame[taken:])
+        for client in beat.again:
+            self._safely(client, client.ping_again, frame)
 
     def _pong(self, client: DownstreamProtocol, payload: bytes) -> None:
         if client.pong(payload):

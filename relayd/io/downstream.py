@@ -11,6 +11,7 @@ client that behaves is let go at once; everybody else is aborted 2 s later (rela
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote
 
@@ -29,6 +30,7 @@ from relayd.core.handshake import Opening
 from relayd.core.intake import Hold, Intake
 from relayd.core.keepalive import Pulse
 from relayd.core.refusal import HttpRefusal
+from relayd.core.subscriber import Subscriber
 from relayd.io.frame_reader import FrameReader
 from relayd.io.mishaps import safely
 from relayd.io.sink import TransportSink
@@ -46,7 +48,15 @@ _BAD_HANDSHAKE: Final = "this is not a WebSocket handshake that is served here (
 
 NOTHING_SHOWN: Final = Credential()
 
+Answered = Callable[[bytes, float], bool]
+"""Says of a portion that begins where a frame can begin, and of the time, whether it was a pong and no more, done with.
+"""
+
 log = Logger()
+
+
+def _never(_portion: bytes, _now: float) -> bool:
+    return False
 
 
 def raw_topic_of(path: str) -> str | None:
@@ -76,6 +86,8 @@ class DownstreamProtocol(FrameReader):
         self._session: DownstreamSession | None = None
         self._sink: TransportSink | None = None
         self._pulse: Pulse[DownstreamProtocol] | None = None
+        self.answered: Answered = _never
+        self.subscriber: Subscriber  # from the opening on
         self._path = ""
         self._raw_topic: str | None = None
         self._topics: list[str] = []
@@ -127,7 +139,6 @@ class DownstreamProtocol(FrameReader):
         self._opened_at = clients.monotonic()
         self.session_id = self.factory.new_id()
         self._sink = TransportSink(self, self.transport)
-        self._pulse = clients.sweep.join(self)
         clients.open[self.session_id] = self
         clients.counters.opened += 1
         clients.counters.open += 1
@@ -141,6 +152,9 @@ class DownstreamProtocol(FrameReader):
             visitor=visitor,
             **({"brought": self._brought} if self._brought is not NOTHING_BROUGHT else {}),
         )
+        self.subscriber = self._session.subscriber
+        self._pulse = clients.sweep.join(self)
+        self.answered = partial(clients.sweep.answered, self._pulse)
         self._session.opened(self._topics)
 
     # -- what the browser sends ----------------------------------------------------------------------------------------
@@ -190,11 +204,15 @@ class DownstreamProtocol(FrameReader):
     # -- pings and pongs -----------------------------------------------------------------------------------------------
 
     def ping(self, frame: bytes) -> None:
-        """Send a ping frame that the sweep made."""
+        """Send a ping frame that the sweep made, or what its socket has not taken of it."""
+        if self._sink is not None and not self._sink.busy:
+            self._sink.write(frame)  # behind what waits it would say nothing; that this drains is the sign of life
+
+    def ping_again(self, frame: bytes) -> None:
+        """The first had no answer. From here on it counts what the client takes of what waits for it."""
         if self._sink is not None:
             self._drained_at_ping = self._sink.drained_bytes
-            if not self._sink.busy:  # behind what waits it would say nothing; that this drains is the sign of life
-                self._sink.write(frame)
+        self.ping(frame)
 
     def no_pong(self) -> None:
         """Two pings had no answer. A client that reads what stands before them is not gone, only slow."""

@@ -16,6 +16,8 @@ WebSocket protocol must have
     breach(close: CloseCode) -> None   send that close frame, read nothing more, abort when the peer does not hang up
     rest(resting: bool) -> None        read nothing of the client, or go on
     unread_s(now: float) -> float      for how long in all it was not read, for whatever reason
+    answered(portion: bytes, now: float) -> bool    whether a portion that begins where a frame can begin is a pong that
+                                       was asked for and no more; if so it is done with, metered by being asked for
 
 It must answer the handshake within the call that feeds it the head. No timer stands
 for a connection: `GuardFactory.sweep` looks at the deadlines of all.

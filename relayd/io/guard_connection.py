@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_POLICY, CloseCode
 from relayd.core.guard import Handshake, Plain, Stream, judge
 from relayd.core.head import HeadParser, RequestHead
+from relayd.core.keepalive import PONG_BYTES
 from relayd.core.meter import FrameMeter
 from relayd.core.refusal import INTERNAL, REQUEST_TIMEOUT, TOO_MANY_BODIES, HttpRefusal
 from relayd.core.sse import render_refusal
@@ -167,6 +168,8 @@ class Guard(Protocol):
         meter = self.meter
         assert meter is not None
         now = self.factory.monotonic()
+        if len(data) == PONG_BYTES and meter.is_between_messages and self._behind.answered(data, now):
+            return
         breach = meter.feed(data, now, self._behind.unread_s(now))
         self.factory.watch(self, meter.open_since is not None)
         if breach is not None:

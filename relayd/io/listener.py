@@ -23,6 +23,7 @@ from relayd.core.admission import AdmissionLimits
 from relayd.core.closecode import CLOSE_RESTART
 from relayd.core.guard import GuardSettings
 from relayd.core.head import HeadLimits
+from relayd.core.keepalive import STEP_S
 from relayd.core.meter import MeterLimits
 from relayd.core.origin import OriginPolicy
 from relayd.io import transport
@@ -33,8 +34,6 @@ from relayd.io.guard import GuardFactory
 from relayd.io.proxied import ProxiedFactory
 from relayd.io.volley import AioVolley
 
-#: The ping sweep's step (core/keepalive.py).
-TICK_S: Final = 0.1
 #: What a client is asked to wait before it comes back after a restart, at most: it adds its own jitter (guess).
 RETRY_AFTER_RESTART_S: Final = 2
 
@@ -198,7 +197,7 @@ class ClientsService(Service):
 
     def startService(self) -> None:
         super().startService()
-        self._ticking.start(TICK_S, now=False)
+        self._ticking.start(STEP_S, now=False)
 
     def stopService(self) -> Deferred[None]:
         """Fires when every client is gone, 2 s later at the latest."""

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
-from hypothesis import settings
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -12,13 +14,19 @@ from relayd.core.keepalive import (
     BUCKETS,
     INTERVAL_S,
     PINGS_PER_STEP,
+    PONG_BYTES,
     STALL_COUNTS_S,
+    STEP_S,
     Beat,
     PingSweep,
     Pulse,
 )
 
-STEP_S = 0.1
+
+def pong_frame(payload: bytes, mask: bytes = b"\x01\x02\x03\x04", first: int = 0x8A) -> bytes:
+    """A client's frame, masked (RFC 6455 5.3)."""
+    masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+    return bytes((first, 0x80 | len(payload))) + mask + masked
 
 
 class Bench:
@@ -43,7 +51,7 @@ class Bench:
         pings, deaths = [], []
         for _ in range(round(seconds / STEP_S)):
             beat = self.step()
-            pings += [(self.now - self.start, who, beat.payload) for who in beat.ping]
+            pings += [(self.now - self.start, who, beat.payload) for who in (*beat.ping, *beat.again)]
             deaths += [(self.now - self.start, who) for who in beat.dead]
         return pings, deaths
 
@@ -68,19 +76,19 @@ class PingTests:
         assert bench.counters.pongs == 6
 
     def test_a_crowd_is_spread(self) -> None:
-        """10,000 members that join at one instant are pinged 40 at a step, not all at once."""
+        """10,000 members that join at one instant are pinged 100 at a step, not all at once."""
         bench = Bench()
         for number in range(10_000):
             bench.sweep.join(str(number))
-        sizes = [len(bench.step().ping) for _ in range(99)]  # before the first answer is due
-        assert set(sizes) == {40}
+        sizes = [len(bench.step().ping) for _ in range(BUCKETS)]
+        assert set(sizes) == {100}
 
     def test_never_more_than_the_cap(self) -> None:
-        """30,000 members are more than 100 a step; each is still pinged once before any is pinged twice."""
+        """30,000 members are more than 250 a step; each is still pinged once before any is pinged twice."""
         bench = Bench()
         pulses = {str(number): bench.sweep.join(str(number)) for number in range(30_000)}
         seen: Counter[str] = Counter()
-        for _ in range(300):
+        for _ in range(120):
             beat = bench.step()
             assert len(beat.ping) <= PINGS_PER_STEP
             seen.update(beat.ping)
@@ -96,10 +104,10 @@ class PingTests:
         for _ in range(BUCKETS * 3):  # a backlog of nearly two revolutions arises
             for who in bench.step().ping:
                 bench.sweep.heard(pulses[int(who)])
-        for pulse in pulses[250:]:
+        for pulse in pulses[BUCKETS:]:
             bench.sweep.leave(pulse)
         bench.run(1.0)
-        for pulse in pulses[:250]:
+        for pulse in pulses[:BUCKETS]:
             bench.sweep.heard(pulse)
         seen = Counter(who for _, who, _ in bench.run(ANSWER_WITHIN_S - 2)[0])
         assert len(seen) == round((ANSWER_WITHIN_S - 2) / STEP_S)
@@ -161,7 +169,7 @@ class AnswerTests:
         beats = []
         while len(beats) < 2:
             beat = bench.step()
-            if beat.ping:
+            if beat.ping or beat.again:
                 beats.append((bench.now, beat))
         bench.sweep.pong(pulse, beats[1][1].payload, bench.now + 0.2)
         assert not bench.run(ANSWER_WITHIN_S)[1]
@@ -187,6 +195,63 @@ class AnswerTests:
         bench.sweep.pong(pulse, b"nonsense", bench.now)
         assert bench.counters.rtt.count == 0
         assert not bench.run(20)[1]
+
+
+class PortionTests:
+    """A pong as it comes from the socket."""
+
+    def asked(self) -> tuple[Bench, Pulse[str], bytes]:
+        bench = Bench()
+        pulse = bench.sweep.join("a")
+        while not (beat := bench.step()).ping:
+            pass
+        return bench, pulse, beat.payload
+
+    @given(mask=st.binary(min_size=4, max_size=4))
+    def test_the_answer(self, mask: bytes) -> None:
+        """Under any mask; it is timed, and stops the wait."""
+        bench, pulse, payload = self.asked()
+        assert bench.sweep.answered(pulse, pong_frame(payload, mask), bench.now + 0.03)
+        assert (bench.counters.pongs, bench.counters.rtt.count) == (1, 1)
+        assert pulse.rtt_s is not None and round(pulse.rtt_s, 6) == 0.03
+        assert not bench.run(20)[1]
+        assert bench.counters.pings_repeated == 0
+
+    def test_once(self) -> None:
+        """What nobody asked for is left to others: the second of two, one before the first ping, one after the end."""
+        bench, pulse, payload = self.asked()
+        assert bench.sweep.answered(pulse, pong_frame(payload), bench.now)
+        assert not bench.sweep.answered(pulse, pong_frame(payload), bench.now)
+        assert not bench.sweep.answered(bench.sweep.join("b"), pong_frame(bytes(4)), bench.now)
+        bench, pulse, payload = self.asked()
+        bench.sweep.leave(pulse)
+        assert not bench.sweep.answered(pulse, pong_frame(payload), bench.now)
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            lambda payload: pong_frame(payload)[:-1],
+            lambda payload: pong_frame(payload) + b"\x8a",
+            lambda payload: pong_frame(payload + b"!"),
+            lambda payload: pong_frame(payload[:3] + b"!"),
+            lambda payload: pong_frame(payload, first=0x89),
+            lambda payload: pong_frame(payload, first=0x0A),
+            lambda payload: pong_frame(payload, first=0xCA),
+            lambda payload: b"\x8a\x04" + payload + bytes(4),
+            lambda payload: b"\x8a\x88" + bytes(4) + payload,
+        ],
+        ids=["part", "more behind", "longer", "other bytes", "ping", "not final", "reserved bit", "unmasked", "length"],
+    )
+    def test_everything_else_is_left_to_others(self, other: Callable[[bytes], bytes]) -> None:
+        """And changes nothing."""
+        bench, pulse, payload = self.asked()
+        token = pulse.token
+        assert not bench.sweep.answered(pulse, other(payload), bench.now)
+        assert (pulse.token, bench.counters.pongs) == (token, 0)
+
+    def test_its_length(self) -> None:
+        """Is that of a frame that a browser sends back."""
+        assert len(pong_frame(bytes(4))) == PONG_BYTES
 
 
 class LeaveTests:
@@ -229,7 +294,7 @@ class TimeTests:
         assert not bench.run(20)[1]
 
     def test_a_stall_counts_as_a_second(self) -> None:
-        """Ten buckets are due after a pause, not the whole revolution."""
+        """Four buckets are due after a pause, not the whole revolution."""
         bench = Bench()
         for number in range(BUCKETS):
             bench.sweep.join(str(number))
@@ -241,7 +306,7 @@ class TimeTests:
         bench = Bench()
         bench.sweep.join("a")
         bench.start -= 3600
-        assert bench.step() == Beat((1).to_bytes(4, "big"), [], [])
+        assert bench.step() == Beat((1).to_bytes(4, "big"), [], [], [])
         assert len(bench.run(INTERVAL_S)[0]) >= 1
 
 
@@ -276,12 +341,15 @@ class SweepMachine(RuleBasedStateMachine):
         self.asked.pop(name, None)
 
     @precondition(lambda self: self.asked)
-    @rule(data=st.data(), frame=st.booleans())
-    def answer(self, data: st.DataObject, frame: bool) -> None:
+    @rule(data=st.data(), how=st.sampled_from(["frame", "portion", "pong"]))
+    def answer(self, data: st.DataObject, how: str) -> None:
         name = data.draw(st.sampled_from(sorted(self.asked)))
         payload = self.asked.pop(name)
-        if frame:
+        if how == "frame":
             self.bench.sweep.heard(self.pulses[name])
+        elif how == "portion":
+            owed = self.pulses[name].token != 0
+            assert self.bench.sweep.answered(self.pulses[name], pong_frame(payload), self.bench.now) == owed
         else:
             self.bench.sweep.pong(self.pulses[name], payload, self.bench.now)
         self.silent_since[name] = self.bench.now
@@ -290,8 +358,10 @@ class SweepMachine(RuleBasedStateMachine):
     def time_passes(self, steps: int) -> None:
         for _ in range(steps):
             beat = self.bench.step()
-            assert len(beat.ping) == len(set(beat.ping))
-            for name in beat.ping:
+            asked = [*beat.ping, *beat.again]
+            assert len(asked) == len(set(asked))
+            assert all(name in self.asked for name in beat.again), "asked again without having been asked"
+            for name in asked:
                 self.asked[name] = beat.payload
             for name in beat.dead:
                 assert name in self.asked, "dead without having been asked"

@@ -283,7 +283,19 @@ class ReadsTests:
         for portion in portions_of(stream, 1):
             meter.feed(portion, 1.0)
             seen.append((meter.reads_in_message, meter.is_inside_frame))
+            assert meter.is_between_messages == (meter.reads_in_message == 0)
         assert seen == [*[(n, True) for n in range(1, 7)], (7, False), *[(n, True) for n in range(8, 14)], (0, False)]
+
+    def test_between_messages(self) -> None:
+        """Not inside a frame, be it a control frame, nor where frames can no longer be told apart."""
+        meter = FrameMeter(LIMITS)
+        assert meter.is_between_messages
+        meter.feed(frame(b"hello", PING)[:-1], 1.0)
+        assert not meter.is_between_messages
+        meter.feed(frame(b"hello", PING)[-1:], 1.0)
+        assert meter.is_between_messages
+        meter.feed(b"\x81\xfe\x00\x01", 1.0)  # a length of 1 in the form for lengths above 125
+        assert not meter.is_between_messages
 
     def test_the_next_message_counts_anew(self) -> None:
         """Also when it begins in the portion that ends the last."""

@@ -6,6 +6,8 @@ whole: real sockets, the guard, a real hub.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from errno import EAGAIN
 from typing import Any
 
 import pytest
@@ -17,7 +19,9 @@ from twisted.trial.unittest import TestCase
 from relayd.core.closecode import CLOSE_BINARY, CLOSE_POLICY, CLOSE_RESTART, CLOSE_SLOW
 from relayd.core.counters import ListenerCounters
 from relayd.core.guard import GuardSettings
+from relayd.core.keepalive import STEP_S
 from relayd.core.subscriber import Sink
+from relayd.core.volley import NO_PORT, Volley
 from relayd.io import clients
 from relayd.io.clients import CLOSE_WITHIN_S, Clients
 from relayd.io.downstream import READ_AFTER_CLOSE_BYTES, DownstreamProtocol
@@ -48,6 +52,7 @@ class RecordingSession:
         self.heard: list[tuple[str, Any]] = []
         self.fault: Exception | None = None
         self.subscriber = self
+        self.port = NO_PORT
         self.counters = self
         self.lost_messages = self.received_messages = self.errors = 0
 
@@ -72,12 +77,33 @@ class RecordingSession:
             raise self.fault
 
 
+class Shot:
+    """A kernel that answers every volley to one socket alike."""
+
+    least = 1
+
+    def __init__(self, answer: int) -> None:
+        self.answer = answer
+        self.fired: list[tuple[Sequence[int], bytes]] = []
+
+    def fire(self, ports: Sequence[int], data: bytes) -> Sequence[int] | None:
+        self.fired.append((ports, data))
+        return None if self.answer == len(data) else [self.answer]
+
+
 class Line:
     """One connection in memory, from the head that the guard would hand over."""
 
-    def __init__(self, target: str = "/ws", *headers: str, room: int = 1 << 40, fault: Exception | None = None) -> None:
+    def __init__(
+        self,
+        target: str = "/ws",
+        *headers: str,
+        room: int = 1 << 40,
+        fault: Exception | None = None,
+        volley: Volley | None = None,
+    ) -> None:
         self.reactor = FakeReactor()
-        self.clients = Clients(ListenerCounters(), self.reactor.seconds)
+        self.clients = Clients(ListenerCounters(), self.reactor.seconds, volley)
         self.sessions: list[RecordingSession] = []
 
         def make_session(sink: Sink, *, raw_topic: str | None, session_id: str, visitor: object) -> Any:
@@ -134,8 +160,8 @@ class Line:
         return None
 
     def tick_for(self, seconds: float) -> None:
-        for _ in range(round(seconds / 0.1)):
-            self.reactor.advance(0.1)
+        for _ in range(round(seconds / STEP_S)):
+            self.reactor.advance(STEP_S)
             self.clients.tick(self.reactor.seconds())
             self.reactor.turn()
 
@@ -338,9 +364,9 @@ class PingTests:
         assert line.transport.buffered_bytes == 4
         line.socket.room = 1 << 40
         line.turn()
-        line.tick_for(0.1)
+        line.tick_for(STEP_S)
         assert line.frames() == [(TEXT, b"hello"), (PONG, b"49")]
-        line.tick_for(0.3)
+        line.tick_for(3 * STEP_S)
         assert line.frames() == []
 
     def test_no_ping_behind_what_waits(self) -> None:
@@ -362,8 +388,8 @@ class PingTests:
         """A ping within 25 s; its pong is timed and the time stands in the log at the end."""
         line = Line()
         while not (frames := line.frames()):
-            line.tick_for(0.1)
-        assert line.reactor.seconds() <= 25.1
+            line.tick_for(STEP_S)
+        assert line.reactor.seconds() <= 25.0
         ((opcode, payload),) = frames
         assert opcode == PING
         line.reactor.advance(0.5)
@@ -372,6 +398,31 @@ class PingTests:
         line.send(CLOSE, b"\x03\xe8")
         (closed,) = logged.of("client closed")
         assert closed["rtt_ms"] >= 500
+
+    @pytest.mark.parametrize("answer", [6, 2, -EAGAIN])
+    def test_a_ping_in_a_volley(self, answer: int) -> None:
+        """What the socket has not taken of it follows by the way that everything goes."""
+        volley = Shot(answer)
+        line = Line(volley=volley)
+        line.session.port = 7
+        while not volley.fired:
+            line.tick_for(STEP_S)
+        ((ports, frame),) = volley.fired
+        assert (ports, frame[:2]) == ([7], b"\x89\x04")
+        assert bytes(line.socket.taken) == frame[max(answer, 0) :]
+        line.feed(client_frame(PONG, frame[2:]))
+        assert line.counters.pongs == 1
+
+    def test_the_ping_that_is_repeated(self) -> None:
+        """Goes alone: from here on it counts what the client takes."""
+        volley = Shot(6)
+        line = Line(volley=volley)
+        line.session.port = 7
+        while not volley.fired:
+            line.tick_for(STEP_S)
+        line.tick_for(10)
+        assert len(volley.fired) == 1
+        assert [opcode for opcode, _ in line.frames()] == [PING]
 
     def test_no_pong(self) -> None:
         """Two pings without an answer: 4012, and the connection is aborted 2 s later."""
@@ -568,6 +619,22 @@ class RelayTests(TestCase):
             relay.hub.publish(topic, payload, opcode == TEXT)
         await browser.until(lambda: len(browser.frames) == len(sent))
         assert browser.frames == sent
+
+    async def test_pongs_pass_autobahn_by(self) -> None:
+        """The answer to a ping is taken as it comes from the socket; one that nobody asked for is read by Autobahn."""
+        read: list[bytes] = []
+        self.patch(DownstreamProtocol, "onPong", lambda protocol, payload: read.append(payload))
+        now = 1000.0
+        relay = self.relay(monotonic=lambda: now)
+        browser = await relay.browse("/ws")
+        while not relay.clients.counters.pings:
+            now += STEP_S
+            relay.clients.tick(now)
+        await eventually(lambda: relay.clients.counters.pongs == 1)
+        assert read == []
+        (ping,) = (payload for opcode, payload in browser.frames if opcode == PING)
+        browser.send(PONG, ping)
+        await eventually(lambda: read == [ping])
 
     async def test_binary_on_v1(self) -> None:
         """1003 with its word."""

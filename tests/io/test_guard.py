@@ -26,6 +26,7 @@ from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_POLICY, CLOSE_TOO_BIG, C
 from relayd.core.meter import MeterLimits
 from relayd.core.refusal import NO_WEBSOCKET_HERE
 from relayd.io.guard import SWEEP_EVERY_S, GuardCounters, GuardFactory, GuardSettings, HttpRefusal, RequestHead
+from tests.support.browser import PONG, TEXT, client_frame
 from tests.support.portions import cut, portions_of
 from tests.support.wire import connect
 
@@ -61,6 +62,8 @@ class Behind(Protocol):
         self.lost = 0
         self.rests: list[bool] = []
         self.unread = 0.0
+        self.answer = b""
+        self.shown: list[bytes] = []
         self.addr: Any = None
         self.fails = False
 
@@ -77,6 +80,10 @@ class Behind(Protocol):
 
     def unread_s(self, now: float) -> float:
         return self.unread
+
+    def answered(self, portion: bytes, now: float) -> bool:
+        self.shown.append(portion)
+        return portion == self.answer
 
     def breach(self, close: CloseCode) -> None:
         self.breaches.append(close)
@@ -604,6 +611,53 @@ class RestTests:
         rig.pass_time(0.25)
         assert behind.breaches == [CLOSE_POLICY]
         assert rig.factory.counters.breaches["open_message_s"] == 1
+
+
+class AnswerTests:
+    """Pongs that were asked for."""
+
+    answer = client_frame(PONG, b"4242")
+
+    def opened(self) -> tuple[Any, Behind]:
+        rig = Rig()
+        guard, _ = rig.send(HANDSHAKE)
+        (behind,) = rig.sockets.made
+        behind.received.clear()
+        behind.answer = self.answer
+        return guard, behind
+
+    def test_is_not_passed_on_and_not_counted(self) -> None:
+        """As often as it is asked for."""
+        guard, behind = self.opened()
+        for _ in range(50):
+            guard.dataReceived(self.answer)
+        assert (behind.received, behind.breaches) == ([], [])
+
+    def test_anything_else_is(self) -> None:
+        """Also what has its length and is none."""
+        guard, behind = self.opened()
+        for other in (client_frame(PONG, b"4343"), client_frame(TEXT, b"4242"), self.answer + self.answer):
+            guard.dataReceived(other)
+            assert behind.received.pop() == other
+
+    @pytest.mark.parametrize(
+        "before",
+        [client_frame(TEXT, b"a" * 20)[:9], client_frame(TEXT, b"a", fin=False), b"\x81"],
+        ids=["in a frame", "between fragments", "in a header"],
+    )
+    def test_not_inside_a_message(self, before: bytes) -> None:
+        """There the same bytes may be something else, and who reads the message must see all of it."""
+        guard, behind = self.opened()
+        guard.dataReceived(before)
+        guard.dataReceived(self.answer)
+        assert (behind.received, behind.shown) == ([before, self.answer], [])
+
+    def test_in_portions(self) -> None:
+        """One that does not come at once is read by who stands behind."""
+        guard, behind = self.opened()
+        for portion in portions_of(self.answer, 1):
+            guard.dataReceived(portion)
+        assert b"".join(behind.received) == self.answer
 
 
 class GatherTests:
