@@ -153,6 +153,16 @@ class SecretTests:
         assert step["save"] == {"token": "data.token"}
 
 
+    def test_what_is_published(self):
+        """What goes up with it may hold a secret, too; placeholders are none."""
+        send = "{op: pub, token: s3cret, id: $id, args: $data}"
+        more = f"allow: {{s: any}}, access: {{publish: public}}, publish: {{send: {send}}}"
+        route = f"{{topic: a/$s, upstream: f, {more}}}"
+        data = written(f"upstreams: {{f: {{connect: {{url: ws://f/}}, topic: {{at: {{s: s}}}}}}}}\nroutes: [{route}]\n")
+        sent = data["routes"][0]["publish"]["send"]
+        assert sent == {"op": "pub", "token": MASK, "id": "$id", "args": "$data"}
+
+
 class RoundTripTests:
     """What comes out is a file again, and means the same."""
 

@@ -10,7 +10,7 @@ from relayd.core.flusher import SLICE_MEMBERS
 from relayd.core.publication import TopicState
 from relayd.core.routes import Mode
 from relayd.core.subscriber import Pace
-from tests.support.hub_rig import Client, Rig, delivery, frames, route, say
+from tests.support.hub_rig import Client, Rig, check_who_fails_goes_alone, delivery, frames, route, say
 
 
 def cohort_of(rig: Rig, name: str) -> Cohort:
@@ -428,10 +428,10 @@ class StreamTests:
 
 
 class NetTests:
-    """One member that fails while it falls behind."""
+    """What fails, and whom it reaches."""
 
     def test_goes_alone(self) -> None:
-        """It is closed; the others have the publication."""
+        """One member that fails while it falls behind is closed; the others have the publication."""
         places: list[str] = []
         rig = Rig(route("t/$n"), report=places.append)
         sinks = []
@@ -439,15 +439,30 @@ class NetTests:
             session, sink = rig.open()
             say(session, op="subscribe", topics=["t/a"])
             sinks.append(sink)
-        rig.clock.turn()
-
-        def fail(data: bytes) -> None:
-            raise RuntimeError("no")
-
-        sinks[3].room = 0
-        sinks[3].write = fail  # type: ignore[method-assign]
-        rig.publish("t/a", b'"news"')
-        rig.clock.turn()
-        assert sinks[3].closed is CLOSE_INTERNAL
+        assert len(cohort_of(rig, "t/a").members) == 10
+        check_who_fails_goes_alone(rig, "t/a", sinks)
         assert places == ["delivery"]
-        assert all(b'"news"' in sink.taken for sink in sinks if sink is not sinks[3])
+
+    def test_a_flush_that_fails(self) -> None:
+        """All members are closed, those behind too, and nothing is kept of it; what comes next is flushed."""
+        rig = Rig(route("t/$n"))
+        sinks = []
+        for room in (0, 1 << 40):
+            session, sink = rig.open()
+            say(session, op="subscribe", topics=["t/a"])
+            sink.room = room
+            sinks.append(sink)
+        rig.publish("t/a", b"1")
+        rig.clock.turn()
+        rig.publish("t/a", b"2")
+        cohort = cohort_of(rig, "t/a")
+        assert (len(cohort.members), len(cohort.behind)) == (1, 1)
+        cohort.fail()
+        assert [sink.closed for sink in sinks] == [CLOSE_INTERNAL] * 2
+        assert (cohort.pending, cohort.pending_bytes, cohort.flush) == ([], 0, None)
+        flushes = rig.counters.flushes
+        rig.clock.turn()
+        assert rig.counters.flushes == flushes
+        rig.publish("t/a", b"3")
+        rig.clock.turn()
+        assert rig.counters.flushes == flushes + 1

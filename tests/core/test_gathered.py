@@ -7,10 +7,11 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.core.closecode import CLOSE_INTERNAL
 from relayd.core.downstream import DownstreamSession
 from relayd.core.gathered import SMALL_MEMBERS
-from tests.support.hub_rig import FakeSink, FakeVolley, Rig, frames, route, say
+from relayd.core.mishap import Report, let_it_out
+from relayd.core.subscriber import Pace
+from tests.support.hub_rig import FakeSink, FakeVolley, Rig, check_who_fails_goes_alone, frames, route, say
 
 
 def opened(rig: Rig, *topics: str, room: int = 1 << 40) -> tuple[DownstreamSession, FakeSink]:
@@ -29,9 +30,9 @@ def data(sink: FakeSink) -> list[object]:
     return [message["data"] for message in said if "op" not in message]
 
 
-def alive(volley: FakeVolley | None = None) -> Rig:
+def alive(volley: FakeVolley | None = None, report: Report = let_it_out) -> Rig:
     """A rig whose topic `t/x` has spoken, so that nothing but publications follows."""
-    rig = Rig(route("t/$n"), volley=volley)
+    rig = Rig(route("t/$n"), volley=volley, report=report)
     rig.publish("t/x", b"0")
     rig.clock.turn()
     return rig
@@ -138,6 +139,23 @@ class GatheredTests:
         rig.clock.turn()
         assert data(sink) == data(other) == [1, 2, 3]
 
+    def test_one_waits_for_this_flush(self) -> None:
+        """Who had more than its new cohort joins it once that has been flushed with the others."""
+        rig = alive()
+        both, sink = opened(rig, "t/x", "t/y")
+        one, other = opened(rig, "t/x")
+        assert one.subscriber.cohort is not None
+        one.subscriber.cohort.not_before = rig.clock() + 0.01
+        rig.publish("t/x", b"1")
+        rig.clock.turn()
+        say(both, op="unsubscribe", topics=["t/y"])
+        assert (both.subscriber.pace, data(sink), data(other)) == (Pace.WAITING, [1], [])
+        rig.clock.advance(0.1)
+        assert (both.subscriber.pace, data(sink), data(other)) == (Pace.CURRENT, [1], [1])
+        rig.publish("t/x", b"2")
+        rig.clock.turn()
+        assert data(sink) == data(other) == [1, 2]
+
     @given(st.lists(st.integers(0, 4), min_size=1, max_size=30), st.integers(1, 12), st.booleans())
     def test_as_each_by_itself(self, turns: list[int], readers: int, at_once: bool) -> None:
         """Whatever is published between two turns, everybody gets all of it once and in order."""
@@ -157,23 +175,10 @@ class NetTests:
     """One member that fails while it falls behind."""
 
     def test_goes_alone(self) -> None:
-        """It is closed; the others have the publication."""
+        """It is closed; the others have the publication, all by one flush."""
         places: list[str] = []
-        rig = Rig(route("t/$n"), report=places.append)
-        sinks = []
-        for number in range(5):
-            session, sink = rig.open()
-            say(session, op="subscribe", topics=["t/a", f"t/{number}"])
-            sinks.append(sink)
-        rig.clock.turn()
-
-        def fail(data: bytes) -> None:
-            raise RuntimeError("no")
-
-        sinks[3].room = 0
-        sinks[3].write = fail  # type: ignore[method-assign]
-        rig.publish("t/a", b'"news"')
-        rig.clock.turn()
-        assert sinks[3].closed is CLOSE_INTERNAL
-        assert places == ["delivery"]
-        assert all(b'"news"' in sink.taken for sink in sinks if sink is not sinks[3])
+        rig = alive(report=places.append)
+        sinks = [opened(rig, "t/x", f"t/{number}")[1] for number in range(5)]
+        flushes = rig.counters.flushes
+        check_who_fails_goes_alone(rig, "t/x", sinks)
+        assert (places, rig.counters.flushes - flushes) == (["delivery"], 1)

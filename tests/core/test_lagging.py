@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
+from relayd.core.ack_window import SWEEP_S
 from relayd.core.closecode import CLOSE_POSITION_LOST
+from relayd.core.downstream import DownstreamSession
 from relayd.core.lagging import PROGRESS_BYTES
 from relayd.core.routes import Mode
 from relayd.core.subscriber import Pace
@@ -331,6 +334,72 @@ class TurnsTests:
         rig.clock.advance(0.1)
         client.read()
         assert client.data["t/a"] == list(range(1, 63))
+
+
+class WindowTests:
+    """A reader that has said how far ahead it may be sent (core/ack_window.py)."""
+
+    def behind(self, rig: Rig, **how: Any) -> tuple[DownstreamSession, Client]:
+        """With a window of one, it has one publication; its socket is full since the second, and four more wait."""
+        rig.publish("t/a")
+        session, sink = rig.open()
+        client = Client(sink)
+        say(session, op="subscribe", topics=["t/a"], window=1, **how)
+        client.read()
+        sink.room = 0
+        for _ in range(5):
+            rig.publish("t/a")
+            rig.clock.turn()
+        return session, client
+
+    def acknowledge(self, session: DownstreamSession, client: Client) -> list[int]:
+        """What has come by now, and that."""
+        client.read()
+        say(session, op="ack", topic="t/a", offset=client.data["t/a"][-1])
+        client.read()
+        return client.data["t/a"]
+
+    def test_no_further_than_it_may(self) -> None:
+        """Its socket has room, but nothing goes out before it acknowledges; then one by one."""
+        rig = Rig(route("t/$n"))
+        session, client = self.behind(rig)
+        client.sink.read(1 << 30)
+        lagging = session.subscriber.lagging
+        assert lagging is not None
+        assert (session.subscriber.pace, client.sink.produce, lagging.look_at) == (Pace.HELD, None, -1)
+        assert rig.counters.windows_full == 1
+        client.read()
+        assert client.data["t/a"] == [1, 2]
+        for offset in (3, 4, 5, 6):
+            assert self.acknowledge(session, client)[-1] == offset
+        assert client.data["t/a"] == [*range(1, 7)]
+        assert session.subscriber.pace is Pace.CURRENT
+
+    def test_held_by_another_while_its_socket_is_full(self) -> None:
+        """The sweep has found it beyond its window: when its buffer is empty, it rests."""
+        rig = Rig(route("t/$n"))
+        session, client = self.behind(rig)
+        rig.clock.advance(SWEEP_S)
+        assert session.subscriber.lagging is not None and session.subscriber.lagging.is_held
+        assert session.subscriber.pace is Pace.LAGGING
+        client.sink.read(1 << 30)
+        assert (session.subscriber.pace, client.sink.produce) == (Pace.HELD, None)
+        client.read()
+        assert client.data["t/a"] == [1, 2]
+        assert self.acknowledge(session, client) == [1, 2, 3]
+
+    def test_a_loss_is_no_debt(self) -> None:
+        """What the ring let go is announced, and nobody waits for its acknowledgement."""
+        rig = Rig(route("t/$n", delivery(history_count=3)))
+        session, client = self.behind(rig)
+        rig.clock.advance(SWEEP_S)
+        for _ in range(10):
+            rig.publish("t/a")
+        rig.clock.turn()
+        client.sink.read(1 << 30)
+        assert self.acknowledge(session, client) == [1, 2, 14]
+        assert client.lost == {"t/a": 11}
+        assert self.acknowledge(session, client) == [1, 2, 14, 15]
 
 
 class StreamTests:

@@ -265,7 +265,7 @@ class SinkTests:
         assert [sink.send_now(b"ab"), sink.send_now(b"cd"), sink.send_now(b"e")] == [2, 2, 0]
         sink.write(b"rest")
         assert b"".join(sink.parts) == b"abcdrest"
-        assert (sink.size, sink.buffered(), len(woken)) == (8, 0, 3)
+        assert (sink.size, sink.buffered(), sink.drained_at(), len(woken)) == (8, 0, 0.0, 3)
         sink.failed(OSError())
         sink.pause()
         sink.resume()

@@ -238,6 +238,17 @@ class UnsubscribeTests:
         reader.reading.unsubscribe(["t/b", "t/c", "x/*"])
         assert reader.topics == {"t/a"}
 
+    def test_what_another_pattern_holds_alone(self) -> None:
+        """A topic that the one taken away does not mean is not touched."""
+        reader = Reader()
+        for name in ("t/a", "t/b"):
+            reader.rig.hub.topic(name)
+        reader.subscribe("*/a", "t/b", "*/b")
+        reader.reading.unsubscribe(["*/b"])
+        assert reader.topics == {"t/a", "t/b"}
+        reader.reading.unsubscribe(["t/b"])
+        assert reader.topics == {"t/a"}
+
     def test_overlap(self) -> None:
         """A topic goes with the last that means it."""
         reader = Reader()

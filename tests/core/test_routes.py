@@ -96,6 +96,13 @@ class OfFieldsTests:
         names = [match.name for match in table.of_fields("up", {"channel": "ticker", "symbol": "BTC-USD"})]
         assert names == ["m/ticker/BTC-USD", "all/ticker/BTC-USD"]
 
+    def test_local(self) -> None:
+        """A route without an upstream is a browser's; no upstream's message finds it."""
+        table = RouteTable([route("chat/$symbol", upstream=None), TICKER])
+        assert table.find("chat/x").route is table.routes[0]
+        names = [match.name for match in table.of_fields("up", {"channel": "ticker", "symbol": "BTC-USD"})]
+        assert names == ["m/ticker/BTC-USD"]
+
     def test_nothing(self) -> None:
         """Other upstreams, missing fields, values not allowed, values that make no topic."""
         assert TABLE.of_fields("other", {"channel": "ticker", "symbol": "BTC-USD"}) == []

@@ -17,7 +17,7 @@ from typing import Any
 
 from relayd.core.asking import Asking
 from relayd.core.auth.verdict import Identity
-from relayd.core.closecode import CloseCode
+from relayd.core.closecode import CLOSE_INTERNAL, CloseCode
 from relayd.core.counters import HubCounters
 from relayd.core.downstream import DownstreamSession
 from relayd.core.hub import Hub, HubLimits
@@ -106,6 +106,8 @@ class FakeSink:
         self.closed: CloseCode | None = None
         self.most_buffered = 0
         self.paused = False
+        self.is_broken = False
+        """What is to be buffered makes it raise."""
         self.clock: Callable[[], float] = lambda: 0.0
         self._drained_at = 0.0
 
@@ -137,6 +139,8 @@ class FakeSink:
 
     def write(self, data: bytes) -> None:
         """Into the kernel while it takes, the rest into the buffer."""
+        if self.is_broken:
+            raise RuntimeError("a fault in the sink")
         if self.closed:
             return
         if not self.buffer and self.room:
@@ -493,7 +497,20 @@ def say(session: DownstreamSession, **command: Any) -> None:
     session.text(json.dumps(command).encode())
 
 
+def check_who_fails_goes_alone(rig: Rig, topic: str, sinks: Sequence[FakeSink]) -> None:
+    """Readers of a topic are sent a publication, and one of them raises while it falls behind: it is closed with 1011,
+    and the others have it."""
+    rig.clock.turn()  # what they were to be told first
+    fails, *others = reversed(sinks)
+    fails.room = 0
+    fails.is_broken = True
+    rig.publish(topic, b'"news"')
+    rig.clock.turn()
+    assert fails.closed is CLOSE_INTERNAL
+    assert others and all(b'"news"' in sink.taken and sink.closed is None for sink in others)
+
+
 __all__ = [
-    "AllowAny", "AllowValues", "Client", "Clock", "Event", "FakeSink", "PollClient", "Rig", "StreamClient", "delivery",
-    "events", "frames", "route", "say",
+    "AllowAny", "AllowValues", "Client", "Clock", "Event", "FakeSink", "PollClient", "Rig", "StreamClient",
+    "check_who_fails_goes_alone", "delivery", "events", "frames", "route", "say",
 ]  # fmt: skip

@@ -35,6 +35,7 @@ class WayUpTests:
         """Fields of the topic and fixed ones, an id, what was published."""
         assert about(f"{PUBLIC}, publish: {{send: {{op: say, id: $id, to: $symbol, ch: $channel, m: $data}}}}") == []
         assert about(f"{PUBLIC}, publish: {{send: $data}}") == []
+        assert about("access: {subscribe: public}") == []
         fields = "{kind: [x], symbol: any}"
         send = "{t: $topic, k: $token, c: $code, m: $data}"
         assert about(f"{PUBLIC}, publish: {{send: {send}}}", BY_NAME, fields) == []

@@ -64,6 +64,14 @@ class WholeTests:
             "upstreams: an alias: write the value out, or quote a text that starts with `*`"
         ]
 
+    def test_local(self):
+        """A route without an upstream asks for none; what it has of one is told."""
+        room = "topic: chat/$room, allow: {room: any}, access: {publish: public}"
+        assert told(f"routes: [{{{room}}}]\n") == []
+        assert told(f"routes: [{{{room}, pin: [chat/a]}}]\n") == [
+            "routes[0].pin: without an upstream no upstream has to be kept subscribed (expected no `pin`)"
+        ]
+
     def test_overlap(self):
         """Between routes of any upstream."""
         assert told(relay_yaml(route=f"- {ROUTE}\n- {ROUTE}")) == [

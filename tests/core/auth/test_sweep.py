@@ -39,6 +39,15 @@ class SweepTests:
         assert sorted(sweep.take_due(100)) == sorted(table)
         assert not sweep._buckets
 
+    def test_together(self) -> None:
+        """Those of one second go one by one; the others of it stay."""
+        sweep: Sweep[str] = Sweep()
+        for key in ("a", "b", "c"):
+            sweep.set(key, 1.5)
+        sweep.discard("b")
+        assert sweep.take_due(2) == ["a", "c"]
+        assert not sweep._buckets
+
     def test_order(self) -> None:
         """By seconds."""
         sweep: Sweep[str] = Sweep()

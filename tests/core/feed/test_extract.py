@@ -47,6 +47,13 @@ class KeyTests:
         with pytest.raises(msgspec.ValidationError):
             key(made, b'{"ch":1,"sym":"x","y":0}')
 
+    def test_what_must_not_be_there_beside_what_must_not_be_that(self) -> None:
+        """Of the one any value is too much; the other's is part of the key."""
+        made = extractor(topic={**AT, "unless": {"type": "ack", "error": "*"}})
+        assert key(made, b'{"ch":1,"sym":"x","type":"ack"}') == (1, "x", "ack", UNSET)
+        with pytest.raises(msgspec.ValidationError):
+            key(made, b'{"ch":1,"sym":"x","type":"data","error":"no"}')
+
     def test_alternatives(self) -> None:
         """All of them count."""
         made = extractor(topic={"at": ["a.b", "c"]}, subscribe=None)

@@ -198,6 +198,17 @@ class UnwantedTests:
         with pytest.raises(NotKnown):
             bench.take(plan, "{}")
 
+    def test_without_a_number(self) -> None:
+        """It counts for nothing: the next number follows the last one; of what follows no more, the loss is kept."""
+        for dedupe in (None, "i"):
+            bench = Bench(dialect(sequence={"per": "connection", "at": "n", "step": 1}, dedupe=dedupe))
+            plan, counter = bench.planner.unwanted((), JSON), bench.hearing.counter
+            assert counter is not None
+            for text, gap in (('{"n":1}', False), ('{"i":"x"}', False), ('{"n":2}', False), ('{"n":5}', True)):
+                assert bench.take(plan, text) == Unrouted()
+                assert counter.gap is gap
+            assert counter.tell() == (True, 2)
+
 
 def test_there() -> None:
     """Null is there."""

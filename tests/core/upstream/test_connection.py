@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from relayd.core.counters import UpstreamCounters
-from relayd.core.feed.outcome import Frame, HttpRequest
+from relayd.core.feed.outcome import Data, Frame, HttpRequest
 from relayd.core.feed.path import parse_path
 from relayd.core.feed.publish import AS_IT_STANDS, Upward, parse_publish
 from relayd.core.feed.sequence import Sequence
@@ -87,6 +87,26 @@ class MessageTests(ConnectionCase):
         assert self.hub.read() == ["a=1"]
         assert not self.connection.untended
         assert (self.counters.received, self.counters.received_bytes, self.counters.published) == (2, 6, 2)
+
+    def test_to_an_overlap(self) -> None:
+        """While two connections overlap, the whole message goes to who judges them; the hub hears nothing of it."""
+        self.connect()
+        self.live("a")
+        heard: list[tuple[str, bytes]] = []
+
+        class Judge:
+            gap, state, forget = self.hub.gap, self.hub.state, self.hub.forget
+
+            @staticmethod
+            def heard(topic: str, data: Data[str]) -> None:
+                heard.append((topic, data.payload))
+
+        self.outlet.turn(Judge)
+        assert self.says("a=1") is Event.DATA
+        assert (heard, self.hub.read()) == ([("a", b"1")], [])
+        self.outlet.straighten()
+        self.says("a=2")
+        assert (len(heard), self.hub.read()) == (1, ["a=2"])
 
     def test_what_is_no_data(self) -> None:
         """Each is counted by what it was."""
@@ -335,6 +355,24 @@ class SendingTests(ConnectionCase):
         assert self.connection.tend(self.now)[0] == Note("full", {"most": 1}, warning=True)
         self.topics.want("c", {"name": "c"})
         assert self.tend() == []
+
+    def test_has_asked(self) -> None:
+        """Once the login is done, all that is wanted was sent for, and nothing of it waits for limits."""
+        self.connect(TinyTalk(login=True), Windows(subscribe=SlidingWindow(1, 10)))
+        assert not self.connection.has_asked
+        self.tend()
+        for text in ("hi", "in"):
+            self.says(text)
+            self.tend()
+        assert self.connection.has_asked
+        self.topics.want("a", NO_FIELDS)
+        assert not self.connection.has_asked
+        assert self.tend() == ["+a"]
+        assert self.connection.has_asked
+        self.topics.want("b", NO_FIELDS)
+        assert (self.tend(), self.connection.has_asked) == ([], False)
+        self.now += 11.0
+        assert (self.tend(), self.connection.has_asked) == (["+b"], True)
 
     def test_one_difference_at_a_time(self) -> None:
         """While the first waits for limits, what comes and goes costs nothing."""

@@ -1140,3 +1140,18 @@ class SuccessionTests:
         new.start()
         assert new.want("a") == []
         assert new.after(1.0) == ["dial ws://other/?1"]
+
+    def test_followed_at_once(self) -> None:
+        """A connection that nobody asked to come anew, or that had lasted, is no reason to wait."""
+        for asked, seconds in ((False, 0.0), (True, 601.0)):
+            old, new = Dialogue(random=1.0), Dialogue(random=1.0)
+            old.session._renew = lambda why, url: True
+            old.live("a")
+            old.after(seconds)
+            if asked:
+                old.session.may_renew = False
+                old.says("do drain")
+            new.now = old.now
+            new.session.follow(old.session, None, new.now)
+            new.start()
+            assert new.want("a") == ["dial"]
