@@ -71,6 +71,9 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> MultiService:
     """All of relayd, ready to start, from options that were parsed."""
+    from relayd.io.reactor import install
+
+    install()
     from twisted.internet import reactor
 
     from relayd.app import build

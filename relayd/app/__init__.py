@@ -52,6 +52,7 @@ from relayd.io.limits import fit_limits, resident_bytes
 from relayd.io.listener import ClientsService, ListenerService, guard_settings
 from relayd.io.mishaps import Mishaps
 from relayd.io.names import Names
+from relayd.io.reactor import next_turn
 from relayd.io.sse import EventStreamFactory
 from relayd.io.state import StateService
 from relayd.io.ticker import Ticker
@@ -159,6 +160,7 @@ class Relay(MultiService):
             monotonic=self._monotonic,
             wall=time.time,
             call_later=self._reactor.callLater,
+            next_turn=next_turn(self._reactor),
             epoch=_random_text(EPOCH_CHARS),
             counters=HubCounters(),
             volley=self._volley,

@@ -15,6 +15,7 @@ flush in progress is told by its `flush_number`.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, final
 
@@ -24,7 +25,7 @@ from relayd.core.lagging import Lagging
 from relayd.core.publication import Encoding, Entry, GapMark, Publication
 from relayd.core.routes import Mode
 from relayd.core.subscriber import Pace, Subscriber
-from relayd.core.volley import offer
+from relayd.core.volley import offer, ports_of
 
 if TYPE_CHECKING:
     from relayd.core.flusher import Flusher
@@ -141,6 +142,8 @@ class Cohort:
         self.slow_after_s = max(topic.route.delivery.slow_after_s for topic in self.topics)
         self.flusher = flusher
         self.members: list[Subscriber] = []
+        self.ports: array[int] | None = None
+        """Those of all members (`core/volley.py`), until somebody comes, goes or has another; None: not known."""
         self.behind: dict[Subscriber, None] = {}
         """Lagging, yielding or waiting ones; a dict for its order."""
         self.waiting: dict[Subscriber, None] = {}
@@ -213,6 +216,7 @@ class Cohort:
         member.joined_messages = self.messages
         member.joined_bytes = self.bytes
         self.members.append(member)
+        self.ports = None
         self.behind.pop(member, None)
         self.waiting.pop(member, None)
 
@@ -221,6 +225,7 @@ class Cohort:
         messages, size = member.totals()
         member.sent_messages, member.sent_bytes = messages - unsent_frames, size - unsent_bytes
         member.pace = Pace.IDLE
+        self.ports = None
         last = self.members.pop()
         if last is not member:
             self.members[member.slot] = last
@@ -276,7 +281,10 @@ class Cohort:
         if len(members) <= budget and not flush.next:
             # One slice does: nobody can come or go meanwhile, so nothing is kept of who has it.
             offered = len(members)
-            self._offer(members, flush)
+            volley = self.flusher.volley
+            if self.ports is None and volley is not None and offered >= volley.least:
+                self.ports = ports_of(members)
+            self._offer(members, flush, self.ports)
         else:
             flush.members = flush.members or list(members)
             members = flush.members
@@ -297,11 +305,11 @@ class Cohort:
         member.flush_number = flush.number
         return True
 
-    def _offer(self, members: list[Subscriber], flush: Flush) -> None:
+    def _offer(self, members: list[Subscriber], flush: Flush, ports: array[int] | None = None) -> None:
         data = flush.data
         if not data or not members:
             return
-        for member, taken in offer(members, data, self.flusher.volley):
+        for member, taken in offer(members, data, self.flusher.volley, ports):
             try:
                 self.fall_behind(member, flush, taken)
             except Exception:

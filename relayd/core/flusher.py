@@ -15,6 +15,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,8 @@ CHORES_PER_TURN = 32
 
 
 class Flusher:
-    """Owns the order of flushes. `call_later(delay_s, f)` wakes it; it asks for one call at a time."""
+    """Owns the order of flushes. `call_later(delay_s, f)` wakes it; `next_turn(f)` has it called on the reactor's next
+    turn, where there is a shorter way to that. It asks for one call of each at a time."""
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class Flusher:
         counters: HubCounters,
         volley: Volley | None = None,
         report: Report = let_it_out,
+        next_turn: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         self.counters = counters
         self.volley = volley
@@ -59,6 +62,7 @@ class Flusher:
         """Hears of exceptions that nobody foresaw, while they are handled."""
         self._monotonic = monotonic
         self._call_later = call_later
+        self._next_turn = next_turn or partial(call_later, 0.0)
         self._ready: deque[Cohort] = deque()
         self._held: list[tuple[float, int, Cohort | Lane]] = []
         self._order = count()
@@ -97,7 +101,7 @@ class Flusher:
     def _ask_turn(self) -> None:
         if not self._turn_asked:
             self._turn_asked = True
-            self._call_later(0.0, self._run)
+            self._next_turn(self._run)
 
     def _ask_timer(self, when: float) -> None:
         # A call asked for a later time stays: it finds nothing due, which is cheaper than cancelling each.

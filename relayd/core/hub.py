@@ -66,6 +66,7 @@ class Hub:
         call_later: Callable[[float, Callable[[], None]], object],
         epoch: str,
         counters: HubCounters,
+        next_turn: Callable[[Callable[[], None]], object] | None = None,
         volley: Volley | None = None,
         report: Report = let_it_out,
     ) -> None:
@@ -75,7 +76,7 @@ class Hub:
         self.wall = wall
         self.epoch = epoch
         self.counters = counters
-        self.flusher = Flusher(monotonic, call_later, counters, volley, report)
+        self.flusher = Flusher(monotonic, call_later, counters, volley, report, next_turn)
         self.readers = Readers(self)
         self.windows = AckWindows(monotonic, call_later, lambda: self.serial)
         self.topics: dict[str, Topic] = {}

@@ -116,12 +116,12 @@ class Subscriber:
         """The call of the flush loop: whatever the sink says is the quickest at the moment."""
         self.port = NO_PORT
         """Its place in a volley; both are kept by the sink."""
-        sink.bind(self._put)
         self.encoding = encoding
         self.topics: dict[Topic, float | None] = {}
         """What it reads, each with the rate in hertz it wants at most (None: as it comes)."""
         self.pace = Pace.IDLE
         self.cohort: Cohort | None = None
+        sink.bind(self._put)
         self.slot = -1
         """Index in the cohort's members while CURRENT."""
         self.flush_number = 0
@@ -143,6 +143,8 @@ class Subscriber:
     def _put(self, send_now: SendNow, port: int) -> None:
         self.send_now = send_now
         self.port = port
+        if self.cohort is not None:
+            self.cohort.ports = None
 
     def send(self, data: bytes) -> int:
         """Bytes the kernel took of `data`; 0 while something is buffered. Never raises."""

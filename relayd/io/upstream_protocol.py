@@ -6,6 +6,7 @@ Its logger writes requests and answers, and with them secrets, so it is mute; wh
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
@@ -19,6 +20,7 @@ from zope.interface import implementer
 
 from relayd.core.feed.outcome import Frame
 from relayd.core.upstream.effects import Loss, LossKind, printable
+from relayd.core.upstream.frames import OTHER, TEXT, FrameCutter, Part
 from relayd.core.upstream.reply import HandshakeReply
 from relayd.io.mute import Mute
 from relayd.io.utf8 import Utf8Validator
@@ -47,11 +49,15 @@ class UpstreamProtocol(WebSocketClientProtocol):
     utf8validator: Any
     message_data: Any
 
-    def __init__(self, owner: UpstreamService) -> None:
+    def __init__(self, owner: UpstreamService, factory: UpstreamFactory) -> None:
         super().__init__()
+        self.factory = factory
         self._owner: UpstreamService | None = owner
         self._reply: HandshakeReply | None = HandshakeReply()
         self._waits: IDelayedCall | None = None
+        self._frames = FrameCutter(factory.maxMessagePayloadSize)
+        self._parts: deque[Part] = deque()
+        """What was read and not taken yet: one portion, or the rest of one while it is held."""
         self._is_held = False
 
     # -- what the owner asks
@@ -69,9 +75,6 @@ class UpstreamProtocol(WebSocketClientProtocol):
         (self.transport.pauseProducing if held else self.transport.resumeProducing)()
         if not held:
             self.dataReceived(b"")
-
-    def processData(self) -> bool:
-        return not self._is_held and bool(super().processData())
 
     def ping(self, payload: bytes) -> None:
         """Send a ping, if the connection is still open."""
@@ -127,9 +130,16 @@ class UpstreamProtocol(WebSocketClientProtocol):
             if isinstance(reply, Loss):
                 self._lose(reply, abort=True)
                 return
+            data = self._reply.rest
             self._reply = None
-            data = reply
-        self._dataReceived(data)  # the public one makes a coloured log line of each read first, for nobody
+            self._dataReceived(reply[: len(reply) - len(data)])
+        self._parts += self._frames.feed(data)
+        while self._parts and not self._is_held:
+            kind, part = self._parts.popleft()
+            if kind == OTHER:
+                self._dataReceived(part)  # the public one makes a coloured log line of each read first, for nobody
+            elif self._owner is not None and not self.failedByMe and self.state != self.STATE_CLOSED:
+                self._owner.message(part, kind == TEXT)
         if self.failedByMe and self._owner is not None:
             self._lose(Loss(LossKind.PROTOCOL, text=_text(self.localCloseReason)), abort=False)
         elif self.state == self.STATE_CLOSED and self._owner is not None:
@@ -309,9 +319,7 @@ class UpstreamFactory(Dialled, WebSocketClientFactory):  # type: ignore[misc]  #
         self._tls = dial.tls
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        protocol = UpstreamProtocol(self._owner)
-        protocol.factory = self
-        return protocol
+        return UpstreamProtocol(self._owner, self)
 
 
 def tls_refusal(tls: UpstreamTls | None, reason: Failure) -> str:

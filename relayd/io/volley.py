@@ -19,7 +19,6 @@ import platform
 import struct
 import sys
 from array import array
-from collections.abc import Sequence
 from errno import EAGAIN, EIO, ENOSYS
 from typing import Any, Final, NamedTuple
 
@@ -125,16 +124,16 @@ class AioVolley:
         """Take a port back."""
         self._free.append(port)
 
-    def fire(self, ports: Sequence[int], data: bytes) -> list[int] | None:
+    def fire(self, ports: array[int], data: bytes) -> list[int] | None:
         """Offer `data` to each port's socket: None when each took all of it, else bytes or -errno, port by port."""
         self._iovec.base = data
         self._iovec.bytes = size = len(data)
         if len(ports) <= self._depth:
-            answers = self._fire(array("Q", ports), size)
+            answers = self._fire(ports, size)
         else:
             answers = []
             for start in range(0, len(ports), self._depth):
-                answers += self._fire(array("Q", ports[start : start + self._depth]), size)
+                answers += self._fire(ports[start : start + self._depth], size)
         return None if answers.count(size) == len(answers) else answers
 
     def _fire(self, ports: array[int], size: int) -> list[int]:
@@ -151,9 +150,11 @@ class AioVolley:
     def _reap(self, ports: array[int], count: int, size: int) -> list[int]:
         """What became of those submitted. They are done: a socket that would block has said so."""
         have = self._syscall(self._numbers.getevents, self._context, count, count, self._events_at, self._at_once_at)
-        answers: list[int] = self._answers[: max(have, 0)].tolist()
         # Where all took all of it nobody needs to know who was answered when; a volley seldom ends otherwise.
-        if have == count and (answers.count(size) == count or self._ports_answered[:count].tolist() == ports.tolist()):
+        if have == count and self._answers[:count].tobytes() == size.to_bytes(8, "little") * count:
+            return [size] * count
+        answers: list[int] = self._answers[: max(have, 0)].tolist()
+        if have == count and self._ports_answered[:count].tolist() == ports.tolist():
             return answers
         # In another order, or too few: an unknown outcome is a broken connection, since its stream may be torn.
         by_port = dict(zip(self._ports_answered[: max(have, 0)].tolist(), answers, strict=True))

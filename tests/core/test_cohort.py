@@ -10,7 +10,16 @@ from relayd.core.flusher import SLICE_MEMBERS
 from relayd.core.publication import TopicState
 from relayd.core.routes import Mode
 from relayd.core.subscriber import Pace
-from tests.support.hub_rig import Client, Rig, check_who_fails_goes_alone, delivery, frames, route, say
+from tests.support.hub_rig import (
+    Client,
+    FakeVolley,
+    Rig,
+    check_who_fails_goes_alone,
+    delivery,
+    frames,
+    route,
+    say,
+)
 
 
 def cohort_of(rig: Rig, name: str) -> Cohort:
@@ -60,6 +69,38 @@ class MembersTests:
             client = Client(opened[index][1])
             client.read()
             assert client.data["t/a"] == [1]
+
+    def test_ports_are_asked_once(self) -> None:
+        """And anew when somebody comes, goes, or has another: a port that is no longer valid is never fired."""
+        volley = FakeVolley()
+        rig = Rig(route("t/$n"), volley=volley)
+        opened = [rig.open() for _ in range(12)]  # fewer than nine are flushed with others (core/gathered.py)
+        for session, _ in opened:
+            say(session, op="subscribe", topics=["t/a"])
+        cohort = cohort_of(rig, "t/a")
+
+        def flush() -> None:
+            rig.publish("t/a")
+            rig.clock.turn()
+
+        flush()
+        known = cohort.ports
+        assert known is not None and list(known) == [id(sink) for _, sink in opened]
+        flush()
+        assert cohort.ports is known
+        opened[1][0].lost()
+        flush()
+        assert list(cohort.ports or ()) == [id(opened[index][1]) for index in (0, 11, *range(2, 11))]
+        opened[2][1].room = 0  # the kernel takes nothing: it falls behind
+        flush()
+        flush()
+        assert list(cohort.ports or ()) == [id(opened[index][1]) for index in (0, 11, 10, *range(3, 10))]
+        opened[0][1].room = 0
+        opened[0][1].write(b"answer")  # which its socket does not take, while it is a member
+        assert cohort.ports is None
+        flush()
+        assert [m["offset"] for m in Client(opened[3][1]).read() if "data" in m] == [1, 2, 3, 4, 5, 6]
+        assert cohort.ports is None and volley.fired == 6  # the last time without the one that has none
 
     def test_empty_cohort_goes(self) -> None:
         """With its last member, flushed or behind."""

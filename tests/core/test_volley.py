@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
 from errno import EAGAIN, ECONNRESET
 
 from relayd.core.closecode import CloseCode
@@ -56,7 +56,7 @@ class Kernel:
         self.answers = answers
         self.fired: list[list[int]] = []
 
-    def fire(self, ports: Sequence[int], data: bytes) -> list[int] | None:
+    def fire(self, ports: array[int], data: bytes) -> list[int] | None:
         self.fired.append(list(ports))
         if self.answers is None:
             return None

@@ -13,6 +13,7 @@ from relayd.core import downstream
 from relayd.core.bridge import Bridge, Bridges
 from relayd.core.downstream import DownstreamSession
 from relayd.core.posting import Posting
+from relayd.core.upstream.frames import FrameCutter
 from relayd.core.upstream.session import UpstreamSession
 from relayd.core.wayup import WayUp
 from relayd.io import exclusive
@@ -155,7 +156,7 @@ CALLBACKS: tuple[tuple[Any, str, Victim], ...] = (
     (UpstreamSession, "lost", cut_off),
     (UpstreamProtocol, "hold", doze),
     (UpstreamProtocol, "send", talk),
-    (UpstreamProtocol, "processData", talk),
+    (FrameCutter, "feed", talk),
     (UpstreamProtocol, "onConnecting", talk),
     (UpstreamProtocol, "_actuallyStartHandshake", talk),
     (UpstreamProtocol, "onCloseFrame", cut_off),

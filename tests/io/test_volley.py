@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import socket
+from array import array
 from collections.abc import Iterator
 from errno import EAGAIN, EBADF, EINVAL, EIO, ENOSYS, EPIPE
 
@@ -44,7 +45,7 @@ class FireTests:
 
     def test_all_take_all(self, volley: AioVolley, pairs: list[Pair]) -> None:
         """More sockets than the kernel's context has places; a port serves again and again."""
-        ports = [volley.port(near.fileno()) for near, _ in pairs]
+        ports = array("Q", [volley.port(near.fileno()) for near, _ in pairs])
         assert len(set(ports)) == 10 and all(ports)
         assert volley.fire(ports, b"hello") is None
         assert volley.fire(ports, b", you") is None
@@ -52,7 +53,7 @@ class FireTests:
 
     def test_full(self, volley: AioVolley, pairs: list[Pair]) -> None:
         """A socket takes a part, then nothing; the others are none the worse."""
-        ports = [volley.port(near.fileno()) for near, _ in pairs[:3]]
+        ports = array("Q", [volley.port(near.fileno()) for near, _ in pairs[:3]])
         data = bytes(300_000)
         filled = 0
         while (taken := pairs[1][0].send(data)) == len(data):
@@ -68,7 +69,7 @@ class FireTests:
             with near:
                 near.setblocking(False)
                 data = bytes(range(256)) * 64 * 1024
-                answers = volley.fire([volley.port(near.fileno())], data)
+                answers = volley.fire(array("Q", [volley.port(near.fileno())]), data)
                 assert answers is not None and 0 < answers[0] < len(data)
                 near.shutdown(socket.SHUT_WR)
                 arrived = bytearray()
@@ -78,20 +79,20 @@ class FireTests:
 
     def test_broken(self, volley: AioVolley, pairs: list[Pair]) -> None:
         """The error of one is its own."""
-        ports = [volley.port(near.fileno()) for near, _ in pairs[:6]]
+        ports = array("Q", [volley.port(near.fileno()) for near, _ in pairs[:6]])
         pairs[2][1].close()
         assert volley.fire(ports, b"hello") == [5, 5, -EPIPE, 5, 5, 5]
 
     @pytest.mark.parametrize("closed", [0, 2, 5])
     def test_closed(self, volley: AioVolley, pairs: list[Pair], closed: int) -> None:
         """A descriptor that is none stops the kernel's list; those after it are served all the same."""
-        ports = [volley.port(near.fileno()) for near, _ in pairs[:6]]
+        ports = array("Q", [volley.port(near.fileno()) for near, _ in pairs[:6]])
         pairs[closed][0].close()
         assert volley.fire(ports, b"hello") == [-EBADF if n == closed else 5 for n in range(6)]
 
     def test_nobody(self, volley: AioVolley) -> None:
         """An empty list is a volley, too."""
-        assert volley.fire([], b"hello") is None
+        assert volley.fire(array("Q"), b"hello") is None
 
 
 class PortTests:
@@ -102,7 +103,7 @@ class PortTests:
         port = volley.port(pairs[0][0].fileno())
         volley.free(port)
         assert volley.port(pairs[1][0].fileno()) == port
-        assert volley.fire([port], b"hello") is None
+        assert volley.fire(array("Q", [port]), b"hello") is None
         assert pairs[1][1].recv(100) == b"hello"
 
     def test_many(self, volley: AioVolley) -> None:
@@ -144,7 +145,7 @@ class AnswerTests:
 
     def test_unknown_outcome(self, volley: AioVolley, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch) -> None:
         """A connection whose bytes may be torn is broken; answers in another order are put right."""
-        ports = [volley.port(near.fileno()) for near, _ in pairs[:3]]
+        ports = array("Q", [volley.port(near.fileno()) for near, _ in pairs[:3]])
         kernel = volley._syscall
 
         def call(number: int, *arguments: int) -> int:

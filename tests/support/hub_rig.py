@@ -10,7 +10,8 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from errno import EAGAIN
 from typing import Any
@@ -80,12 +81,12 @@ class FakeVolley:
         self.sinks: dict[int, FakeSink] = {}
         self.fired = 0
 
-    def fire(self, ports: Sequence[int], data: bytes) -> list[int] | None:
+    def fire(self, ports: array[int], data: bytes) -> list[int] | None:
         """As the kernel would, one after the other."""
         self.fired += 1
         answers = []
         for port in ports:
-            assert port, "this one is not to be sent to"
+            assert port and not self.sinks[port].buffer, "this one is not to be sent to"
             try:
                 answers.append(self.sinks[port].send_now(data))
             except BlockingIOError:
