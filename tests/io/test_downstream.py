@@ -87,7 +87,7 @@ class Shot:
         self.fired: list[tuple[Sequence[int], bytes]] = []
 
     def fire(self, ports: Sequence[int], data: bytes) -> Sequence[int] | None:
-        self.fired.append((ports, data))
+        self.fired.append((list(ports), data))
         return None if self.answer == len(data) else [self.answer]
 
 

@@ -11,7 +11,7 @@ import heapq
 import itertools
 import json
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from errno import EAGAIN
 from typing import Any
