@@ -10,7 +10,7 @@ The hub does not know whether it is alone, a worker or a node: what is published
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from relayd.core import wire
@@ -22,7 +22,7 @@ from relayd.core.mishap import WAITER, Report, let_it_out
 from relayd.core.publication import Entry, GapMark, Publication, TopicState
 from relayd.core.readers import Hold, Readers
 from relayd.core.routes import Match, RouteTable, TopicRefused
-from relayd.core.topic import TopicPattern
+from relayd.core.topic import TopicPattern, TopicTemplate
 from relayd.core.topics import Demand, Topic
 from relayd.core.volley import Volley
 from relayd.core.wayup import WayUp
@@ -80,6 +80,8 @@ class Hub:
         self.readers = Readers(self)
         self.windows = AckWindows(monotonic, call_later, lambda: self.serial)
         self.topics: dict[str, Topic] = {}
+        self._by_template: dict[TopicTemplate, dict[str, Topic]] = {}
+        """The same, by what a pattern can be held against at once."""
         self._resolved: dict[tuple[object, ...], tuple[Topic, ...]] = {}
         """By upstream and fields: what messages found that nobody asked for."""
         self.demands: dict[str, Demand] = {}
@@ -133,6 +135,7 @@ class Hub:
         topic = self.topics[match.name] = Topic(
             self, match, f"{self.epoch}{self._made:x}", demand, self.now(), self._made
         )
+        self._by_template.setdefault(match.route.template, {})[match.name] = topic
         for meet in list(self._pattern_readers.values()):
             meet(topic)
         return topic
@@ -159,12 +162,29 @@ class Hub:
             self.state(topic, TopicState.PENDING)
         elif self.topics.get(topic.name) is topic:
             del self.topics[topic.name]
+            del self._by_template[topic.route.template][topic.name]
             self._resolved.clear()
             self.ring_bytes -= topic.ring.bytes
 
-    def names(self, pattern: TopicPattern | None = None) -> Iterator[Topic]:
+    def names(self, pattern: TopicPattern | None = None) -> Iterable[Topic]:
         """The topics that exist, those that the pattern means."""
-        return (topic for topic in self.topics.values() if pattern is None or pattern.matches(topic.name))
+        return self.topics.values() if pattern is None else self.meant_by(pattern)[0]
+
+    def meant_by(self, pattern: TopicPattern) -> tuple[list[Topic], int]:
+        """The topics that the pattern means, and how many had to be looked at one by one: mostly a template answers for
+        all of its topics."""
+        meant: list[Topic] = []
+        tried = 0
+        for template, topics in self._by_template.items():
+            only = template.meant_by(pattern)
+            if only is None:
+                continue
+            found: Collection[Topic] = topics.values()
+            for field, value in only.items():
+                tried += len(found)
+                found = [topic for topic in found if topic.fields[field] == value]
+            meant += found
+        return meant, tried
 
     # -- what upstreams say -------------------------------------------------------------------------------------------
 

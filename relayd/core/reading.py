@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
-from relayd.core.auth.access import Answer, ask
+from relayd.core.auth.access import Answer, ask, may_any
 from relayd.core.auth.verdict import Identity
-from relayd.core.effort import TRIED_PER_UNIT, Effort
+from relayd.core.effort import MEANT_PER_UNIT, PATTERN_UNITS, TRIED_PER_UNIT, Effort
 from relayd.core.hub import Hub
 from relayd.core.readers import Joined, Want
 from relayd.core.resume import Positions
@@ -85,7 +86,7 @@ def check_access(found: Topic | Match, identity: Identity | None, *, to_publish:
     raise TopicRefused(answer.value, f"route {found.route.template.text}: access.{key} {what}")
 
 
-def may_read(topic: Topic, identity: Identity | None) -> bool:
+def may_read(topic: Topic | Match, identity: Identity | None) -> bool:
     """Whether the topic's route lets `identity` subscribe."""
     return ask(topic.route.access.subscribe, identity, topic.fields) is Answer.YES
 
@@ -238,7 +239,7 @@ class Reading:
 
     def _ask_pattern(self, text: str, max_hz: float | None, since: Positions, asked: Asked) -> None:
         try:
-            pattern = TopicPattern.parse(text)
+            pattern = self._patterns.get(text) or TopicPattern.parse(text)
         except TopicError as fault:
             asked.refused.append(Refused("bad_request", str(fault), text))
             return
@@ -261,29 +262,28 @@ class Reading:
         *,
         only_new: bool = False,
     ) -> None:
-        """Topics over the bound are refused all together, in the name of the pattern."""
-        finite = dict.fromkeys(self._hub.routes.finite_topics(pattern))
-        existing = [topic.name for topic in self._hub.names(pattern)]
-        self._spend((len(finite) + len(self._hub.topics)) / TRIED_PER_UNIT)
-        held = {topic.name for topic in self._held} if only_new else ()
-        is_over = False
-        for name in dict.fromkeys((*finite, *existing)):
-            if name in held:
+        """Topics over the bound are refused all together, in the name of the pattern; the first ends the search."""
+        hub, seen = self._hub, set()
+        looked = 0
+        existing, tried = hub.meant_by(pattern)
+        finite = hub.routes.finite_topics(pattern, lambda route: may_any(route.access.subscribe, self.identity))
+        for found in chain(finite, existing):
+            looked += 1
+            name = found.name
+            if name in seen or not may_read(found, self.identity):
                 continue
-            if self._is_full and self._hub.topics.get(name) not in self._held:
-                is_over = is_over or self._may_have(name)
-            else:
-                self._ask(name, asked, _How(max_hz, since.get(name), exact=False, claims=name in finite))
-        if is_over:
-            asked.refused.append(Refused("too_many_topics", _TOO_MANY, pattern.text))
-
-    def _may_have(self, name: str) -> bool:
-        """Without making it."""
-        try:
-            check_access(self._find(name), self.identity)
-        except TopicRefused:
-            return False
-        return True
+            seen.add(name)
+            held = hub.topics.get(name) in self._held
+            if self._is_full and not held:
+                asked.refused.append(Refused("too_many_topics", _TOO_MANY, pattern.text))
+                break
+            if not (held and only_new):
+                how = _How(max_hz, since.get(name), exact=False, claims=isinstance(found, Match))
+                self._ask(name, asked, how)
+        if not only_new:
+            for topic in [topic for topic in self._held if topic.name not in seen and pattern.matches(topic.name)]:
+                self._ask(topic.name, asked, _How(max_hz, since.get(topic.name), exact=False))
+        self._spend(PATTERN_UNITS + tried / TRIED_PER_UNIT + looked / MEANT_PER_UNIT)
 
     def _met(self, topic: Topic) -> None:
         """A topic came into being: one of the patterns may mean it."""

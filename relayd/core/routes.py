@@ -176,14 +176,16 @@ class Route:
                 return name
         return None
 
-    def finite(self) -> Iterator[dict[str, str]] | None:
-        """All field values of the template where every one of them has a finite list, else None."""
-        lists = []
+    def finite(self, only: Mapping[str, str] = MappingProxyType({})) -> Iterator[dict[str, str]] | None:
+        """All field values of the template where every one of them has a finite list, else None. `only` are the values
+        that some fields must have."""
+        lists: list[tuple[str, ...]] = []
         for name in self.template.fields:
             allow = self.allow.get(name)
             if allow is None or allow.values is None:
                 return None
-            lists.append(allow.values)
+            wanted = only.get(name)
+            lists.append(allow.values if wanted is None else (wanted,) if allow.permits(wanted) else ())
         names = self.template.fields
         return (dict(zip(names, values, strict=True)) for values in itertools.product(*lists))
 
@@ -257,10 +259,15 @@ class RouteTable:
             found.append(Match(name, route, MappingProxyType(own)))
         return found
 
-    def finite_topics(self, pattern: TopicPattern) -> Iterator[str]:
-        """The topics a pattern can create demand for: those of routes whose `allow` lists are finite."""
+    def finite_topics(self, pattern: TopicPattern, may: Callable[[Route], bool] = lambda _: True) -> Iterator[Match]:
+        """The topics a pattern can create demand for: those of routes whose `allow` lists are finite, and that `may`
+        lets through. What the pattern does not mean costs nothing: a hundred channels of a thousand symbols are more
+        than may be tried in one turn.
+        """
         for route in self.routes:
-            for values in () if route.exclusive else route.finite() or ():
-                name = route.template.render(values)
-                if pattern.matches(name):
-                    yield name
+            only = None if route.exclusive else route.template.meant_by(pattern)
+            if only is None or not may(route):
+                continue
+            fixed = route.fixed
+            for values in route.finite(only) or ():
+                yield Match(route.template.render(values), route, MappingProxyType(values | fixed))

@@ -53,6 +53,8 @@ def unescape(segment: str) -> str:
     Raises TopicError when the segment is not the escape of any value (bad grammar, bytes that are not UTF-8, or a
     spelling that `escape` would not have chosen: one value has exactly one topic).
     """
+    if _SAFE_TEXT.fullmatch(segment) and segment.strip("."):
+        return segment  # nearly all are, and this is done for everything that is asked for
     if not _SEGMENT.fullmatch(segment):
         raise TopicError("a topic segment holds A-Z a-z 0-9 . _ : @ - and ~XX (upper-case hex of a UTF-8 byte)")
     if "~" not in segment:
@@ -134,6 +136,21 @@ class TopicTemplate:
             try:
                 values[want[1:]] = unescape(got)
             except TopicError:
+                return None
+        return values
+
+    def meant_by(self, pattern: TopicPattern) -> dict[str, str] | None:
+        """The values that fields must have for the pattern to mean a topic of this template; None: it means none."""
+        more = len(self.segments) - len(pattern.head)
+        if more < 1 if pattern.open_ended else more != 0:
+            return None
+        values: dict[str, str] = {}
+        for want, mine in zip(pattern.head, self.segments, strict=False):
+            if want == "*":
+                continue
+            if mine[0] == "$":
+                values[mine[1:]] = unescape(want)
+            elif want != mine:
                 return None
         return values
 

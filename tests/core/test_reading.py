@@ -126,14 +126,36 @@ class EffortTests:
         assert len(names(reader.subscribe(*many))) == 128
 
     def test_patterns_by_what_they_are_tried_against(self) -> None:
-        """6,400 topics are 100 units for each pattern, though it means none of them."""
+        """8,000 topics of one template are 40 units for each pattern that asks for a field, though it means none."""
         reader = Reader(limit=10_000)
-        for number in range(6_400):
+        for number in range(8_000):
             reader.rig.hub.topic(f"t/{number}")
-        for _ in range(6):
-            reader.subscribe("*/x/**")
+        for _ in range(13):
+            reader.subscribe("*/x")
         with pytest.raises(AskedTooMuch):
-            reader.subscribe("*/x/**")
+            reader.subscribe("*/x")
+
+    def test_patterns_that_no_template_has(self) -> None:
+        """Nothing is tried, however much there is; a pattern is a quarter of a unit, a request a whole one."""
+        reader = Reader(limit=10_000)
+        for number in range(8_000):
+            reader.rig.hub.topic(f"t/{number}")
+        for _ in range(410):
+            reader.subscribe("t/x/**")
+        with pytest.raises(AskedTooMuch):
+            reader.subscribe("t/x/**")
+
+    def test_a_pattern_that_means_too_much(self) -> None:
+        """It is looked at as far as the bound, not to the end."""
+        reader = Reader(topics=128, limit=10_000)
+        for number in range(8_000):
+            reader.rig.hub.topic(f"t/{number}")
+        asked = reader.subscribe("**")
+        assert (len(asked.joined), codes(asked)) == (128, [("too_many_topics", "**")])
+        assert len(reader.subscribe("t/*").joined) == 128
+        with pytest.raises(AskedTooMuch):
+            for _ in range(3):
+                reader.subscribe("**")
 
     def test_pace(self) -> None:
         """Each is a join of all that is held."""

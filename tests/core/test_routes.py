@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -118,8 +119,17 @@ class FiniteTests:
 
     def test_finite(self) -> None:
         """Only routes whose lists are finite."""
-        assert list(TABLE.finite_topics(TopicPattern.parse("m/**"))) == ["m/book/BTC-USD", "m/book/ETH-USD"]
-        assert list(TABLE.finite_topics(TopicPattern.parse("*/*/BTC-USD"))) == ["m/book/BTC-USD"]
+
+
+        def names(pattern: str, **how: Any) -> list[str]:
+            return [match.name for match in TABLE.finite_topics(TopicPattern.parse(pattern), **how)]
+
+        assert names("m/**") == ["m/book/BTC-USD", "m/book/ETH-USD"]
+        assert names("*/*/BTC-USD") == ["m/book/BTC-USD"]
+        assert names("*/*/BTC-EUR") == names("m/*") == names("x/**") == []
+        assert names("m/**", may=lambda route: route is not BOOK) == []
+        (match,) = TABLE.finite_topics(TopicPattern.parse("m/book/BTC-USD"))
+        assert (match.route, dict(match.fields)) == (BOOK, {"symbol": "BTC-USD", "channel": "level2"})
 
     def test_field_without_allow_is_endless(self) -> None:
         """A field that nothing bounds."""

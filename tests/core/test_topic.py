@@ -18,6 +18,10 @@ from relayd.core.topic import (
     unescape,
 )
 
+#: Segments of patterns, templates and topics from a small alphabet, so that they meet.
+PATTERNS = st.tuples(st.lists(st.sampled_from(["a", "b", "*", "~2F"]), min_size=1, max_size=3), st.booleans()).map(
+    lambda parts: "/".join([*parts[0], "**"] if parts[1] else parts[0])
+)
 VALUES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 
 
@@ -173,6 +177,18 @@ class PatternTests:
     def test_matches(self, pattern: str, topic: str, expected: bool) -> None:
         """One segment, or all the rest."""
         assert TopicPattern.parse(pattern).matches(topic) is expected
+
+    @given(
+        PATTERNS,
+        st.sampled_from(["$x", "a/$x", "$x/b", "$x/$y", "a/b", "$x/a/$y"]),
+        st.fixed_dictionaries({"x": st.sampled_from(["a", "b", "c", "/"]), "y": st.sampled_from(["a", "b", "/"])}),
+    )
+    def test_by_template(self, text: str, of: str, fields: dict[str, str]) -> None:
+        """What a template says of all its topics is what `matches` says of each."""
+        pattern, template = TopicPattern.parse(text), TopicTemplate.parse(of)
+        wanted = template.meant_by(pattern)
+        meant = wanted is not None and all(fields[name] == value for name, value in wanted.items())
+        assert meant is pattern.matches(template.render(fields))
 
     @pytest.mark.parametrize(
         ("text", "why"), [("**/a", "only at the end"), ("a/b*", "one whole segment"), ("a b", "holds")]

@@ -95,6 +95,18 @@ def ask(rule: Rule, identity: Identity | None, fields: Mapping[str, str]) -> Ans
     return Answer.YES if may else Answer.FORBIDDEN
 
 
+def may_any(rule: Rule, identity: Identity | None) -> bool:
+    """False where `ask` says no whatever the topic is: where that is known, no topic of a route has to be tried."""
+    if rule is Anyone.PUBLIC:
+        return True
+    if rule is Anyone.NOBODY or identity is None:
+        return False
+    of_topic = (any(isinstance(value, OfField) for value in claim.values) for claim in rule)
+    return bool(rule) and all(
+        is_of_topic or claim.holds(identity.claims, {}) for claim, is_of_topic in zip(rule, of_topic, strict=True)
+    )
+
+
 def parse_value(text: str) -> Literal | OfField:
     """`$name` is a field, `$$` at the start a dollar sign, everything else itself."""
     if text.startswith("$$"):

@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.core.auth.access import Access, Answer, Anyone, Claim, Literal, OfField, Rule, ask, parse_value, texts_of
+from relayd.core.auth.access import (
+    Access,
+    Answer,
+    Anyone,
+    Claim,
+    Literal,
+    OfField,
+    Rule,
+    ask,
+    may_any,
+    parse_value,
+    texts_of,
+)
 from relayd.core.auth.verdict import Identity
 
 JSON = st.recursive(
@@ -95,6 +107,23 @@ class AskTests:
         answer = asked(guard, claims, **fields)
         if answer is Answer.YES:
             assert guard is Anyone.PUBLIC or (claims is not None and guard is not Anyone.NOBODY)
+
+    @given(RULES, st.none() | CLAIMS, st.dictionaries(st.just("name"), st.text(max_size=3)))
+    def test_where_no_topic_may(self, guard: Rule, claims: dict[str, Any] | None, fields: dict[str, str]) -> None:
+        """What is said of all topics holds for each."""
+        identity = None if claims is None else Identity("x", claims)
+        if not may_any(guard, identity):
+            assert ask(guard, identity, fields) is not Answer.YES
+
+    def test_where_a_topic_may(self) -> None:
+        """A claim that the topic's own field decides may hold; one that must be another does not."""
+        alice = Identity("alice", {"sub": "alice", "role": "staff"})
+        assert may_any(Anyone.PUBLIC, None)
+        assert may_any(rule(sub="$name"), alice)
+        assert may_any(rule(sub="$name", role="staff"), alice)
+        assert not may_any(rule(sub="$name", role="root"), alice)
+        assert not may_any(rule(sub="$name"), None)
+        assert not may_any((), alice)
 
     @given(CLAIMS, CLAIMS)
     def test_more_claims_close_nothing_else(self, claims: dict[str, Any], others: dict[str, Any]) -> None:
