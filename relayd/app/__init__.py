@@ -121,7 +121,9 @@ class Relay(MultiService):
         self._pin()
         self.door = None if config.auth is None else self._build_door(config.auth)
         self.listeners = MultiService()
-        self.life = Life(config, self.hub, self.upstreams, self.ticker, monotonic, environ)
+        self.life = Life(
+            config, self.hub, self.upstreams, self.ticker, monotonic, partial(reactor.callLater, 0), environ
+        )
         self.draining = self.life.draining
         self.clients = self.life.clients
         self._build_listeners(extra)

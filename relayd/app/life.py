@@ -40,6 +40,7 @@ class Life:
         upstreams: Mapping[str, FleetService],
         ticker: Ticker,
         monotonic: Callable[[], float],
+        call_soon: Callable[[Callable[[], None]], object],
         environ: Mapping[str, str],
     ) -> None:
         self._hub = hub
@@ -47,7 +48,7 @@ class Life:
         self._ticker = ticker
         self._monotonic = monotonic
         self.backlog = Backlog(monotonic)
-        self.clients = Clients(ListenerCounters(), monotonic, hub.flusher.volley)
+        self.clients = Clients(ListenerCounters(), monotonic, call_soon, hub.flusher.volley)
         self.admission = Admission(admission_limits(config.limits), started=monotonic(), random=random.random)
         self.doors: list[ListenerService] = []
         self.factories: list[GuardFactory] = []

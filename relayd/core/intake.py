@@ -13,6 +13,8 @@ class Hold(Enum):
     """Where its messages go takes nothing more."""
     METER = auto()
     """It has said more than it may for now."""
+    TURN = auto()
+    """It has said more than is done in one turn of the loop."""
 
 
 class Intake:

@@ -18,6 +18,7 @@ from relayd.core.closecode import CloseCode
 from relayd.core.counters import ListenerCounters
 from relayd.core.heartbeat import Heartbeats
 from relayd.core.keepalive import Beat, PingSweep
+from relayd.core.turns import Turns
 from relayd.core.volley import Volley, offer
 from relayd.io.mishaps import safely
 
@@ -50,11 +51,17 @@ class Clients:
     """The open connections, and those that are closing. Pings go out by the `volley`, if there is one."""
 
     def __init__(
-        self, counters: ListenerCounters, monotonic: Callable[[], float], volley: Volley | None = None
+        self,
+        counters: ListenerCounters,
+        monotonic: Callable[[], float],
+        call_soon: Callable[[Callable[[], None]], object],
+        volley: Volley | None = None,
     ) -> None:
+        """`call_soon` calls in the next turn of the reactor."""
         self._volley = volley
         self.counters = counters
         self.monotonic = monotonic
+        self.turns = Turns(monotonic, call_soon)
         self.sweep: PingSweep[DownstreamProtocol] = PingSweep(counters, monotonic())
         self.heartbeats: Heartbeats[EventStream] = Heartbeats()
         self.open: dict[str, Client] = {}

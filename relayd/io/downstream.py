@@ -97,6 +97,7 @@ class DownstreamProtocol(FrameReader):
         self._ending = False
         self._failed = False  # an exception went through Autobahn
         self._gone = False
+        self._waits = False  # for the next turn of the loop, with what is not read yet
         self._intake: Intake | None = None  # None until there is a reason not to read
         self._cause: str | None = None  # why we closed
 
@@ -176,6 +177,31 @@ class DownstreamProtocol(FrameReader):
             self._failed = True
             raise
 
+    def consumeData(self) -> None:
+        """Read what came as far as this client's share of the turn goes (core/turns.py)."""
+        if self._waits:
+            return
+        if self.state not in (self.STATE_OPEN, self.STATE_CLOSING):
+            super().consumeData()
+            return
+        clients = self.factory.clients
+        clients.turns.begin()
+        while self.processData() and self.state != self.STATE_CLOSED:
+            if self.data and clients.turns.is_over:
+                self._waits = True
+                clients.counters.turns_over += 1
+                self._hold(Hold.TURN, True)
+                clients.turns.wait(self._go_on)
+                return
+
+    def _go_on(self) -> None:
+        self._waits = False
+        if self._gone or self._failed:
+            return
+        self.guarded(self._read, b"")
+        if not self._waits:
+            self._hold(Hold.TURN, False)
+
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if self._ending or self._session is None:
             return
@@ -254,7 +280,8 @@ class DownstreamProtocol(FrameReader):
         self.close_with(close, reason(close, retry_s))
 
     def breach(self, close: CloseCode) -> None:
-        """The guard has seen a fault and passes on no more bytes."""
+        """The guard has seen a fault and passes on no more bytes; what waits for its turn is not read either."""
+        self.data = b""
         self.close(close)
         self.transport.pauseProducing()
 

@@ -151,7 +151,7 @@ class EchoGuardFactory(GuardFactory):
             counters=HubCounters(),
         )
         numbers = count()
-        clients = Clients(ListenerCounters(), monotonic)
+        clients = Clients(ListenerCounters(), monotonic, partial(reactor.callLater, 0))
         echo = EchoDownstreamFactory(
             clients,
             partial(EchoSession, hub),

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from errno import EAGAIN
+from functools import partial
 from typing import Any
 
 import pytest
 from twisted.internet.address import IPv6Address
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.logger import LogLevel, globalLogPublisher
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from relayd.core.closecode import CLOSE_BINARY, CLOSE_POLICY, CLOSE_RESTART, CLOSE_SLOW
@@ -21,6 +24,7 @@ from relayd.core.counters import ListenerCounters
 from relayd.core.guard import GuardSettings
 from relayd.core.keepalive import STEP_S
 from relayd.core.subscriber import Sink
+from relayd.core.turns import SHARE_S
 from relayd.core.volley import NO_PORT, Volley
 from relayd.io import clients
 from relayd.io.clients import CLOSE_WITHIN_S, Clients
@@ -103,7 +107,7 @@ class Line:
         volley: Volley | None = None,
     ) -> None:
         self.reactor = FakeReactor()
-        self.clients = Clients(ListenerCounters(), self.reactor.seconds, volley)
+        self.clients = Clients(ListenerCounters(), self.reactor.seconds, partial(self.reactor.callLater, 0), volley)
         self.sessions: list[RecordingSession] = []
 
         def make_session(sink: Sink, *, raw_topic: str | None, session_id: str, visitor: object) -> Any:
@@ -343,6 +347,70 @@ class MessageTests:
         assert line.transport in line.reactor.readers
         line.protocol.rest(True)
         assert line.transport in line.reactor.readers
+
+
+class TurnTests:
+    """Who says much at once."""
+
+    @staticmethod
+    def slow() -> tuple[Line, list[tuple[bytes, bool]]]:
+        """A session that takes 1 ms for a message, and what it heard, with whether the client was read then."""
+        line, heard = Line(), []
+
+        def text(payload: bytes) -> None:
+            heard.append((payload, line.transport in line.reactor.readers))
+            line.reactor.rightNow += SHARE_S / 2
+
+        line.session.text = text  # type: ignore[method-assign]
+        return line, heard
+
+    def test_the_rest_waits_for_the_next_turn(self) -> None:
+        """In order, and the client is not read meanwhile; then it is again."""
+        line, heard = self.slow()
+        line.feed(b"".join(client_frame(TEXT, b"%d" % number) for number in range(5)))
+        assert heard == [(b"0", True), (b"1", True), (b"2", False), (b"3", False), (b"4", False)]
+        assert line.counters.turns_over == 2
+        assert len(line.clients.turns) == 0
+        line.send(TEXT, b"5")
+        assert heard[5:] == [(b"5", True)]
+
+    def test_what_comes_while_it_waits(self) -> None:
+        """Over TLS more may have been read already: it stands behind."""
+        line, heard = self.slow()
+        for first in (0, 3):
+            line.protocol.dataReceived(b"".join(client_frame(TEXT, b"%d" % (first + more)) for more in range(3)))
+        assert [payload for payload, _ in heard] == [b"0", b"1"]
+        line.turn()
+        assert [payload for payload, _ in heard] == [b"%d" % number for number in range(6)]
+
+    def test_a_breach_meanwhile(self) -> None:
+        """What waits of a client that went over a limit is not done."""
+        line, heard = self.slow()
+        line.protocol.dataReceived(client_frame(TEXT, b"x") * 5)
+        line.protocol.breach(CLOSE_POLICY)
+        line.turn()
+        assert len(heard) == 2
+        assert line.close_frame() == (1008, "policy")
+
+    def test_a_loss_meanwhile(self) -> None:
+        """Nobody is served who is gone."""
+        line, heard = self.slow()
+        line.protocol.dataReceived(client_frame(TEXT, b"x") * 5)
+        line.socket.broken = True
+        line.transport.connectionLost(Failure(ConnectionLost()))
+        line.turn()
+        assert len(heard) == 2
+        assert line.session.heard[-1] == ("lost", None)
+        assert line.counters.errors == 0
+
+    def test_a_close_of_ours_meanwhile(self) -> None:
+        """The client's answer stands behind what it said before, and is found."""
+        line, heard = self.slow()
+        line.protocol.dataReceived(client_frame(TEXT, b"x") * 5 + client_frame(CLOSE, b"\x03\xf0"))
+        line.session.sink.close(CLOSE_POLICY)
+        line.turn()
+        assert len(heard) == 2
+        assert line.session.heard[-1] == ("lost", None)
 
 
 class PingTests:

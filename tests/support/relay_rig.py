@@ -65,7 +65,7 @@ class Relay:
         )
         self.hub.demands["up"] = self.demand
         self.settings = settings or GuardSettings(secure=tls is not None)
-        self.clients = Clients(ListenerCounters(), monotonic)
+        self.clients = Clients(ListenerCounters(), monotonic, partial(reactor.callLater, 0))
         ids = itertools.count(1)
         self.factory = DownstreamFactory(
             self.clients,
