@@ -6,7 +6,7 @@ means only what its owner may have, and says nothing of the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
@@ -263,11 +263,13 @@ class Reading:
         only_new: bool = False,
     ) -> None:
         """Topics over the bound are refused all together, in the name of the pattern; the first ends the search."""
-        hub, seen = self._hub, set()
+        hub = self._hub
+        seen: set[str] = set()
         looked = 0
         existing, tried = hub.meant_by(pattern)
         finite = hub.routes.finite_topics(pattern, lambda route: may_any(route.access.subscribe, self.identity))
-        for found in chain(finite, existing):
+        both: Iterator[Topic | Match] = chain(finite, existing)
+        for found in both:
             looked += 1
             name = found.name
             if name in seen or not may_read(found, self.identity):

@@ -216,8 +216,10 @@ class _CloseReader:
             del self._buffer[: start + size]
 
 
-def carry_out(attack: Attack, port: int, until: Callable[[], bool] = lambda: False) -> Outcome:
-    """One connection that does this until it is gone, or nobody wants it any more."""
+def carry_out(attack: Attack, port: int, until: Callable[[], bool] = lambda: False, *, leaves: bool = False) -> Outcome:
+    """One connection that does this until it is gone, or nobody wants it any more. Who `leaves` does so when it has
+    read that it is closed, and does not wait for the end.
+    """
     with (handshake if attack.opens else dial)(port) as peer, selectors.DefaultSelector() as selector:
         peer.setblocking(False)
         both = selectors.EVENT_READ | selectors.EVENT_WRITE
@@ -237,7 +239,7 @@ def carry_out(attack: Attack, port: int, until: Callable[[], bool] = lambda: Fal
                         reader.feed(data)
                         if reader.code is not None and closed_s is None:
                             closed_s = time.monotonic() - started
-                            if not attack.opens:
+                            if leaves or not attack.opens:
                                 return Outcome(reader.code, closed_s, closed_s)
                     if events & selectors.EVENT_WRITE:
                         pending = pending or next(sends, b"")
@@ -253,7 +255,9 @@ def carry_out(attack: Attack, port: int, until: Callable[[], bool] = lambda: Fal
 
 
 class Siege:
-    """An attacker that comes back as soon as it is thrown out, in a thread of its own, until the block ends."""
+    """An attacker that comes back as soon as it is thrown out, in a thread of its own, until the block ends. It gives
+    way to the load generator, which shares its core: what is measured is relayd.
+    """
 
     def __init__(self, attack: Attack, port: int) -> None:
         self._attack = attack
@@ -271,9 +275,10 @@ class Siege:
         self._thread.join(GIVE_UP_S)
 
     def _run(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         while not self._over.is_set():
             try:
-                carry_out(self._attack, self._port, self._over.is_set)
+                carry_out(self._attack, self._port, self._over.is_set, leaves=True)
                 self.rounds += 1
             except OSError:
                 time.sleep(0.01)

@@ -1,0 +1,99 @@
+"""`twistd` with a gauge: the longest time for which one client held the event loop.
+
+    python -m tests.attack.watched GAUGE [arguments of twistd ...]
+
+Each call by which bytes of one connection are worked on (its read, and the turns that it has when there was more), and
+each call that accepts connections, is timed in CPU time of the thread, so that pauses of the machine do not count. The
+longest is in the file GAUGE, a float64 that the other side sets to 0.
+
+A message `{"op":"hold"}` holds the loop for 30 ms: what a run of attacks must find to be a miss, or its judgement is
+worth nothing.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from twisted.internet import epollreactor, tcp
+from twisted.scripts import twistd
+
+from relayd.core.downstream import DownstreamSession
+from relayd.core.turns import Turns
+
+FORMAT: Final = struct.Struct("d")
+HOLD: Final = b'{"op":"hold"}'
+HOLD_S: Final = 0.030
+
+
+class Gauge:
+    """A number that two processes see."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            path.write_bytes(bytes(FORMAT.size))
+        with path.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), FORMAT.size)
+
+    @property
+    def longest_s(self) -> float:
+        """The longest hold since `reset`, in seconds of CPU."""
+        found: float = FORMAT.unpack_from(self._memory)[0]
+        return found
+
+    def reset(self) -> None:
+        """Begin anew."""
+        FORMAT.pack_into(self._memory, 0, 0.0)
+
+    def hear(self, seconds: float) -> None:
+        """One hold."""
+        if seconds > self.longest_s:
+            FORMAT.pack_into(self._memory, 0, seconds)
+
+
+def watch(gauge: Gauge) -> None:
+    """Time what is done for clients from now on."""
+
+    def timed(call: Callable[..., Any], is_ours: Callable[[Any], bool]) -> Callable[..., Any]:
+        def wrapped(self: Any, *args: Any) -> Any:
+            if args and not is_ours(args[0]):
+                return call(self, *args)
+            began = time.thread_time()
+            try:
+                return call(self, *args)
+            finally:
+                gauge.hear(time.thread_time() - began)
+
+        return wrapped
+
+    reactor: Any = epollreactor.EPollReactor
+    reactor._doReadOrWrite = timed(reactor._doReadOrWrite, lambda one: isinstance(one, tcp.Server | tcp.Port))
+    turns: Any = Turns
+    turns._next = timed(turns._next, lambda _: True)
+
+
+def hold_when_told() -> None:
+    """Let a message hold the loop."""
+    session: Any = DownstreamSession
+    text = session.text
+
+    def held(self: Any, payload: bytes) -> None:
+        if payload == HOLD:
+            until = time.thread_time() + HOLD_S
+            while time.thread_time() < until:
+                pass
+        text(self, payload)
+
+    session.text = held
+
+
+if __name__ == "__main__":
+    watch(Gauge(Path(sys.argv[1])))
+    hold_when_told()
+    sys.argv = ["twistd", *sys.argv[2:]]
+    twistd.run()
