@@ -27,7 +27,11 @@ class TrustedProxyError(ValueError):
     """An entry of `trusted_proxies` that is neither an address, nor a network, nor `unix`; `str()` says so."""
 
 
-@lru_cache(maxsize=4096)  # asked four times for each connection, and a reconnecting office has one address
+#: Addresses that are remembered: each is asked for some times a connection, and a reconnecting office has one (guess).
+_remembered = lru_cache(maxsize=4096)
+
+
+@_remembered
 def parse_address(text: str) -> Address | None:
     """The address that `text` is, with an IPv4 address mapped into IPv6 as IPv4, or None. A zone (`%eth0`) is left
     out.
@@ -39,6 +43,13 @@ def parse_address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+@_remembered
+def canonical(text: str) -> str:
+    """The address that `text` is, as `parse_address` has it, in its one form; what is none stays as it is."""
+    return str(parse_address(text) or text)
+
+
+@_remembered
 def client_key(client: str) -> str | None:
     """Under what a client's connections are counted: an IPv4 address, an IPv6 /64, or None for what has no address
     (a unix socket).

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import msgspec
 
@@ -93,16 +92,6 @@ class DownstreamSession:
         self._strikes = 0
         self._lost = False
         self._going_on = False
-        self._operations: dict[str, Callable[[wire.Command], None]] = {
-            "subscribe": self._subscribe,
-            "unsubscribe": self._unsubscribe,
-            "pace": self._pace,
-            "publish": self._publish,
-            "ack": self._ack,
-            "ping": self._ping,
-        }
-        if visitor is not None and visitor.door.places.by_message:
-            self._operations["auth"] = partial(self._auth, visitor)
 
     # -- from the shell -----------------------------------------------------------------------------------------------
 
@@ -161,12 +150,13 @@ class DownstreamSession:
             if self._strikes >= MAX_STRIKES:
                 self._sink.close(CLOSE_BAD_REQUEST)
             return
-        operation = self._operations.get(command.op)
+        operations = _OPERATIONS if self._visitor is None or not self._visitor.door.places.by_message else _WITH_AUTH
+        operation = operations.get(command.op)
         if operation is None:
-            self._error("unknown_op", "op is one of " + ", ".join(self._operations), command.id)
+            self._error("unknown_op", "op is one of " + ", ".join(operations), command.id)
             return
         try:
-            operation(command)
+            operation(self, command)
         except TopicRefused as refused:
             self._error(refused.code, refused.message, command.id, retry_s=refused.retry_s)
             if isinstance(refused, AskedTooMuch):
@@ -329,12 +319,12 @@ class DownstreamSession:
         where = {} if posted.position is None else {"position": posted.position}
         self._tell(wire.reply("published", command.id, topic=name, **where))
 
-    def _auth(self, visitor: Visitor, command: wire.Command) -> None:
+    def _auth(self, command: wire.Command) -> None:
         """A token, the first or a new one: while it is checked, what is said waits."""
         if not command.token:
             self._error("bad_request", "token: a text", command.id)
-        else:
-            visitor.show(command.token, lambda identity: self._authorized(command.id, identity))
+        elif self._visitor is not None:
+            self._visitor.show(command.token, lambda identity: self._authorized(command.id, identity))
 
     def _authorized(self, request: int | str | None, identity: Identity | None) -> None:
         if identity is None:
@@ -391,3 +381,14 @@ class DownstreamSession:
     ) -> None:
         self.counters.errors += 1
         self._tell(wire.error(code, text, request=request, topic=topic, retry_s=retry_s))
+
+
+_OPERATIONS: dict[str, Callable[[DownstreamSession, wire.Command], None]] = {
+    "subscribe": DownstreamSession._subscribe,
+    "unsubscribe": DownstreamSession._unsubscribe,
+    "pace": DownstreamSession._pace,
+    "publish": DownstreamSession._publish,
+    "ack": DownstreamSession._ack,
+    "ping": DownstreamSession._ping,
+}
+_WITH_AUTH = {**_OPERATIONS, "auth": DownstreamSession._auth}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from relayd.core.address import TrustedProxies
 from relayd.core.admission import AdmissionLimits
@@ -127,8 +127,7 @@ class GuardCounters:
         self.errors += 1
 
 
-@dataclass(frozen=True, slots=True)
-class Handshake:
+class Handshake(NamedTuple):
     """A WebSocket that may open. `clean` is the head that the WebSocket library gets."""
 
     clean: bytes

@@ -11,8 +11,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 #: RFC 6455 1.3: what the key is put together with, so that a server that knows nothing of WebSockets cannot answer.
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -33,8 +32,7 @@ _ANSWER: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(NamedTuple):
     """What a clean head says: the path and the query as they were sent, the key, the subprotocols on offer."""
 
     path: str

@@ -10,7 +10,7 @@ client that behaves is let go at once; everybody else is aborted 2 s later (rela
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote
@@ -77,29 +77,31 @@ class DownstreamProtocol(FrameReader):
 
     factory: DownstreamFactory
 
+    # How every connection begins. What has become otherwise is its own, which is little while it is idle.
+    session_id: str | None = None  # None until open
+    subscriber: Subscriber  # from the opening on
+    answered: Answered = staticmethod(_never)
+    _session: DownstreamSession | None = None
+    _sink: TransportSink | None = None
+    _pulse: Pulse[DownstreamProtocol] | None = None
+    _path = ""
+    _raw_topic: str | None = None
+    _topics: Sequence[str] = ()
+    _opened_at = 0.0
+    _read_after_close_bytes = 0
+    _drained_at_ping = 0
+    _ending = False
+    _failed = False  # an exception went through Autobahn
+    _gone = False
+    _waits = False  # for the next turn of the loop, with what is not read yet
+    _intake: Intake | None = None  # None until there is a reason not to read
+    _cause: str | None = None  # why we closed
+
     def __init__(self, client: str, shown: Credential, brought: Brought = NOTHING_BROUGHT) -> None:
         super().__init__()
         self._brought = brought
         self.client = client  # the address, as the log may show it
         self._shown = shown
-        self.session_id: str | None = None  # None until open
-        self._session: DownstreamSession | None = None
-        self._sink: TransportSink | None = None
-        self._pulse: Pulse[DownstreamProtocol] | None = None
-        self.answered: Answered = _never
-        self.subscriber: Subscriber  # from the opening on
-        self._path = ""
-        self._raw_topic: str | None = None
-        self._topics: list[str] = []
-        self._opened_at = 0.0
-        self._read_after_close_bytes = 0
-        self._drained_at_ping = 0
-        self._ending = False
-        self._failed = False  # an exception went through Autobahn
-        self._gone = False
-        self._waits = False  # for the next turn of the loop, with what is not read yet
-        self._intake: Intake | None = None  # None until there is a reason not to read
-        self._cause: str | None = None  # why we closed
 
     # -- the handshake -------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from autobahn.twisted.websocket import WebSocketServerFactory
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 
-from relayd.core.address import parse_address
+from relayd.core.address import canonical
 from relayd.core.auth.credentials import Credential
 from relayd.core.auth.door import Door, Visitor
 from relayd.core.bridge import NOTHING_BROUGHT, Brought, Passage
@@ -19,6 +19,7 @@ from relayd.core.head import RequestHead
 from relayd.core.subscriber import Sink
 from relayd.io.clients import Clients
 from relayd.io.downstream import NOTHING_SHOWN, DownstreamProtocol, raw_topic_of
+from relayd.io.frame_reader import prepared
 from relayd.io.mute import Mute
 from relayd.io.showing import ShowingFactory, read_query
 
@@ -91,20 +92,13 @@ class DownstreamFactory(WebSocketServerFactory):
         self._protocol = self._configured()
 
     def _configured(self) -> type[DownstreamProtocol]:
-        """The protocol with Autobahn's options as attributes of the class. Else each connection gets a copy of all of
-        them, and a pretty-printed list for a log that nobody reads: 1.7 KB and 150 us (measured).
-        """
-        options: dict[str, object] = {}
-        for name in DownstreamProtocol.CONFIG_ATTRS:
-            value = getattr(self, name)
-            options[name] = staticmethod(value) if callable(value) else value
-        return type("ConfiguredDownstreamProtocol", (DownstreamProtocol,), {**options, "CONFIG_ATTRS": ()})
+        return prepared(DownstreamProtocol, self)
 
     def buildProtocol(
         self, addr: IAddress | None, shown: Credential = NOTHING_SHOWN, brought: Brought = NOTHING_BROUGHT
     ) -> Any:
         host = getattr(addr, "host", "")
-        protocol = self._protocol(self._show_address(str(parse_address(host) or host)), shown, brought)
+        protocol = self._protocol(self._show_address(canonical(host)), shown, brought)
         protocol.factory = self
         return protocol
 

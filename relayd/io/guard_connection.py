@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final
 
@@ -103,7 +102,7 @@ class Guard(Protocol):
     def _hand_over(self, head: RequestHead, rest: bytes) -> None:
         factory, settings = self.factory, self.factory.settings
         self.client = settings.trusted_proxies.client(self.peer, head.items("x-forwarded-for"))
-        head = replace(head, client=self.client, peer=peer_of(self.transport))
+        head = head._replace(client=self.client, peer=peer_of(self.transport))
         purpose = judge(head, settings)
         if isinstance(purpose, HttpRefusal):
             self._turn_away(head, purpose)

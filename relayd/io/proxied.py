@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.python.failure import Failure
 
-from relayd.core.address import parse_address
+from relayd.core.address import canonical
 from relayd.core.proxy_protocol import NotProxied, ProxyParser
 from relayd.io.mishaps import safely
 
@@ -29,12 +29,12 @@ def host_of(address: IAddress | None) -> str:
     if not isinstance(address, IPv4Address | IPv6Address):
         return ""
     host = str(address.host)
-    return host if ":" not in host else str(parse_address(host) or host)
+    return host if ":" not in host else canonical(host)
 
 
 def address_of(client: str, peer: IAddress | None) -> IAddress | None:
     """The client's address as Twisted writes one; the port is the peer's. A client without address is the peer."""
-    if not client:
+    if not client or (isinstance(peer, IPv4Address) and peer.host == client):
         return peer
     port = peer.port if isinstance(peer, IPv4Address | IPv6Address) else 0
     return IPv6Address("TCP", client, port) if ":" in client else IPv4Address("TCP", client, port)

@@ -19,7 +19,7 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from relayd.core import sse
-from relayd.core.address import parse_address
+from relayd.core.address import canonical
 from relayd.core.asking import Asking, of_query
 from relayd.core.auth.credentials import Credential
 from relayd.core.auth.door import Door, Visitor
@@ -256,7 +256,7 @@ class EventStreamFactory:
     def build(self, asked: _Asked, addr: IAddress | None) -> EventStream:
         """The protocol of one connection."""
         host = getattr(addr, "host", "")
-        return EventStream(self, asked, self._show_address(str(parse_address(host) or host)))
+        return EventStream(self, asked, self._show_address(canonical(host)))
 
 
 @implementer(IProtocolFactory)

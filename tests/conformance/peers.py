@@ -26,6 +26,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.wamp.types import TransportDetails
 from autobahn.websocket.compress import (
     PerMessageDeflateOffer,
     PerMessageDeflateOfferAccept,
@@ -107,6 +108,7 @@ class AutobahnHandshake(WebSocketServerProtocol):
     """Autobahn's own handshake in front of ours."""
 
     processHandshake = WebSocketServerProtocol.processHandshake
+    _transport_details = TransportDetails()
 
     def onConnect(self, request: ConnectionRequest) -> str | None:
         query = urlencode(request.params, doseq=True)

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.core.address import FORWARDED_ENTRIES_MAX, TrustedProxies, TrustedProxyError, client_key, parse_address
+from relayd.core.address import (
+    FORWARDED_ENTRIES_MAX,
+    TrustedProxies,
+    TrustedProxyError,
+    canonical,
+    client_key,
+    parse_address,
+)
 
 PROXIES = TrustedProxies.parse(["10.0.0.0/8", "fd00::/8", "192.0.2.7"])
 
@@ -97,3 +104,12 @@ class ClientKeyTests:
     def test_no_text_raises(self, text: str) -> None:
         """Addresses come from outside."""
         assert (parse_address(text) is None) == (client_key(text) is None)
+
+
+@pytest.mark.parametrize(
+    ("text", "one_form"),
+    [("192.0.2.7",) * 2, ("::ffff:192.0.2.7", "192.0.2.7"), ("2001:DB8::0:1", "2001:db8::1"), ("",) * 2, ("x",) * 2],
+)
+def test_one_form(text: str, one_form: str) -> None:
+    """What is no address stays as it is."""
+    assert canonical(text) == one_form

@@ -63,8 +63,8 @@ class RecordingSession:
     def totals(self) -> tuple[int, int]:
         return 7, 70
 
-    def opened(self, topics: list[str]) -> None:
-        self._hear("opened", topics)
+    def opened(self, topics: Sequence[str]) -> None:
+        self._hear("opened", list(topics))
 
     def text(self, payload: bytes) -> None:
         self._hear("text", payload)

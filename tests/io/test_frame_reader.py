@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from autobahn.twisted.websocket import WebSocketServerProtocol
 
 from relayd.core.handshake import Opening, write_clean
 from relayd.io.downstream_factory import DownstreamFactory
-from relayd.io.frame_reader import FrameReader
+from relayd.io.frame_reader import FrameReader, prepared
 from relayd.io.mute import Mute
 from tests.support.browser import KEY, TEXT, client_frame
 from tests.support.fake_socket import FakeReactor
@@ -21,8 +22,13 @@ KEPT = frozenset(
         "http_request_uri", "http_response_data", "http_status_line", "websocket_origin", "_wskey",
     }
 )  # fmt: skip
-#: Not to be compared: futures that nobody waits for, objects without equality, and who the peer is.
-BESIDE = frozenset({"_transport_details", "is_closed", "is_open", "peer", "trafficStats", "transport", "utf8validator"})
+#: Not to be compared: futures and events that nobody waits for, objects without equality, and who the peer is.
+BESIDE = frozenset(
+    {
+        "_results", "_transport_details", "_valid_events", "is_closed", "is_open", "peer", "trafficStats", "transport",
+        "utf8validator",
+    }
+)  # fmt: skip
 
 
 class Pipe:
@@ -85,7 +91,7 @@ FACTORY = DownstreamFactory(
 
 def connected(kind: type[Any], head: bytes) -> Any:
     """A protocol that has got a head."""
-    protocol = kind()
+    protocol = kind() if kind is Theirs else prepared(kind, FACTORY)()
     protocol.factory = FACTORY
     protocol.makeConnection(Pipe())
     protocol.dataReceived(head)
@@ -93,8 +99,9 @@ def connected(kind: type[Any], head: bytes) -> Any:
 
 
 def state_of(protocol: Any) -> dict[str, Any]:
-    """All it keeps that matters once it is open."""
-    return {name: value for name, value in vars(protocol).items() if name not in KEPT | BESIDE}
+    """All of Autobahn that it keeps and that matters once it is open."""
+    names = vars(connected(Theirs, write_clean("/ws", "relay.example", KEY, [], []))).keys() - KEPT - BESIDE
+    return {name: getattr(protocol, name) for name in names}
 
 
 class FrameReaderTests:
@@ -108,6 +115,17 @@ class FrameReaderTests:
         assert ours.transport.written == theirs.transport.written
         assert state_of(ours) == state_of(theirs)
         assert ours.state == ours.STATE_OPEN
+
+    def test_little_of_it_is_its_own(self) -> None:
+        """What is alike in all connections is kept once; what can change in place is not shared, counts apart."""
+        head = write_clean("/ws", "relay.example", KEY, [], [])
+        own = vars(connected(Ours, head)).keys() - {"factory", "heard", "transport"}
+        assert own == {"connected", "data", "state", "utf8validator"}
+        kind = prepared(Ours, FACTORY)
+        shared = {name for name, value in vars(kind).items() if isinstance(value, list | dict | set | deque)}
+        assert shared == {"allowedOrigins", "allowedOriginsPatterns", "send_queue", "versions"} | {
+            name for name in shared if name.startswith("websocket_")
+        }
 
     def test_offers_of_compression_are_passed_over(self) -> None:
         """As by Autobahn where nothing is agreed to."""
