@@ -41,7 +41,7 @@ class BuildFailed(Exception):
 
 def _run(argv: list[str], **more: object) -> None:
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=INSTALL_WITHIN_S, check=False, **more)  # type: ignore[call-overload]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=INSTALL_WITHIN_S, check=False, **more)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BuildFailed(f"{argv[0]}: {error}") from error
     if done.returncode:

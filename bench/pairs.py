@@ -50,7 +50,7 @@ class Upstream:
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: %s\r\n\r\n" % accept
         )
-        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.transport.pause_reading()
         self.writers.append(writer)
 
 
@@ -87,7 +87,7 @@ async def cross(port: int) -> asyncio.StreamWriter:
     )
     answer = await reader.readuntil(b"\r\n\r\n")
     assert b" 101 " in answer, answer
-    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    writer.transport.pause_reading()
     return writer
 
 

@@ -79,7 +79,7 @@ def makeService(options: Options) -> MultiService:
     from relayd.app import build
 
     # Twisted's timers follow the wall clock: set forward by an hour, it would fire every timeout at once.
-    reactor.seconds = time.monotonic  # type: ignore[method-assign]
+    reactor.seconds = time.monotonic  # type: ignore[method-assign]  # of this one alone
     relay: Any = build(options.config, reactor, time.monotonic)
     daemon = _Daemon(options, lambda: relay.draining.hurry())
     relay.setServiceParent(daemon)
@@ -184,7 +184,7 @@ def _log_stream(path: str | None) -> Any:
     # As twistd does with its own; on the reactor's turn there is no write under way.
     from twisted.internet import reactor
 
-    signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(file.rotate))  # type: ignore[attr-defined]
+    signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(file.rotate))  # type: ignore[attr-defined]  # typed as a module
     return file
 
 

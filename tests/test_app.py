@@ -64,7 +64,7 @@ class RelayTests(TestCase):
         relay.startService()
         self.addCleanup(relay.stopService)
         self.ports = [
-            service.port.getHost().port  # type: ignore[union-attr]
+            service.port.getHost().port
             for service in relay.listeners
             if isinstance(service, ListenerService)
         ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -55,6 +57,9 @@ LIBRARIES = {
 }
 # Tests of what the modules of a room do together.
 WHOLE_ROOMS = {"tests/core/feed/test_scripts.py"}
+# Comments that silence a checker, and how they are written. A whole file's `ruff: noqa` stands below its reason.
+MARK = re.compile(r"# *(type: *ignore|noqa|pragma: no cover)", re.IGNORECASE)
+REASONED = re.compile(r"# (type: ignore\[[a-z, -]+\]|noqa: [A-Z]+[0-9]+)  # \S.*")
 # These bring the reactor in, inside a function; everybody else is handed it.
 BRINGS_THE_REACTOR = {"relayd.tap", "relayd.cli", "relayd.demo.exchange", "relayd.demo.service"}
 
@@ -66,6 +71,21 @@ class Import(NamedTuple):
     whole: str
     line: int
     at_top: bool
+
+
+@cache
+def marks() -> list[tuple[str, str]]:
+    """Where checkers are silenced, in all Python of the project, and by which comment."""
+    found = []
+    for room in ("relayd", "tests", "bench", "tools", "examples", "clients/python/src", "clients/python/tests"):
+        for path in sorted((ROOT / room).rglob("*.py")):
+            place = path.relative_to(ROOT)
+            if not place.is_relative_to("bench/build") and MARK.search(path.read_text("utf-8")):
+                with tokenize.open(path) as file:
+                    for token in tokenize.generate_tokens(file.readline):
+                        if token.type == tokenize.COMMENT and MARK.match(token.string):
+                            found.append((f"{place}:{token.start[0]}", token.string))
+    return found
 
 
 def name_of(path: Path) -> str:
@@ -253,6 +273,21 @@ class StyleTests:
             and not (isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str))
         ]
         assert not wrong
+
+
+class MarkTests:
+    """What tells a checker to look away says what at and why, and stands where that checker looks at all."""
+
+    def test_has_a_reason(self):
+        """`# noqa: B027  # most need nothing`. No code is left out of the coverage."""
+        bare = [place for place, comment in marks() if not REASONED.fullmatch(comment)]
+        assert not bare, f"without a reason: {', '.join(bare)}"
+
+    def test_of_types(self):
+        """mypy reads the package and the client for Python; elsewhere nothing would ever say that a mark is stale."""
+        checked = ("relayd/", "clients/python/src/")
+        idle = [place for place, comment in marks() if "type:" in comment and not place.startswith(checked)]
+        assert not idle, f"nobody checks types there: {', '.join(idle)}"
 
 
 class MirrorTests:

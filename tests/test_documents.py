@@ -158,14 +158,14 @@ def counters() -> set[str]:
     )
     sources = AdminSources(
         hub=hub,
-        clients=SimpleNamespace(counters=ListenerCounters()),  # type: ignore[arg-type]
+        clients=SimpleNamespace(counters=ListenerCounters()),
         guards=GuardCounters(),
-        upstreams={"feed": SimpleNamespace(counters=UpstreamCounters())},  # type: ignore[dict-item]
+        upstreams={"feed": SimpleNamespace(counters=UpstreamCounters())},
         monotonic=lambda: 0.0,
         auth=AuthCounters(),
         overload=OverloadCounters(),
         bridges=BridgeCounters(),
-        clocks={"feed": SimpleNamespace(skew_s=0.0)},  # type: ignore[dict-item]
+        clocks={"feed": SimpleNamespace(skew_s=0.0)},
         state=StateCounters(),
         mishaps=MishapCounters(),
     )

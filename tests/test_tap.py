@@ -189,7 +189,7 @@ class EndTests:
         assert stopped == [reactor.stop]
         signal.raise_signal(number)
         assert (len(stopped), hurried) == (2, [])
-        stopped[1]()  # type: ignore[operator]
+        stopped[1]()
         assert hurried == ["more"]
         assert {signal.getsignal(one) for one in tap.ENDS} == {signal.SIG_DFL}
 

@@ -1,7 +1,7 @@
 """Draws the diagrams of docs/ from the tables in the code.
 
-    python tools/diagrams.py            writes them
-    python tools/diagrams.py --check    fails if one is not current
+    python -m tools.diagrams            writes them
+    python -m tools.diagrams --check    fails if one is not current
 
 `docs/design/upstream-states.md` holds the picture, and the table as text; the picture is an SVG without fonts or
 scripts of its own, readable on light and dark pages.
@@ -16,12 +16,10 @@ from html import escape
 from math import hypot
 from pathlib import Path
 
+from relayd.core.upstream import states
+from relayd.core.upstream.states import TABLE, Event, Rule, State
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from relayd.core.upstream import states  # noqa: E402
-from relayd.core.upstream.states import TABLE, Event, Rule, State  # noqa: E402
-
 PAGE = ROOT / "docs" / "design" / "upstream-states.md"
 PICTURE = PAGE.with_suffix(".svg")
 
@@ -54,7 +52,7 @@ INTRODUCTION = """\
 
 An upstream's life is a table: every state meets every event, and what follows is written down, also where nothing does.
 The table stands in `relayd/core/upstream/states.py`, `session.py` beside it lives by it, and this page is drawn from
-it by `python tools/diagrams.py`. A test fails when the page is not current.
+it by `python -m tools.diagrams`. A test fails when the page is not current.
 
 ![The states of an upstream](upstream-states.svg)
 
@@ -230,7 +228,7 @@ def main(arguments: list[str]) -> int:
     stale = [path for path, text in drawings().items() if not path.exists() or path.read_text("utf-8") != text]
     if arguments == ["--check"]:
         for path in stale:
-            print(f"{path.relative_to(ROOT)} is not current: run python tools/diagrams.py", file=sys.stderr)
+            print(f"{path.relative_to(ROOT)} is not current: run python -m tools.diagrams", file=sys.stderr)
         return 1 if stale else 0
     for path in stale:
         path.write_text(drawings()[path], "utf-8")

@@ -40,7 +40,7 @@ class Peer(abc.ABC):
     topics: ClassVar[bool] = False  # whether it has topics at all, or sends everything to everybody
     publisher_first: ClassVar[bool] = False  # a relay dials its feed, which must stand before it
 
-    def prepare(self) -> None:  # noqa: B027 (most need nothing)
+    def prepare(self) -> None:  # noqa: B027  # most need nothing
         """Install or build what it needs; build.BuildFailed with the reason when that cannot be had here."""
 
     @abc.abstractmethod

@@ -129,7 +129,7 @@ class Client:
         words = [_filled(word, values) for word in command]
         if list(command) == words:
             words += [url, topic]
-        self._output = tempfile.NamedTemporaryFile(prefix="relayd-client-test-", suffix=".log")  # noqa: SIM115
+        self._output = tempfile.NamedTemporaryFile(prefix="relayd-client-test-", suffix=".log")  # noqa: SIM115  # until it ends
         known = {"RELAYD_URL": url, "RELAYD_TOPIC": topic}
         self._process = subprocess.Popen(
             words,

@@ -25,7 +25,7 @@ from relayd.core.errors import ConfigErrors
 try:
     from yaml import CSafeLoader as SafeLoader
 except ImportError:  # a PyYAML built without libyaml: slower, and the same events
-    from yaml import SafeLoader  # type: ignore[assignment]
+    from yaml import SafeLoader  # type: ignore[assignment]  # the other class, with the same methods
 
 #: Two hundred upstreams written out take 200 KiB; a larger file is a mistake or an attack (guess).
 MAX_FILE_BYTES: Final = 1 << 20

@@ -137,7 +137,7 @@ class DirectTransport(_Base):
         # The error is consumed: what is read now would look like an orderly end. Both ways say that it was none, on the
         # next turn of the reactor.
         self.end_direct()
-        self.doRead = self.doWrite = _is_lost  # type: ignore[method-assign]
+        self.doRead = self.doWrite = _is_lost  # type: ignore[method-assign]  # of this one alone
         self.startWriting()
 
     @property

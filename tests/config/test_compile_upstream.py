@@ -99,4 +99,4 @@ def dialect_frame(dialect: Dialect) -> bytes:
     conversation = Conversation[str](dialect, wall=lambda: 0.0, uuid=lambda: "")
     conversation.open()
     (frame,) = conversation.want([Wanted("a", {"name": "a"})])
-    return frame.payload  # type: ignore[union-attr]
+    return frame.payload

@@ -112,7 +112,7 @@ class AutobahnHandshake(WebSocketServerProtocol):
 
     def onConnect(self, request: ConnectionRequest) -> str | None:
         query = urlencode(request.params, doseq=True)
-        return self.choose(Opening(request.path, query, "", tuple(request.protocols)))  # type: ignore[attr-defined]
+        return self.choose(Opening(request.path, query, "", tuple(request.protocols)))
 
 
 class EchoDownstreamFactory(DownstreamFactory):

@@ -43,7 +43,7 @@ def program(args: list[str], log: Path, **how: object) -> Iterator[subprocess.Po
     """A process whose errors go to `log`; it is ended at the end."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as errors:
-        process = subprocess.Popen(args, cwd=suite.ROOT, stderr=errors, text=True, **how)  # type: ignore[call-overload]
+        process = subprocess.Popen(args, cwd=suite.ROOT, stderr=errors, text=True, **how)
         try:
             yield process
         finally:

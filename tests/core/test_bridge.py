@@ -413,7 +413,7 @@ class FaultTests:
         def fail() -> None:
             raise KeyError("pause")
 
-        sink.pause = fail  # type: ignore[method-assign]
+        sink.pause = fail
         with pytest.raises(KeyError):
             crossing.bridges.open(crossing.table.find("echo/a"), Visit(), sink)
         assert crossing.line.ended == 1
@@ -435,7 +435,7 @@ class FaultTests:
         crossing = Crossing()
         crossing.line.refuse = TopicRefused("rate_limited", "limits.send", 0.5)
         crossing.bridge.up(b"1", True)
-        crossing.line.refuse = KeyError("fault")  # type: ignore[assignment]
+        crossing.line.refuse = KeyError("fault")
         [(_, call)] = crossing.calls
         call()
         assert (crossing.reported, crossing.sink.closed, crossing.line.ended) == (["bridge"], CLOSE_INTERNAL, 1)
@@ -447,7 +447,7 @@ class FaultTests:
         def fail(_: object) -> None:
             raise KeyError("leave")
 
-        crossing.line.way.leave = fail  # type: ignore[method-assign]
+        crossing.line.way.leave = fail
         with pytest.raises(KeyError):
             crossing.bridge.ended(None, refused=False)
         assert (crossing.sink.closed, crossing.line.ended) == (CLOSE_UPSTREAM, 1)

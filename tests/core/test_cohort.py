@@ -6,6 +6,7 @@ import json
 
 from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_POSITION_LOST
 from relayd.core.cohort import MAX_PENDING_BYTES, MAX_REST_BYTES, Cohort
+from relayd.core.downstream import DownstreamSession
 from relayd.core.flusher import SLICE_MEMBERS
 from relayd.core.publication import TopicState
 from relayd.core.routes import Mode
@@ -116,7 +117,7 @@ class MembersTests:
 class SlicesTests:
     """Long flushes, and who comes and goes between two slices."""
 
-    def crowd(self, rig: Rig) -> list[tuple[object, Client]]:
+    def crowd(self, rig: Rig) -> list[tuple[DownstreamSession, Client]]:
         """More members than a slice offers."""
         crowd = []
         for _ in range(SLICE_MEMBERS + 20):
@@ -134,8 +135,8 @@ class SlicesTests:
         rig.clock.turn()
         assert cohort_of(rig, "t/a").flush is not None
         for index in (0, 3, SLICE_MEMBERS + 5, SLICE_MEMBERS + 19):
-            say(crowd[index][0], op="subscribe", topics=["t/b"])  # type: ignore[arg-type]
-        crowd[1][0].lost()  # type: ignore[attr-defined]
+            say(crowd[index][0], op="subscribe", topics=["t/b"])
+        crowd[1][0].lost()
         newcomer, sink = rig.open()
         say(newcomer, op="subscribe", topics=["t/a"])
         crowd.append((newcomer, Client(sink)))
@@ -159,7 +160,7 @@ class SlicesTests:
         rig.publish("t/a")
         rig.clock.turn()
         rig.clock.turn()
-        assert crowd[7][0].subscriber.pace is Pace.LAGGING  # type: ignore[attr-defined]
+        assert crowd[7][0].subscriber.pace is Pace.LAGGING
         crowd[7][1].sink.read(1 << 30)
         crowd[7][1].read()
         assert crowd[7][1].data["t/a"] == [1, 2]
@@ -172,7 +173,7 @@ class SlicesTests:
         rig.hub.state(rig.hub.topic("t/a"), TopicState.RECONNECTING)
         rig.clock.turn()
         session, client = crowd[-1]
-        say(session, op="subscribe", topics=["t/b"])  # type: ignore[arg-type]
+        say(session, op="subscribe", topics=["t/b"])
         client.read()
         assert client.states["t/a"] == "reconnecting"
 

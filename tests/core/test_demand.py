@@ -281,7 +281,7 @@ class TopicHub:
         self._hub.forget(topic.name)
 
     def state(self, topic: Topic, state: object, why: str = "") -> None:
-        self._hub.state(topic.name, state, why)  # type: ignore[arg-type]
+        self._hub.state(topic.name, state, why)
 
 
 class TopicTalk:
@@ -295,7 +295,7 @@ class TopicTalk:
         return getattr(self._talk, name)
 
     def want(self, topics: object) -> object:
-        return self._talk.want([_named(wanted) for wanted in topics])  # type: ignore[attr-defined]
+        return self._talk.want([_named(wanted) for wanted in topics])
 
     def drop(self, topics: list[Topic]) -> object:
         return self._talk.drop([topic.name for topic in topics])
@@ -305,12 +305,12 @@ class TopicTalk:
 
     def message(self, payload: bytes, is_text: bool, sse: object = None) -> object:
         outcome = self._talk.message(payload, is_text)
-        outcome.topics = tuple(self._of[name] for name in outcome.topics)  # type: ignore[union-attr, misc]
+        outcome.topics = tuple(self._of[name] for name in outcome.topics)
         return outcome
 
 
 def _named(wanted: object) -> object:
-    return type(wanted)(wanted.topic.name, wanted.fields)  # type: ignore[attr-defined, call-arg]
+    return type(wanted)(wanted.topic.name, wanted.fields)
 
 
 ChurnMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)

@@ -16,14 +16,14 @@ from tests.support.hub_rig import Client, Rig, delivery, route, say
 def costly(rig: Rig, seconds: float) -> None:
     """Make each flush of the topic's only cohort cost so much time."""
     [cohort] = rig.hub.topic("t/a").cohorts
-    inner = cohort.flush_slice  # type: ignore[union-attr]
+    inner = cohort.flush_slice
 
     def slow(budget: int) -> int:
         offered = inner(budget)
         rig.clock.now += seconds
         return offered
 
-    cohort.flush_slice = slow  # type: ignore[method-assign,union-attr]
+    cohort.flush_slice = slow
 
 
 class MergeRuleTests:
@@ -52,7 +52,7 @@ class MergeRuleTests:
         [cohort] = rig.hub.topic("t/a").cohorts
         rig.publish("t/a")
         rig.clock.turn()
-        assert cohort.not_before == 0.0  # type: ignore[union-attr]
+        assert cohort.not_before == 0.0
 
     def test_busy_waits_by_the_cost(self) -> None:
         """After a flush of two: HOLD_SHARE of the mean cost, at most HOLD_MAX_S."""
@@ -67,7 +67,7 @@ class MergeRuleTests:
         ended = rig.clock.now
         expected = rule.HOLD_SHARE * rule.EWMA_ALPHA * 0.01
         [cohort] = rig.hub.topic("t/a").cohorts
-        assert abs(cohort.not_before - ended - expected) < 1e-9  # type: ignore[union-attr]
+        assert abs(cohort.not_before - ended - expected) < 1e-9
         rig.publish("t/a")
         rig.clock.turn()
         client = Client(sink)
@@ -88,7 +88,7 @@ class MergeRuleTests:
         rig.publish("t/a")
         rig.clock.turn()
         [cohort] = rig.hub.topic("t/a").cohorts
-        assert abs(cohort.not_before - rig.clock.now - rule.HOLD_MAX_S) < 1e-9  # type: ignore[union-attr]
+        assert abs(cohort.not_before - rig.clock.now - rule.HOLD_MAX_S) < 1e-9
 
     def test_what_comes_during_a_flush_is_flushed_next(self) -> None:
         """A publication between two slices waits for the next flush, and gets one."""
@@ -130,7 +130,7 @@ class MergeRuleTests:
         say(session, op="subscribe", topics=["t/a"])
         rig.publish("t/a")
         [cohort] = rig.hub.topic("t/a").cohorts
-        rig.hub.flusher.ready(cohort)  # type: ignore[arg-type]
+        rig.hub.flusher.ready(cohort)
         rig.clock.turn()
         client = Client(sink)
         client.read()
@@ -177,7 +177,7 @@ class NetTests:
         def fail(budget: int) -> int:
             raise RuntimeError("no")
 
-        cohort.flush_slice = fail  # type: ignore[method-assign,union-attr]
+        cohort.flush_slice = fail
         rig.publish("t/a")
         rig.publish("t/b")
         rig.clock.turn()
@@ -221,8 +221,8 @@ class NetTests:
             def beat(self, now: float) -> None:
                 beats.append(now)
 
-        rig.hub.flusher.at(rig.clock() + 1, Faulty())  # type: ignore[arg-type]
-        rig.hub.flusher.at(rig.clock() + 1, Sound())  # type: ignore[arg-type]
+        rig.hub.flusher.at(rig.clock() + 1, Faulty())
+        rig.hub.flusher.at(rig.clock() + 1, Sound())
         rig.clock.advance(1)
         assert len(beats) == 1
         assert places == ["flush"]
@@ -239,7 +239,7 @@ class NetTests:
             def produce(self) -> None:
                 raise RuntimeError("no")
 
-        rig.hub.flusher.defer(Faulty())  # type: ignore[arg-type]
+        rig.hub.flusher.defer(Faulty())
         rig.clock.turn()
         assert client.sink.closed is CLOSE_INTERNAL
         assert places == ["catching_up"]

@@ -149,7 +149,7 @@ class HandshakeTests:
     )
     def test_refused(self, changes: dict[str, str | None], refusal: HttpRefusal) -> None:
         """One thing wrong at a time."""
-        assert handshake(**changes) is refusal  # type: ignore[arg-type]
+        assert handshake(**changes) is refusal
 
     @pytest.mark.parametrize(
         "changes",
@@ -163,7 +163,7 @@ class HandshakeTests:
     )
     def test_let_through(self, changes: dict[str, str]) -> None:
         """What clients and proxies do write."""
-        assert handshake(**changes) == Handshake(CLEAN + b"\r\n")  # type: ignore[arg-type]
+        assert handshake(**changes) == Handshake(CLEAN + b"\r\n")
 
     def test_subprotocol(self) -> None:
         """On /ws ours alone goes on; on /raw all do, since none of them is ours to judge."""

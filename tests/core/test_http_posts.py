@@ -124,7 +124,7 @@ class BatchTests:
         results = said(posts.batch(json.dumps({"publications": items}).encode(), JSON, STRANGER))["results"]
         assert [result.get("position") for result in results] == ["e1:1", None, "e2:1", "e1:2", "e1:3"]
         assert results[1]["error"]["code"] == "unknown_topic"
-        payloads = [one.payload for one in hub.hub.topic("t/a").ring.after(0)]  # type: ignore[union-attr]
+        payloads = [one.payload for one in hub.hub.topic("t/a").ring.after(0)]
         assert payloads == [b'{"x": [1]}', b"\x00\xff", b"null"]
 
     @pytest.mark.parametrize(

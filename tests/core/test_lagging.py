@@ -16,7 +16,7 @@ from relayd.core.subscriber import Pace
 from tests.support.hub_rig import Client, Rig, delivery, events, frames, route, say
 
 
-def lag(rig: Rig, name: str, *, raw: bool = False) -> tuple[object, Client]:
+def lag(rig: Rig, name: str, *, raw: bool = False) -> tuple[DownstreamSession, Client]:
     """A reader that has the first publication, and whose socket is full since the second."""
     rig.publish(name, snapshot=rig.hub.topic(name).route.delivery.deltas)
     session, sink = rig.open(raw=name if raw else None)
@@ -52,7 +52,7 @@ class QueueTests:
             rig.publish("t/a")
         read_all(rig, client)
         assert client.data["t/a"] == list(range(1, 53))
-        assert session.subscriber.pace is Pace.CURRENT  # type: ignore[attr-defined]
+        assert session.subscriber.pace is Pace.CURRENT
 
     def test_the_ring_let_go(self) -> None:
         """The loss stands before what follows it, with its count."""
@@ -92,7 +92,7 @@ class QueueTests:
         """By serial, as they came."""
         rig = Rig(route("t/$n"))
         session, client = lag(rig, "t/a")
-        say(session, op="subscribe", topics=["t/b", "t/c"])  # type: ignore[arg-type]
+        say(session, op="subscribe", topics=["t/b", "t/c"])
         for name in ("t/b", "t/a", "t/c", "t/a", "t/b"):
             rig.publish(name)
         got = [(message["topic"], message["offset"]) for message in read_all(rig, client) if "offset" in message]
@@ -202,7 +202,7 @@ class RawTests:
         rig.clock.advance(0.1)
         client.sink.read(1 << 30)
         assert client.sink.closed is CLOSE_POSITION_LOST
-        assert session.subscriber.pace is Pace.GONE  # type: ignore[attr-defined]
+        assert session.subscriber.pace is Pace.GONE
 
     def test_a_mark_closes(self) -> None:
         """An upstream's gap met while catching up."""
@@ -212,7 +212,7 @@ class RawTests:
         rig.clock.advance(0.1)
         rig.hub.gap(rig.hub.topic("t/a"), 3, "upstream")
         [cohort] = rig.hub.topic("t/a").cohorts
-        cohort.flushed = rig.hub.serial  # type: ignore[union-attr]
+        cohort.flushed = rig.hub.serial
         client.sink.read(1 << 30)
         assert client.sink.closed is CLOSE_POSITION_LOST
         assert frames(client.sink.taken)[-1] == (1, b"1")
@@ -243,13 +243,13 @@ class ChunkTests:
             client.sink.read(7000)
             client.read()
         assert client.data["t/a"] == list(range(1, 63))
-        assert session.subscriber.pace is Pace.CURRENT  # type: ignore[attr-defined]
+        assert session.subscriber.pace is Pace.CURRENT
 
     def test_a_late_call_is_ignored(self) -> None:
         """A producer asked after it has caught up has nothing to say."""
         rig = Rig(route("t/$n"))
         session, client = lag(rig, "t/a")
-        lagging = session.subscriber.lagging  # type: ignore[attr-defined]
+        lagging = session.subscriber.lagging
         read_all(rig, client)
         lagging.produce()
         assert read_all(rig, client) == []
@@ -262,7 +262,7 @@ class ProgressTests:
         """Nothing taken for that long since it was first looked at."""
         rig = Rig(route("t/$n"))
         session, _ = lag(rig, "t/a")
-        lagging = session.subscriber.lagging  # type: ignore[attr-defined]
+        lagging = session.subscriber.lagging
         slow_after_s = rig.hub.topic("t/a").route.delivery.slow_after_s
         first = rig.clock()
         assert lagging.stalled_s(first) == 0.0
@@ -273,7 +273,7 @@ class ProgressTests:
         """A kilobyte in that time is alive, from when it was taken."""
         rig = Rig(route("t/$n"))
         session, client = lag(rig, "t/a")
-        lagging = session.subscriber.lagging  # type: ignore[attr-defined]
+        lagging = session.subscriber.lagging
         slow_after_s = rig.hub.topic("t/a").route.delivery.slow_after_s
         rig.publish("t/a", b'"' + b"x" * PROGRESS_BYTES * 9 + b'"')
         rig.clock.advance(0.1)
@@ -290,7 +290,7 @@ class ProgressTests:
         """Less than a kilobyte is no progress, though it was not still."""
         rig = Rig(route("t/$n"))
         session, client = lag(rig, "t/a")
-        lagging = session.subscriber.lagging  # type: ignore[attr-defined]
+        lagging = session.subscriber.lagging
         rig.publish("t/a", b'"' + b"x" * PROGRESS_BYTES * 9 + b'"')
         rig.clock.advance(0.1)
         client.sink.read(100)
@@ -307,14 +307,14 @@ class ProgressTests:
         session, client = lag(rig, "t/a")
         stalls = rig.hub.flusher.stalls
         stalls.stuck(rig.clock())
-        say(session, op="subscribe", topics=["p/a"])  # type: ignore[arg-type]
+        say(session, op="subscribe", topics=["p/a"])
         assert stalls.count == 1
         rig.clock.advance(100.0)
         assert stalls.stuck(rig.clock()) == []
-        say(session, op="unsubscribe", topics=["p/a"])  # type: ignore[arg-type]
+        say(session, op="unsubscribe", topics=["p/a"])
         rig.clock.advance(2.0)
         (stuck,) = stalls.stuck(rig.clock())
-        assert stuck.subscriber is session.subscriber  # type: ignore[attr-defined]
+        assert stuck.subscriber is session.subscriber
         assert client.sink.closed is None
 
 
@@ -330,7 +330,7 @@ class TurnsTests:
         rig.clock.advance(0.1)
         client.sink.room = 1 << 40
         client.sink.read(0)
-        assert session.subscriber.pace is Pace.YIELDING  # type: ignore[attr-defined]
+        assert session.subscriber.pace is Pace.YIELDING
         rig.clock.advance(0.1)
         client.read()
         assert client.data["t/a"] == list(range(1, 63))

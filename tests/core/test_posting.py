@@ -48,7 +48,7 @@ class PostTests:
         hub = rig()
         assert post(hub.hub, "chat/a", b"1", True, None) == Posted("chat/a", "e1:1")
         assert post(hub.hub, "chat/a", b"\x00", False, None) == Posted("chat/a", "e1:2")
-        assert [one.payload for one in hub.hub.topic("chat/a").ring.after(0)] == [b"1", b"\x00"]  # type: ignore[union-attr]
+        assert [one.payload for one in hub.hub.topic("chat/a").ring.after(0)] == [b"1", b"\x00"]
         assert (hub.counters.posts, hub.counters.posts_up) == (2, 0)
 
     def test_heard_by_readers(self) -> None:

@@ -32,7 +32,7 @@ class Waiting:
 def watch(stalls: Stalls, *waiting: Waiting) -> None:
     """Watch all of them."""
     for one in waiting:
-        stalls.watch(one)  # type: ignore[arg-type]
+        stalls.watch(one)
 
 
 class StuckTests:
@@ -86,8 +86,8 @@ class MembershipTests:
         stalls, one, other = Stalls(), Waiting(1.0), Waiting(1.0)
         watch(stalls, one, other, one)
         assert (stalls.count, stalls.all()) == (2, [other, one])
-        stalls.forget(one)  # type: ignore[arg-type]
-        stalls.forget(one)  # type: ignore[arg-type]
+        stalls.forget(one)
+        stalls.forget(one)
         assert (stalls.count, stalls.all()) == (1, [other])
 
     @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 5)), max_size=60))
@@ -104,7 +104,7 @@ class MembershipTests:
                 inside.add(one)
                 watched[one] += 1
             elif step == "forget":
-                stalls.forget(one)  # type: ignore[arg-type]
+                stalls.forget(one)
                 inside.discard(one)
             elif step == "progress" and one.progress_at is not None:
                 one.progress_at = now
@@ -113,12 +113,12 @@ class MembershipTests:
                 ticks += 1
                 named = set(stalls.stuck(now))
                 late = {one for one in inside if one.progress_at is not None and one.progress_at + 4.0 <= now}
-                assert late <= named <= inside  # type: ignore[comparison-overlap]
-                assert all(one.progress_at + 3.0 <= now for one in named)  # type: ignore[attr-defined]
+                assert late <= named <= inside
+                assert all(one.progress_at + 3.0 <= now for one in named)
                 for one in named:
                     stalls.forget(one)
-                    inside.discard(one)  # type: ignore[arg-type]
-            assert set(stalls.all()) == inside  # type: ignore[comparison-overlap]
+                    inside.discard(one)
+            assert set(stalls.all()) == inside
             assert stalls.count == len(inside)
         for one in many:
             assert one.looks <= 2 * watched[one] + ticks

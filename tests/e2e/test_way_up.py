@@ -48,7 +48,7 @@ class Assistant:
 
     def __init__(self) -> None:
         self.open: list[ServerConnection] = []
-        self.server: Server = serve(self._meet, "127.0.0.1", 0, subprotocols=["chat.v1"])  # type: ignore[list-item]
+        self.server: Server = serve(self._meet, "127.0.0.1", 0, subprotocols=["chat.v1"])
         self.port = self.server.socket.getsockname()[1]
         self._thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self._thread.start()

@@ -622,7 +622,7 @@ class GarbageTests(FeedCase):
         await rig.subscribed(key)
 
         def send(peer: Peer, made: object) -> None:
-            payload: bytes = made.frame  # type: ignore[attr-defined]
+            payload: bytes = made.frame
             peer.raw(TEXT, payload[:5], fin=False)
             peer.raw(0, b"", fin=False)
             peer.raw(0, payload[5:])

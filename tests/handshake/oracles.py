@@ -55,7 +55,7 @@ class _Factory(HTTPFactory):
 
 
 _clock = Clock()
-_factory = _Factory(reactor=_clock, timeout=None)  # type: ignore[arg-type]
+_factory = _Factory(reactor=_clock, timeout=None)
 
 
 def by_twisted(head: bytes) -> Reading | None:

@@ -84,7 +84,7 @@ class DrainingTests(TestCase):
 
     async def test_a_door_that_does_not_close(self) -> None:
         """Is logged, and holds nobody up."""
-        self.close_doors = lambda: fail(OSError("no"))  # type: ignore[method-assign]
+        self.close_doors = lambda: fail(OSError("no"))
         await self.relay.browse("/ws")
         draining = self.draining(over_s=0.0)
         gone = draining.run()

@@ -60,7 +60,7 @@ async def exchange(port: int, method: str, target: str, body: bytes | None) -> s
             lines = [f"{method} {target} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: close"]
             if body is not None:
                 lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
-            self.transport.write("\r\n".join([*lines, "", ""]).encode() + (body or b""))  # type: ignore[union-attr]
+            self.transport.write("\r\n".join([*lines, "", ""]).encode() + (body or b""))
 
         def dataReceived(self, data: bytes) -> None:
             said.extend(data)
@@ -70,7 +70,7 @@ async def exchange(port: int, method: str, target: str, body: bytes | None) -> s
 
     protocol = await connectProtocol(clientFromString(reactor, f"tcp:127.0.0.1:{port}"), Asking())
     await eventually(lambda: ended or b"exclusive" in said)
-    protocol.transport.abortConnection()  # type: ignore[union-attr]
+    protocol.transport.abortConnection()
     return said.decode()
 
 
@@ -164,7 +164,7 @@ class BridgeTests(PublishingCase):
             await late.until(lambda: close_of(late))
             assert close_of(late) == (1013, "overloaded")
             assert self.counters.refused == 1
-            browsers[0].transport.abortConnection()  # type: ignore[union-attr]
+            browsers[0].transport.abortConnection()
             await eventually(lambda: self.counters.open == 2)
             again = await self.cross()
             again.send(TEXT, b"1")
@@ -178,7 +178,7 @@ class BridgeTests(PublishingCase):
         async def run() -> None:
             for query in ("", "?room=" + "x" * 8000 + "y" * 100, "?room=a%0d%0aX: y", "?room=%00"):
                 browser = await self.cross(query)
-                if not browser.head.startswith(b"HTTP/1.1 101"):  # type: ignore[union-attr]
+                if not browser.head.startswith(b"HTTP/1.1 101"):
                     continue  # longer than the head may be
                 await browser.until(lambda browser=browser: close_of(browser))
                 assert close_of(browser) == (4501, "bad-request")
@@ -238,14 +238,14 @@ class BridgeTests(PublishingCase):
                 browser.send(TEXT, f"{index:08}".encode() * 1000)
             await eventually(lambda: line.way.paused == 1)
             [client] = self.relay.clients.open.values()
-            assert client._intake.is_held  # type: ignore[union-attr]
+            assert client._intake.is_held
             transport = line._upstream._protocol.transport
             assert len(transport.dataBuffer) + transport._tempDataLen < 300_000
             self.echo.listen_to(False)
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 128 << 10)
             await eventually(lambda: len(self.echo.heard) == 50)
             assert [payload[:8] for payload in self.echo.heard] == [f"{index:08}".encode() for index in range(50)]
-            assert not client._intake.is_held  # type: ignore[union-attr]
+            assert not client._intake.is_held
 
         return Deferred.fromCoroutine(run())
 
@@ -259,10 +259,10 @@ class BridgeTests(PublishingCase):
                 browser.send(TEXT, payload)
             await eventually(lambda: self.relay.guards.rests > 0)
             [client] = self.relay.clients.open.values()
-            await eventually(lambda: client._intake.is_held)  # type: ignore[union-attr]
+            await eventually(lambda: client._intake.is_held)
             await browser.until(lambda: len(data(browser)) == 40)
             assert [payload for _, payload in data(browser)] == payloads
-            await eventually(lambda: not client._intake.is_held)  # type: ignore[union-attr]
+            await eventually(lambda: not client._intake.is_held)
             assert close_of(browser) is None
 
         return Deferred.fromCoroutine(run())
@@ -300,7 +300,7 @@ class BridgeTests(PublishingCase):
 
     def bridges(self) -> list[Any]:
         """Those of all clients."""
-        return [client._session._bridge for client in self.relay.clients.open.values()]  # type: ignore[union-attr]
+        return [client._session._bridge for client in self.relay.clients.open.values()]
 
     def test_browser_that_does_not_read(self) -> Deferred[None]:
         """The upstream is not read; when the browser reads again everything comes, in order and unchanged."""
@@ -310,7 +310,7 @@ class BridgeTests(PublishingCase):
             await eventually(lambda: self.echo.open)
             [bridge] = self.bridges()
             await eventually(lambda: bridge.state_now.name == "OPEN")
-            browser.transport.pauseProducing()  # type: ignore[union-attr]
+            browser.transport.pauseProducing()
             upstream = self.echo.open[0]
             sent = hashlib.sha256()
             for index in range(400):
@@ -323,7 +323,7 @@ class BridgeTests(PublishingCase):
             assert sink.buffered() < 64 * 1024 + 3 * 20_010
             protocol = bridge._line._upstream._protocol
             assert len(protocol.data) <= 64 * 1024 + 20_010  # one read, and what it found begun
-            browser.transport.resumeProducing()  # type: ignore[union-attr]
+            browser.transport.resumeProducing()
             await browser.until(lambda: len(data(browser)) == 400)
             got = hashlib.sha256()
             for _, payload in data(browser):
@@ -347,7 +347,7 @@ class SubprotocolTests(PublishingCase):
         headers = (f"Sec-WebSocket-Protocol: {', '.join(offers)}",) if offers else ()
         browser = await self.browse("/raw/echo", *headers)
         await eventually(lambda: self.echo.requests)
-        head = browser.head.decode().lower()  # type: ignore[union-attr]
+        head = browser.head.decode().lower()
         assert head.startswith("http/1.1 101")
         answers = [line.split()[1] for line in head.split("\r\n") if line.startswith("sec-websocket-protocol:")]
         return browser, answers[0] if answers else None, self.echo.requests.pop().protocols
@@ -411,7 +411,7 @@ class ChurnTests(PublishingCase):
                 for index, browser in enumerate(browsers):
                     if index % 3 == 1:
                         await browser.until(lambda browser=browser: data(browser))
-                    browser.transport.abortConnection()  # type: ignore[union-attr]
+                    browser.transport.abortConnection()
             await eventually(lambda: counters.open == 0 and not self.echo.open, 10)
             assert counters.opened == 200
             assert self.relay.bridges.lines._ending == set()

@@ -189,7 +189,7 @@ class FaultTests(TestCase):
     def setUp(self) -> None:
         self.ahead_s = 0.0
         self.relay = Relay(monotonic=lambda: time.monotonic() + self.ahead_s)
-        self.relay.hub_tick = self.hub_tick  # type: ignore[attr-defined]
+        self.relay.hub_tick = self.hub_tick
         self.relay.open()
         self.addCleanup(lambda: Deferred.fromCoroutine(self.relay.close()))
         self.witnesses: list[Browser] = []

@@ -70,11 +70,11 @@ async def doze(test: BridgeFaultTests) -> Browser:
     """Does not read for a while what the upstream says."""
     victim = await test.browse("/raw/echo")
     bridge, upstream = await test.line()
-    victim.transport.pauseProducing()  # type: ignore[union-attr]
+    victim.transport.pauseProducing()
     for _ in range(100):
         upstream.sendMessage(b"x" * 80_000, True)  # more than both kernels hold
     await test.until(lambda: test.raised or bridge._is_held)
-    victim.transport.resumeProducing()  # type: ignore[union-attr]
+    victim.transport.resumeProducing()
     await test.until(lambda: over(victim) or len(data(victim)) == 100)
     return victim
 
@@ -190,7 +190,7 @@ class BridgeFaultTests(PublishingCase):
     async def line(self) -> tuple[Any, Any]:
         """The bridge that was opened last, with the upstream's end of it."""
         await self.until(lambda: self.raised or len(self.echo.open) == 3)
-        return list(self.relay.clients.open.values())[-1]._session._bridge, self.echo.open[-1]  # type: ignore[union-attr]
+        return list(self.relay.clients.open.values())[-1]._session._bridge, self.echo.open[-1]
 
     async def until(self, condition: Callable[[], Any]) -> None:
         await eventually(condition, 5)

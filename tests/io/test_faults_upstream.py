@@ -97,8 +97,8 @@ class FeedFaultTests(UpstreamCase):
             protocol.sendPing(b"x")
             protocol.sendPong(b"y")
             protocol.sendMessage(b"call")
-            service.buffer_filled(service._protocol, True)  # type: ignore[arg-type]
-            service.buffer_filled(service._protocol, False)  # type: ignore[arg-type]
+            service.buffer_filled(service._protocol, True)
+            service.buffer_filled(service._protocol, False)
             await self.until(lambda: raised or feed.heard.count("pong") or name in LATE)
             if name == "onCloseFrame":
                 protocol.sendClose(4001)

@@ -118,9 +118,9 @@ class LinkTests(FleetServiceCase):
         ended = self.service.stopService()
         self.assertEqual(self.service.next_deadline(), float("inf"))
         self.assertEqual([wire.ended is not None for wire in self.wires], [True, True])
-        self.wires[0].ended.callback(None)  # type: ignore[union-attr]
+        self.wires[0].ended.callback(None)
         self.assertNoResult(ended)
-        self.wires[1].ended.callback(None)  # type: ignore[union-attr]
+        self.wires[1].ended.callback(None)
         self.successResultOf(ended)
 
     def test_the_first_certificate_to_end(self) -> None:

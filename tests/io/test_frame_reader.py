@@ -81,8 +81,8 @@ class Theirs(Heard, WebSocketServerProtocol):
 
 
 FACTORY = DownstreamFactory(
-    None,  # type: ignore[arg-type]  # who derives from the reader would ask for clients and sessions
-    None,  # type: ignore[arg-type]
+    None,  # who derives from the reader would ask for clients and sessions
+    None,
     new_id=str,
     message_bytes=1000,
     reactor=FakeReactor(),

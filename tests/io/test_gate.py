@@ -124,7 +124,7 @@ async def raw_get(port: int, path: str, host: str | None, *more: str) -> tuple[i
         def connectionMade(self) -> None:
             version = "1.0" if host is None else "1.1"
             lines = [f"GET {path} HTTP/{version}", *(() if host is None else (f"Host: {host}",)), *more]
-            self.transport.write("\r\n".join([*lines, "Connection: close", "", ""]).encode())  # type: ignore[union-attr]
+            self.transport.write("\r\n".join([*lines, "Connection: close", "", ""]).encode())
 
         def dataReceived(self, data: bytes) -> None:
             self.said += data

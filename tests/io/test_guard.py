@@ -72,7 +72,7 @@ class Behind(Protocol):
             raise RuntimeError("a fault of ours")
         self.received.append(data)
 
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+    def connectionLost(self, reason: Failure) -> None:
         self.lost += 1
 
     def rest(self, resting: bool) -> None:
@@ -545,7 +545,7 @@ class MeterTests:
     def test_a_factory_may_have_its_own_limits(self) -> None:
         """`meter_limits` goes before the listener's."""
         rig = Rig(replace(SETTINGS, meter=MeterLimits(frames_per_s=1)))
-        rig.sockets.meter_limits = MeterLimits(frames_per_s=2)  # type: ignore[attr-defined]
+        rig.sockets.meter_limits = MeterLimits(frames_per_s=2)
         rig.send(HANDSHAKE + HELLO * 2)
         assert rig.sockets.made[0].breaches == []
 
@@ -558,7 +558,7 @@ class RestTests:
     def send(self, frames: int) -> tuple[Rig, Any]:
         """So many at once."""
         rig = Rig()
-        rig.sockets.meter_limits = self.PACED  # type: ignore[attr-defined]
+        rig.sockets.meter_limits = self.PACED
         guard, _ = rig.send(HANDSHAKE + HELLO * frames)
         return rig, guard
 
@@ -774,7 +774,7 @@ class FaultTests:
     def test_before_anything_is_built(self, logged: list[LogEvent]) -> None:
         """500."""
         rig = Rig()
-        rig.heads = None  # type: ignore[assignment]
+        rig.heads = None
         _, socket = rig.send(HANDSHAKE)
         assert status(socket) == 500
         assert (rig.factory.counters.errors, len(logged)) == (1, 1)
@@ -798,7 +798,7 @@ class FaultTests:
         guard, socket = rig.send(HANDSHAKE)
         [behind] = rig.sockets.made
         behind.fails = True
-        behind.breach = None  # type: ignore[assignment,method-assign]
+        behind.breach = None
         guard.dataReceived(HELLO)
         assert socket.aborted
         assert rig.factory.counters.errors == 1

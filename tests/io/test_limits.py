@@ -175,6 +175,6 @@ class RingTests:
 
     def test_all_limits(self):
         """What the process can hold is written into the limits."""
-        limits = fit_limits(Limits(memory="200MiB"), 70 << 20)  # type: ignore[call-arg]
+        limits = fit_limits(Limits(memory="200MiB"), 70 << 20)
         assert limits.memory_bytes == 200 << 20
         assert limits.ring_bytes == 25 << 20

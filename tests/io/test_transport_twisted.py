@@ -8,12 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from twisted.internet import tcp, unix
 from twisted.internet.epollreactor import EPollReactor
-
-pytest.importorskip("hamcrest", reason="Twisted's own tests import it: pip install pyhamcrest")
-
 from twisted.internet.test import test_newtls as newtls_suite
 from twisted.internet.test import test_tcp as tcp_suite
 from twisted.internet.test import test_unix as unix_suite

@@ -196,7 +196,7 @@ class ConnectionTests(UpstreamCase):
         """Text, binary, empty, 3 MiB: as they were sent."""
         feed = FeedFactory(reactor)
         got: list[tuple[bytes, bool]] = []
-        self.hub.publish = lambda topic, payload, is_text, snapshot=False: got.append((payload, is_text))  # type: ignore[method-assign]
+        self.hub.publish = lambda topic, payload, is_text, snapshot=False: got.append((payload, is_text))
         self.dial(f"ws://127.0.0.1:{self.listen(feed)}/")
         await self.until(lambda: got)
         big = "x" * (3 << 20)
@@ -235,10 +235,10 @@ class ConnectionTests(UpstreamCase):
         )
         await self.until(lambda: "a=0" in self.hub.heard)
         counted: list[float] = []
-        service.session.connection.ponged = counted.append  # type: ignore[union-attr, method-assign]
+        service.session.connection.ponged = counted.append
         feed.open[0].sendPing(b"theirs")
         await self.until(lambda: "pong" in feed.heard and counted)
-        await self.until(lambda: service.session.connection.watch._answer_by > 1e9)  # type: ignore[union-attr]
+        await self.until(lambda: service.session.connection.watch._answer_by > 1e9)
         self.assertEqual(service.session.state, State.LIVE)
 
     async def test_back_after_a_loss(self) -> None:
@@ -284,7 +284,7 @@ class LimitTests(UpstreamCase):
         service = self.dial(f"ws://127.0.0.1:{self.listen(raw)}/", retry_least_s=0.001, retry_most_s=0.001)
         await self.until(lambda: service.session.state is State.SUBSCRIBING)
         raw.connections[0].transport.pauseProducing()
-        service._protocol.send(Frame(b"x" * (12 << 20)))  # type: ignore[union-attr]
+        service._protocol.send(Frame(b"x" * (12 << 20)))
         sockets_at_dials: list[int] = []
         endpoint = service._endpoint
 
@@ -559,7 +559,7 @@ class EndedConnectionTests(UpstreamCase):
         def fail(*_: object) -> None:
             raise RuntimeError("a fault")
 
-        self.service.session.connection._talk.message = fail  # type: ignore[union-attr, method-assign]
+        self.service.session.connection._talk.message = fail
         protocol.sendMessage(b"a=1")
         self.assertEqual(
             await self.loss_of(self.service), "protocol: relayd failed on what the upstream sent"
@@ -629,7 +629,7 @@ class HttpStepTests(UpstreamCase):
             f"ws://127.0.0.1:{port}/", preparation=self.token_from(port), unasked=True, talk={"unasked": True}
         )
         await self.until(lambda: "a=1" in self.hub.heard)
-        self.assertEqual(service.session.connection._talk.saved, {"token": "t1"})  # type: ignore[union-attr]
+        self.assertEqual(service.session.connection._talk.saved, {"token": "t1"})
 
     async def test_no_token(self) -> None:
         """A reply that holds none, and nobody who replies."""

@@ -91,7 +91,7 @@ class OpenTests(StreamCase):
         factory = self.serve(PLAIN)
         service = self.read(factory)
         await self.until(lambda: service.session.state is State.SUBSCRIBING)
-        handle = service._protocol.transport.getHandle()  # type: ignore[union-attr]
+        handle = service._protocol.transport.getHandle()
         self.assertTrue(handle.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
         self.assertEqual(handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 60)
 
@@ -100,7 +100,7 @@ class OpenTests(StreamCase):
         seen: list[object] = []
         service = self.read(self.serve(PLAIN + b"data: a=1\n\nid: 1\nevent: e\ndata: a=2\n\ndata: a=3\n\n"))
         tell = service.session.message
-        service.session.message = lambda *args: (seen.append(args[3]), tell(*args))[1]  # type: ignore[method-assign]
+        service.session.message = lambda *args: (seen.append(args[3]), tell(*args))[1]
         await self.until(lambda: "a=3" in self.hub.heard)
         self.assertEqual(seen, [{"event": "message"}, {"event": "e", "id": "1"}, {"event": "message", "id": "1"}])
 
@@ -122,7 +122,7 @@ class OpenTests(StreamCase):
         url = f"https://localhost:{self.listen(factory, certs.good())}/"
         service = self.dial(url, transport=Transport.SSE, unasked=True, talk={"unasked": True})
         await self.until(lambda: "a=1" in self.hub.heard)
-        inner = service._protocol.transport.transport.getHandle()  # type: ignore[union-attr]
+        inner = service._protocol.transport.transport.getHandle()
         self.assertEqual(inner.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 60)
         stranger = self.serve(PLAIN)
         refused = self.dial(
@@ -212,10 +212,10 @@ class EndTests(StreamCase):
 
         def once(*args: Any) -> Any:
             effects = stop(*args)
-            service._protocol.let_go()  # type: ignore[union-attr]
+            service._protocol.let_go()
             return effects
 
-        service.session.message = once  # type: ignore[method-assign]
+        service.session.message = once
         await self.until(lambda: "a=1" in self.hub.heard)
         await self.until(lambda: not factory.connections)
         self.assertEqual(self.hub.heard.count("a=1"), 1)

@@ -83,11 +83,11 @@ class PublishingCase(TestCase):
     async def browse(self, target: str = "/ws", *headers: str) -> Browser:
         """A browser with an open WebSocket."""
         [service] = [one for one in self.relay.listeners if isinstance(one, ListenerService)]
-        port = service.port.getHost().port  # type: ignore[union-attr]
+        port = service.port.getHost().port
         browser = Browser()
         await connectProtocol(self.endpoint(port), browser)
         self.browsers.append(browser)
-        browser.transport.write(handshake(target, *headers))  # type: ignore[union-attr]
+        browser.transport.write(handshake(target, *headers))
         await browser.until(lambda: browser.head is not None)
         return browser
 
@@ -159,7 +159,7 @@ class PublishingTests(PublishingCase):
             browser = await self.browse("/ws?topics=room/a")
             await eventually(lambda: self.echo.open)
             service = self.relay.upstreams["echo"]
-            transport = service.main._protocol.transport  # type: ignore[union-attr]
+            transport = service.main._protocol.transport
             transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             sent = 0
             data = "x" * 8000

@@ -328,7 +328,7 @@ class FrameTests:
         """A fault of ours on one connection is 1011 there, and the next connection does not notice."""
         relay = Relay(b"\r\n")
         [client] = relay.factory.clients.open.values()
-        client.onMessage = None  # type: ignore[method-assign,assignment]
+        client.onMessage = None
         assert close_of(relay.send(frame(1, b"a"))) == (1011, "internal")
         other = relay.factory.buildProtocol(None)
         transport = connect(other)

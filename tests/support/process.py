@@ -27,7 +27,7 @@ class Program:
 
     def __init__(self, args: Sequence[str | Path], cwd: Path, env: Mapping[str, str] | None = None) -> None:
         self.name = Path(args[0]).name
-        self._output = tempfile.NamedTemporaryFile(prefix="relayd-test-", suffix=".log")  # noqa: SIM115
+        self._output = tempfile.NamedTemporaryFile(prefix="relayd-test-", suffix=".log")  # noqa: SIM115  # until it ends
         self._process = subprocess.Popen(
             [str(arg) for arg in args],
             cwd=cwd,

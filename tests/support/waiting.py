@@ -33,7 +33,7 @@ def eventually(ask: Callable[[], T], what: str, within_s: float = 10.0) -> T:
             answer, last = None, str(error)
         else:
             if answer:
-                return answer  # type: ignore[return-value]
+                return answer
             last = repr(answer)
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {within_s} s (last: {last})")

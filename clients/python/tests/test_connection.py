@@ -507,7 +507,7 @@ def test_wrong_use() -> None:
             with pytest.raises(ValueError, match="window"):
                 relay.subscribe("t", window=0)
             with pytest.raises(ValueError, match="events"):
-                relay.on("stat", print)  # type: ignore[call-overload]
+                relay.on("stat", print)
         with pytest.raises(RuntimeError, match="once"):
             await relay.__aenter__()
 

@@ -7,7 +7,7 @@ be told), unrouted (nobody wants its topic) or unknown. Nothing here knows a clo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from relayd.core.feed.answers import Answer, Answers, text_at
 from relayd.core.feed.asking import Asking
@@ -362,8 +362,8 @@ class Conversation(Generic[T]):
             named = self._answers.named(rule.id, rule.at, scope)
             return Control("resubscribe", self._settling.topics_of(named), sends=sends)
         url = scope.get(rule.url) if rule.url is not None else None
-        do = "drain" if rule.do == "drain" else "reconnect"
-        return Control(do, url=url if isinstance(url, str) else None, sends=sends)  # type: ignore[arg-type]
+        do: Literal["drain", "reconnect"] = "drain" if rule.do == "drain" else "reconnect"
+        return Control(do, url=url if isinstance(url, str) else None, sends=sends)
 
     def _ask(self, subscriptions: Sequence[Subscription[T]]) -> list[Sending]:
         sends = self._asking.ask(subscriptions)

@@ -87,7 +87,7 @@ class Router(Generic[T]):
         """Who wants what comes unasked; None = those that asked for it."""
         self._wanted: dict[T, Mapping[str, str]] = {}
         self._order: dict[T, int] = {}
-        self._shapes: dict[tuple[str, ...], dict[tuple[str, ...], dict[T, None]]] = {}
+        self._shapes: dict[tuple[str, ...], dict[tuple[str | None, ...], dict[T, None]]] = {}
         self._targets: dict[Values, Target[T]] = {}
         self._next = 0
 
@@ -159,7 +159,7 @@ class Router(Generic[T]):
             return self.resolve(fields)
         found: list[T] = []
         for shape, by_values in self._shapes.items():
-            found += by_values.get(tuple([fields.get(name, None) for name in shape]), ())  # type: ignore[arg-type]
+            found += by_values.get(tuple([fields.get(name, None) for name in shape]), ())
         return tuple(found) if len(found) < 2 else self.in_order(found)
 
     def _refresh(self, fields: Mapping[str, str]) -> None:

@@ -26,7 +26,7 @@ class VerifyTests:
         assert isinstance(who, Identity)
         assert (who.subject, who.expires_at, who.claims["role"]) == ("alice", NOW + 3600, ["x"])
         with pytest.raises(TypeError):
-            who.claims["role"] = "root"  # type: ignore[index]
+            who.claims["role"] = "root"
 
     def test_subject_may_be_missing(self) -> None:
         """Then it is empty."""

@@ -91,7 +91,7 @@ class ParseTests:
             (b'{"keys": {}}', "not a JWKS: an object"),
             (b'{"keys": []}', "no key for"),
             (b'{"keys": [5]}', r"keys\[0\]: not an object"),
-            (jwks(jwk("ES256", kid=5)), r"keys\[0\].kid: not text"),  # type: ignore[arg-type]
+            (jwks(jwk("ES256", kid=5)), r"keys\[0\].kid: not text"),
             (jwks(jwk("ES256"), jwk("ES256", which=1)), r"keys\[1\]: another key has the same kid"),
             (jwks(jwk("HS256", k="AAAA")), r"keys\[0\]: a secret for HS256 has at least 32 bytes"),
             (jwks(jwk("HS256", k=None)), r"keys\[0\].k: not base64url"),

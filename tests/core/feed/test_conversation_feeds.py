@@ -380,7 +380,7 @@ class RecordTests:
         assert feed.hear("{}\x1e") == {"login": "done"}
         asked = feed.conversation.want([Wanted("tick", {"name": "tick"}), Wanted("evil", {"name": 'a"],"x":["'})])
         frame = b'{"type":1,"target":"Join","arguments":["tick"],"invocationId":"1"}\x1e'
-        assert [one.payload for one in asked] == [frame]  # type: ignore[union-attr]
+        assert [one.payload for one in asked] == [frame]
         (refused,) = feed.conversation.take_refused()
         assert refused.topics == ("evil",)
         assert feed.hear('{"type":3,"invocationId":"1"}\x1e') == {"ack": ["tick"]}
@@ -441,4 +441,4 @@ class BareTests:
         assert feed.conversation.want([topic]) == []
         for payload, is_text in ((b"any text", True), (b"\x00\xff", False), (b"", True), (b"[1", True)):
             heard = feed.conversation.message(payload, is_text)
-            assert (heard.topics, heard.payload, heard.is_text) == (("all",), payload, is_text)  # type: ignore[union-attr]
+            assert (heard.topics, heard.payload, heard.is_text) == (("all",), payload, is_text)

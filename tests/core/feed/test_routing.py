@@ -86,7 +86,7 @@ class RouterTests:
         assert target is not None and target.topics == ("t",) and wants.find(BTC) is target and len(asked) == 2
         assert wants.find({**BTC, "symbol": "X"}) is None and wants.resolved(target) == ("t",) and len(asked) == 4
         wants.add("t", BTC)
-        assert len(wants.find(BTC).topics) == 1  # type: ignore[union-attr]
+        assert len(wants.find(BTC).topics) == 1
 
     def test_unasked_and_wanted_no_more(self) -> None:
         """What is known of its numbers stays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -23,6 +24,11 @@ from relayd.core.upstream.states import Event
 from relayd.core.upstream.topics import TopicLedger
 from relayd.core.windows import MARGIN_S, SlidingWindow, Windows
 from tests.support.upstream import NO_FIELDS, TinyTalk, WritingHub
+
+
+def place_of_its_own(fields: Mapping[str, str]) -> tuple[Claim, ...]:
+    """Each topic takes a place for itself."""
+    return (Claim((fields["name"],)),)
 
 
 class ConnectionCase:
@@ -348,8 +354,7 @@ class SendingTests(ConnectionCase):
 
     def test_more_topics_than_places(self) -> None:
         """Told once of a connection, with the number."""
-        own = lambda fields: (Claim((fields["name"],)),)  # noqa: E731
-        self.connect(topics_most=1, claims_of=own)
+        self.connect(topics_most=1, claims_of=place_of_its_own)
         for topic in "ab":
             self.topics.want(topic, {"name": topic})
         assert self.connection.tend(self.now)[0] == Note("full", {"most": 1}, warning=True)

@@ -36,7 +36,7 @@ class OutletTests:
                 heard.append(topic)
 
         outlet: Outlet[str] = Outlet(hub)
-        outlet.turn(End)  # type: ignore[arg-type]
+        outlet.turn(End)
         assert outlet.heard is not None
         outlet.heard("a", Data(("a",), b"1", True))
         outlet.gap("a", 3, "upstream")

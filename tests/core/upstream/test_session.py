@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,11 @@ def token_steps(*, keep: bool = False) -> Preparation:
         return Voice(wall=lambda: 0.0, uuid=lambda: "u", secrets={}, saved=saved, resume=Resume())
 
     return Preparation((step,), speak)
+
+
+def place_of_its_own(fields: Mapping[str, str], ends: bool = True) -> tuple[Claim, ...]:
+    """Each topic takes a place for itself."""
+    return (Claim((fields["name"],), ends=ends),)
 
 
 class Dialogue:
@@ -669,8 +675,7 @@ class LimitTests:
 
     def test_places(self) -> None:
         """What is beyond `limits.topics` is not sent and has failed, with the setting's name; a free place is taken."""
-        own = lambda fields: (Claim((fields["name"],)),)  # noqa: E731
-        feed = Dialogue(topics_most=2, claims_of=own)
+        feed = Dialogue(topics_most=2, claims_of=place_of_its_own)
         feed.start()
         for name in "abcd":
             feed.session.want(name, {"name": name}, feed.now)
@@ -691,8 +696,7 @@ class LimitTests:
 
     def test_places_in_the_url(self) -> None:
         """The same, by connecting anew; what waits is no reason to."""
-        own = lambda fields: (Claim((fields["name"],), ends=False),)  # noqa: E731
-        feed = Dialogue(topics_most=1, claims_of=own, topics_in_url=True)
+        feed = Dialogue(topics_most=1, claims_of=partial(place_of_its_own, ends=False), topics_in_url=True)
         feed.talk_options = {"in_url": True}
         feed.session.want("a", {"name": "a"}, feed.now)
         feed.session.want("b", {"name": "b"}, feed.now)

@@ -129,7 +129,7 @@ class BytesTests:
         splice: Splice[str] = Splice(None)
         published: list[int] = []
         while old or new:
-            if old and (not new or random.random() < 0.5):  # type: ignore[attr-defined]
+            if old and (not new or random.random() < 0.5):
                 number = old.pop(0)
                 published.append(number)
                 splice.said(message(str(number)))

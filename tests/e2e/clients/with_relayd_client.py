@@ -15,7 +15,7 @@ import sys
 from relayd_client import ConnectionState, Publication, codes, connect
 
 # After many cuts in a row the waits would be a minute; of these, the jitter is real.
-codes.CEILING_MAX_S = 0.1  # type: ignore[misc]
+codes.CEILING_MAX_S = 0.1
 
 
 def tell(*values: object) -> None:
