@@ -23,7 +23,7 @@ SETUP.read(ROOT / "setup.cfg")
 
 
 # Of this repository, or of a virtualenv of its own (tests/conformance: the suite is from 2017).
-OURS = {"autobahntestsuite", "bench", "relayd", "relayd_client", "session_rig", "tally", "tests"}
+OURS = {"autobahntestsuite", "bench", "relayd", "relayd_client", "session_rig", "tally", "tests", "tools"}
 PAGES = sorted(page.relative_to(ROOT) for pattern in ("*.md", "docs/**/*.md") for page in ROOT.glob(pattern))
 
 

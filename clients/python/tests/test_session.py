@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from relayd_client.messages import Lost, Publication, Refused, Resumed
-from relayd_client.session import Session
+from relayd_client.session import OPEN_WITHIN_S, Session
 from relayd_client.states import Phase
 from session_rig import Rig, offsets
 
@@ -332,6 +332,69 @@ class PublishingTests:
         assert [answer.code for answer in answers[1:]] == ["forbidden", "disconnected"]
         with pytest.raises(Refused, match="unavailable"):
             rig.session.publish("t", 1, answers.append)
+
+    def test_waits_for_the_attempt(self) -> None:
+        """What is published while the connection is being opened goes out before all else, in its order, once."""
+        rig = Rig(asks_token=True)
+        answers: list[Any] = []
+
+        def publish(data: str) -> int:
+            return rig.session.publish("t", data, answers.append)
+
+        rig.session.listen("state", lambda state: publish("of a listener") if state.state == "open" else None)
+        rig.session.start()
+        publish("for a token")
+        rig.session.token("s")
+        publish("for the socket")
+        abandoned = publish("abandoned")
+        rig.session.up()
+        publish("for the greeting")
+        rig.session.publishing.abandon(abandoned)
+        [auth] = rig.take()
+        rig.say(op="authorized", id=auth["id"])
+        sent = rig.take()
+        assert [message["data"] for message in sent] == [
+            "for a token", "for the socket", "for the greeting", "of a listener",
+        ]  # fmt: skip
+        for message in sent:
+            rig.say(op="published", id=message["id"], topic="t", position=message["data"])
+        assert answers == [message["data"] for message in sent]
+        rig.lost()
+        assert len(answers) == 4
+
+    @pytest.mark.parametrize(
+        ("how", "why"), [("lost", "could not be opened"), ("silent", "could not be opened"), ("close", "is closed")]
+    )
+    def test_waits_for_no_other_attempt(self, how: str, why: str) -> None:
+        """It is refused when this one has failed, within the time that it has; the next one does not send it."""
+        rig = Rig()
+        answers: list[Any] = []
+        rig.session.start()
+        rig.session.publish("t", 1, answers.append)
+        rig.take()
+        if how == "lost":
+            rig.lost()
+        elif how == "silent":
+            rig.forward(OPEN_WITHIN_S)
+        else:
+            rig.session.close()
+        assert [answer.code for answer in answers] == ["unavailable"] and why in answers[0].message
+        with pytest.raises(Refused, match="unavailable"):
+            rig.session.publish("t", 2, answers.append)
+        if how != "close":
+            rig.back()
+            assert "publish" not in [message["op"] for message in rig.take()]
+
+    @pytest.mark.parametrize("starts", [False, True])
+    def test_no_json(self, starts: bool) -> None:
+        """The caller is told at once, also where it would have to wait."""
+        rig = Rig()
+        if starts:
+            rig.start()
+        for data, error in ((object(), TypeError), (float("nan"), ValueError)):
+            with pytest.raises(error):
+                rig.session.publish("t", data, lambda _: None)
+        assert "publish" not in [message["op"] for message in rig.take()]
 
     def test_a_refused_publication_ends_no_reader(self, rig: Rig) -> None:
         reading = rig.read("t", loop=True)

@@ -121,12 +121,13 @@ class Connection:
     async def publish(self, topic: str, data: object) -> str:
         """Publishes one JSON value. Its position `epoch:offset`, or "" where it was handed to a feed.
 
-        Never kept for later: without a connection it fails at once. At most 64 wait for their answer; a further call
-        waits its turn.
+        While the connection is being opened it waits for that attempt, never for another: what is late may be wrong.
+        At most 64 wait, for that or for their answer; a further call waits its turn.
 
         Raises:
             Refused: by relayd (`forbidden`, `unavailable`, `too_large`, `rate_limited`, `bad_request`), or here:
-                `unavailable` without a connection, `disconnected` if it was lost before the answer.
+                `unavailable` where there is no connection or it could not be opened, `disconnected` if it was lost
+                before the answer.
             TypeError, ValueError: the data is no JSON.
         """
         async with self._in_flight:

@@ -12,25 +12,40 @@ Answered = Callable[[str | RelayError], None]
 
 
 class Publishing:
-    """Requests that wait for `published`.
+    """Requests that wait for `published`. Whoever calls bounds how many (`connection.MAX_IN_FLIGHT`).
 
     Args:
-        send: a request without `id`; returns the `id` it was given.
+        write: a request without `id`; returns the `id` it was given, and its text.
+        say: sends a text.
     """
 
-    def __init__(self, send: Callable[[dict[str, Any]], int]) -> None:
-        self._send = send
+    def __init__(self, write: Callable[[dict[str, Any]], tuple[int, str]], say: Callable[[str], None]) -> None:
+        self._write = write
+        self._say = say
         self._waiting: dict[int, Answered] = {}
+        self._held: dict[int, str] = {}
+        """Those of them that are not sent yet: the connection is being opened."""
 
-    def publish(self, topic: str, data: object, answered: Answered) -> int:
-        """Sends one. Its `id`."""
-        request = self._send({"op": "publish", "topic": topic, "data": data})
+    def publish(self, topic: str, data: object, answered: Answered, *, is_open: bool = True) -> int:
+        """Sends one, as soon as the connection is open. Its `id`."""
+        request, text = self._write({"op": "publish", "topic": topic, "data": data})
         self._waiting[request] = answered
+        if is_open:
+            self._say(text)
+        else:
+            self._held[request] = text
         return request
 
+    def opened(self) -> None:
+        """What waited for that goes out, in its order."""
+        held, self._held = self._held, {}
+        for text in held.values():
+            self._say(text)
+
     def abandon(self, request: int) -> None:
-        """Nobody waits for this answer any more."""
+        """Nobody waits for this answer any more; what was not sent is not sent."""
         self._waiting.pop(request, None)
+        self._held.pop(request, None)
 
     def published(self, request: object, position: str) -> None:
         """It was taken."""
@@ -45,8 +60,11 @@ class Publishing:
         answered(refusal)
         return True
 
-    def lost(self) -> None:
-        """The connection is gone: nobody knows what became of those under way."""
+    def lost(self, why: str) -> None:
+        """The connection is gone, or never came about: nobody knows what became of those under way, and those that
+        were not sent are refused with this reason."""
         waiting, self._waiting = self._waiting, {}
-        for answered in waiting.values():
-            answered(Refused("disconnected", "the connection was lost before the answer: it may have been published"))
+        held, self._held = self._held, {}
+        under_way = "the connection was lost before the answer: it may have been published"
+        for request, answered in waiting.items():
+            answered(Refused("unavailable", why) if request in held else Refused("disconnected", under_way))

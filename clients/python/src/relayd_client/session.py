@@ -97,7 +97,7 @@ class Session(Events):
         self.phase = Phase.NEW
         self.effects: list[Effect] = []
         self.reading = Reading(self._request)
-        self.publishing = Publishing(self._request)
+        self.publishing = Publishing(self._written, self._send)
         self._monotonic = monotonic
         self._backoff = Backoff(random)
         self._asks_token = asks_token
@@ -140,14 +140,15 @@ class Session(Events):
         reader.finish()
 
     def publish(self, topic: str, data: object, answered: Answered) -> int:
-        """Sends one publication; never keeps it for later.
+        """Sends one publication. It waits for the attempt that is under way, never for another: what is late may be
+        wrong.
 
         Raises:
-            Refused: there is no connection (`unavailable`).
+            Refused: there is no connection, and none is being opened (`unavailable`).
         """
-        if self.phase is not Phase.OPEN:
+        if self.phase in (Phase.WAITING, Phase.CLOSED):
             raise Refused("unavailable", f"there is no connection ({self.phase.state})", topic)
-        return self.publishing.publish(topic, data, answered)
+        return self.publishing.publish(topic, data, answered, is_open=self.phase is Phase.OPEN)
 
     def authorize(self, token: str) -> None:
         """Shows a fresh token on the open connection."""
@@ -299,6 +300,7 @@ class Session(Events):
         self._auth_id = 0
         if not self._step(Event.READY):
             return
+        self.publishing.opened()  # before what a listener of the new state may publish
         self._become()
         if self._pace_hz is not None:
             self._tell_pace()
@@ -317,7 +319,7 @@ class Session(Events):
         wait_s = max(hint_s, retry_hint_s(reason)) + self._backoff.next_s()
         self._timers[Timer.RETRY] = now + wait_s
         self._become(code=code, reason=reason, retry_s=wait_s)
-        self.publishing.lost()
+        self.publishing.lost("the connection could not be opened")
 
     def _end(self, event: Event, code: int, reason: str) -> None:
         was_dialled = self.phase in (Phase.DIALLING, Phase.GREETING, Phase.OPEN)
@@ -327,7 +329,7 @@ class Session(Events):
             self._hang_up()
         self._timers.clear()
         self._become(code=code, reason=reason)
-        self.publishing.lost()
+        self.publishing.lost("the connection is closed")
         error = None if code == 1000 else Closed(code, reason)
         for reader in self.reading.readers:
             reader.finish(error)
@@ -342,13 +344,21 @@ class Session(Events):
 
     def _request(self, message: dict[str, Any]) -> int:
         """Sends it with an id of its own."""
+        request, text = self._written(message)
+        self._send(text)
+        return request
+
+    def _written(self, message: dict[str, Any]) -> tuple[int, str]:
+        """Its id, and the text in which that stands."""
         self._id += 1
         op = message.pop("op")
-        self._say({"op": op, "id": self._id, **message})
-        return self._id
+        return self._id, _text({"op": op, "id": self._id, **message})
+
+    def _send(self, text: str) -> None:
+        self.effects.append(Send(text))
 
     def _say(self, message: Mapping[str, Any]) -> None:
-        self.effects.append(Send(json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))))
+        self._send(_text(message))
 
     def _tell_pace(self) -> None:
         rate = {} if self._pace_hz is None else {"max_hz": self._pace_hz}
@@ -443,6 +453,10 @@ class Session(Events):
             self._open()  # it knows no tokens, or this one names nobody: what is public is left
         else:
             self.reading.refused(refusal)
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    return json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 _READ: Final[dict[str, Callable[[Session, Mapping[str, Any]], None]]] = {
