@@ -102,7 +102,7 @@ class EventTests:
         bad.near.recv(1)
         bad.far.shutdown(socket.SHUT_RDWR)
         bad.near.shutdown(socket.SHUT_RDWR)
-        bad.doRead = lambda: ConnectionError()  # type: ignore[method-assign]
+        bad.doRead = lambda: ConnectionError()
         reactor.doPoll(0)
         assert heard == [good]
         assert failures == ["in an event of a connection"]
