@@ -361,7 +361,7 @@ class TurnTests:
             heard.append((payload, line.transport in line.reactor.readers))
             line.reactor.rightNow += SHARE_S / 2
 
-        line.session.text = text  # type: ignore[method-assign]
+        line.session.text = text
         return line, heard
 
     def test_the_rest_waits_for_the_next_turn(self) -> None:
