@@ -80,8 +80,9 @@ def makeService(options: Options) -> MultiService:
 
     # Twisted's timers follow the wall clock: set forward by an hour, it would fire every timeout at once.
     reactor.seconds = time.monotonic  # type: ignore[method-assign]  # of this one alone
-    relay: Any = build(options.config, reactor, time.monotonic)
-    daemon = _Daemon(options, lambda: relay.draining.hurry())
+    counters = logs.LogCounters()
+    relay: Any = build(options.config, reactor, time.monotonic, log_counters=counters)
+    daemon = _Daemon(options, lambda: relay.draining.hurry(), counters)
     relay.setServiceParent(daemon)
     return daemon
 
@@ -89,9 +90,10 @@ def makeService(options: Options) -> MultiService:
 class _Daemon(MultiService):
     """Everything relayd runs, and the log that twistd writes while it does."""
 
-    def __init__(self, options: Options, hurry: Callable[[], object]) -> None:
+    def __init__(self, options: Options, hurry: Callable[[], object], counters: logs.LogCounters) -> None:
         super().__init__()
         self._options = options
+        self._counters = counters
         self._hurry = hurry
         self._observer: logs.Floodgate | None = None
 
@@ -106,6 +108,7 @@ class _Daemon(MultiService):
                 format=config.log.format,
                 level=config.log.level,
                 secrets=secret_values(config, os.environ),
+                counters=self._counters,
             )
             parent.setComponent(ILogObserver, self._observer)
         super().setServiceParent(parent)

@@ -22,11 +22,18 @@ from relayd.config.load import loads
 from relayd.config.model import Block, Config
 from relayd.config.schema import blocks_of
 from relayd.core.auth.door import AuthCounters
-from relayd.core.counters import BridgeCounters, HubCounters, ListenerCounters, StateCounters, UpstreamCounters
+from relayd.core.counters import (
+    BridgeCounters,
+    HubCounters,
+    ListenerCounters,
+    StateCounters,
+    UpstreamCounters,
+)
 from relayd.core.guard import GuardCounters
 from relayd.core.mishap import MishapCounters
 from relayd.core.overload import OverloadCounters
 from relayd.io.admin import AdminSources, CountersCollector
+from relayd.io.logs import LogCounters
 from tests.support import certs, signing
 from tests.support.wheel import ROOT
 
@@ -168,6 +175,7 @@ def counters() -> set[str]:
         clocks={"feed": SimpleNamespace(skew_s=0.0)},
         state=StateCounters(),
         mishaps=MishapCounters(),
+        log=LogCounters(),
     )
     families = list(CountersCollector(sources).collect())
     return {family.name + ("_total" if family.type == "counter" else "") for family in families}

@@ -151,7 +151,7 @@ class ServiceTests:
 
     def test_flushes_the_log_at_the_end(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         """What was held back is counted in the last lines, when all else has stopped."""
-        monkeypatch.setattr("relayd.app.build", lambda *_: MultiService())
+        monkeypatch.setattr("relayd.app.build", lambda *_, **__: MultiService())
         application = self.application(parse("-n"))
         observer = application.getComponent(ILogObserver)
         for _ in range(15):
@@ -178,7 +178,7 @@ class EndTests:
                 def hurry() -> None:
                     hurried.append("more")
 
-        monkeypatch.setattr("relayd.app.build", lambda *_: Relay())
+        monkeypatch.setattr("relayd.app.build", lambda *_, **__: Relay())
         reactor = MemoryReactorClock()
         monkeypatch.setattr("twisted.internet.reactor", reactor)
         stopped: list[object] = []

@@ -50,6 +50,7 @@ from relayd.io.guard import GuardFactory
 from relayd.io.http import build_site
 from relayd.io.limits import fit_limits, resident_bytes
 from relayd.io.listener import ClientsService, ListenerService, guard_settings
+from relayd.io.logs import LogCounters
 from relayd.io.mishaps import Mishaps
 from relayd.io.names import Names
 from relayd.io.reactor import next_turn
@@ -79,6 +80,7 @@ def build(
     *,
     environ: Mapping[str, str] | None = None,
     extra: Mapping[bytes, IResource] | None = None,
+    log_counters: LogCounters | None = None,
 ) -> MultiService:
     """Everything that a checked configuration asks for, ready to start. Raises the soft descriptor limit, and lowers
     audibly what the system has no room for (relayd/io/limits.py).
@@ -89,10 +91,11 @@ def build(
         monotonic: seconds that no step of the wall clock moves.
         environ: where `${env.X}` is looked up; the process's own by default.
         extra: further resources of every listener by their first path segment, `b""` for the page at `/`.
+        log_counters: those of the log that relayd writes, if it does.
     """
     gc.set_threshold(*GC_THRESHOLDS)
     config = config.model_copy(update={"limits": fit_limits(config.limits, resident_bytes())})
-    return Relay(config, reactor, monotonic, os.environ if environ is None else environ, extra or {})
+    return Relay(config, reactor, monotonic, os.environ if environ is None else environ, extra or {}, log_counters)
 
 
 class Relay(MultiService):
@@ -105,9 +108,11 @@ class Relay(MultiService):
         monotonic: Callable[[], float],
         environ: Mapping[str, str],
         extra: Mapping[bytes, IResource],
+        log_counters: LogCounters | None = None,
     ) -> None:
         super().__init__()
         self.config = config
+        self._log_counters = log_counters
         self._reactor = reactor
         self._monotonic = monotonic
         self._environ = environ
@@ -255,6 +260,7 @@ class Relay(MultiService):
                 certificates=lambda: self._certificates(services),
                 clocks=self.clocks,
                 state=None if self.state is None else self.state.counters,
+                log=self._log_counters,
             )
             site = build_admin(sources, self._reactor, self._build_gate(config.admin))
             services.append(ListenerService(config.admin.endpoint, site, self._reactor, config.admin.tls))

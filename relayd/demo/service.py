@@ -73,12 +73,13 @@ def _main(reactor: Any, port: int, admin_port: int) -> Deferred[None]:
 
     # Twisted's timers follow the wall clock: set forward by an hour, it would fire every timeout at once.
     reactor.seconds = time.monotonic
-    observer = logs.observer(sys.stderr, time.monotonic)
+    counters = logs.LogCounters()
+    observer = logs.observer(sys.stderr, time.monotonic, counters=counters)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     demo = build_demo(port, admin_port, reactor)
     whole = MultiService()
     demo.exchange.setServiceParent(whole)
-    relay = build(demo.config, reactor, time.monotonic, environ=demo.environ, extra=demo.extra)
+    relay = build(demo.config, reactor, time.monotonic, environ=demo.environ, extra=demo.extra, log_counters=counters)
     relay.setServiceParent(whole)
     try:
         whole.privilegedStartService()

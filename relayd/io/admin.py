@@ -40,6 +40,7 @@ from relayd.core.upstream.fleet import Fleet
 from relayd.core.upstream.session import UpstreamSession
 from relayd.io.clients import Clients
 from relayd.io.gate import Gate, behind
+from relayd.io.logs import LogCounters
 from relayd.io.web import JsonResource, StrictSite, answer_json
 
 PREFIX: Final = "relayd"
@@ -52,6 +53,7 @@ Counters = (
     | GuardCounters
     | AuthCounters
     | OverloadCounters
+    | LogCounters
     | StateCounters
     | MishapCounters
 )
@@ -84,6 +86,8 @@ class AdminSources:
     """What the keeper of `state` counts, where there is one."""
     mishaps: MishapCounters | None = None
     """Exceptions that were caught on behalf of many."""
+    log: LogCounters | None = None
+    """What the log holds back, where it is relayd's own."""
 
     def reasons(self) -> list[str]:
         """Why relayd is not ready."""
@@ -214,6 +218,7 @@ class CountersCollector(Collector):
         yield from _families("overload", {} if sources.overload is None else {None: sources.overload})
         yield from _families("state", {} if sources.state is None else {None: sources.state})
         yield from _families("mishaps", {} if sources.mishaps is None else {None: sources.mishaps})
+        yield from _families("log", {} if sources.log is None else {None: sources.log})
         yield from _families("hub", {None: sources.hub.counters})
         yield from _families("upstream", {name: fleet.counters for name, fleet in sources.upstreams.items()})
         yield from _certificates(sources)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from math import isfinite
@@ -31,6 +31,9 @@ VALUE_CHARS = 2000  # guess: holds a long topic, a path or an error text; a floo
 TRACEBACK_LINES = 60  # guess: deeper than any stack of ours; what repeats below a recursion says nothing new
 BURST = 10  # equal warnings in a window that are written one by one; guess: enough to see that it is not a single one
 WINDOW_S = 10.0  # so one kind of warning writes at most 11 lines in 10 s, however many peers misbehave
+#: The same of what is no warning, such as that a client came and went. A line has 150 bytes: at 10 a second a kind has
+#: 130 MB a day, where a churn at limits.handshakes, 500 a second, would write 13 GB.
+INFO_BURST = 100
 KINDS = 500  # formats are literals of the source (about 100); what a library makes up beyond that shares one window
 SECRET_CHARS = 4  # shorter values would mask half of every line, and protect nothing
 
@@ -213,6 +216,16 @@ def _quoted(value: object) -> str:
 
 
 @dataclass(slots=True)
+class LogCounters:
+    """What is counted, described as in core/counters.py."""
+
+    suppressed: int = field(
+        default=0,
+        metadata={"kind": "counter", "meaning": "lines of the log held back because there were too many alike"},
+    )
+
+
+@dataclass(slots=True)
 class _Window:
     ends_s: float
     written: int = 0
@@ -222,38 +235,43 @@ class _Window:
 
 @implementer(ILogObserver)
 class Floodgate:
-    """Passes events on, but of equal warnings (one format, one upstream) at most BURST in WINDOW_S.
+    """Passes events on, but of equal ones (one format, one upstream) at most BURST in WINDOW_S, or INFO_BURST of those
+    that are no warnings; what is for debugging is never held back.
 
     The others are counted; when their window has ended, the newest of them is passed on with the count as `suppressed`.
 
     Args:
         observer: what gets the events.
         monotonic: seconds of a clock that nobody sets.
+        counters: where those that were held back are counted.
     """
 
-    def __init__(self, observer: Callable[[LogEvent], None], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, observer: Callable[[LogEvent], None], monotonic: Callable[[], float], counters: LogCounters
+    ) -> None:
         self._observer = observer
         self._monotonic = monotonic
         self._windows: dict[tuple[str, str, str], _Window] = {}
-        self.suppressed = 0
+        self.counters = counters
 
     def __call__(self, event: LogEvent) -> None:
         now = self._monotonic()
         self._close_windows(now)
-        if _LEVELS.get(_level_of(event), 0) < _LEVELS[LogLevel.warn]:
+        level = _LEVELS.get(_level_of(event), 0)
+        if level < _LEVELS[LogLevel.info]:
             self._observer(event)
             return
         kind = (str(event.get("log_namespace")), str(event.get("log_format")), str(event.get("upstream", "")))
         if kind not in self._windows and len(self._windows) >= KINDS:
             kind = ("", "", "")
         window = self._windows.setdefault(kind, _Window(now + WINDOW_S))
-        if window.written < BURST:
+        if window.written < (BURST if level >= _LEVELS[LogLevel.warn] else INFO_BURST):
             window.written += 1
             self._observer(event)
         else:
             window.held_back += 1
             window.newest = event
-            self.suppressed += 1
+            self.counters.suppressed += 1
 
     def flush(self) -> None:
         """Says what is still held back: the log ends here."""
@@ -277,6 +295,7 @@ def observer(
     format: Format = "text",
     level: str = "info",
     secrets: Iterable[str] = (),
+    counters: LogCounters | None = None,
 ) -> Floodgate:
     """The observer that relayd logs through.
 
@@ -286,6 +305,7 @@ def observer(
         format: `text` for people, `json` for machines.
         level: the lowest level written: debug, info, warn, error or critical.
         secrets: values that must never be written.
+        counters: where lines that were held back are counted.
     """
     redact = Redactor(secrets)
     lowest = _LEVELS[LogLevel.levelWithName(level)]
@@ -297,4 +317,4 @@ def observer(
             return None
         return render(Line.of(event, redact))
 
-    return Floodgate(FileLogObserver(stream, line_of), monotonic)
+    return Floodgate(FileLogObserver(stream, line_of), monotonic, counters or LogCounters())

@@ -14,6 +14,7 @@ from relayd.core.counters import UpstreamCounters
 from relayd.core.upstream.states import State
 from relayd.io.admin import AdminSources, build_admin
 from relayd.io.listener import ListenerService
+from relayd.io.logs import LogCounters
 from tests.support.relay_rig import Relay, eventually, reactor
 
 
@@ -108,6 +109,9 @@ class AdminTests(TestCase):
         assert metrics["relayd_hub_topics"] == {(): 1}
         assert metrics["relayd_guard_refused_total"][("why", "no_websocket_here"),] == 1
         assert metrics["relayd_ready"] == {(): 1}
+        assert "relayd_log_suppressed_total" not in metrics
+        self.sources.log = LogCounters(suppressed=3)
+        assert (await self.metrics())["relayd_log_suppressed_total"] == {(): 3}
         buckets = metrics["relayd_clients_rtt_seconds_bucket"]
         assert (buckets[("le", "0.01"),], buckets[("le", "0.025"),], buckets[("le", "+Inf"),]) == (0, 1, 1)
         assert metrics["relayd_clients_rtt_seconds_sum"] == {(): 0.02}

@@ -285,7 +285,7 @@ class FloodgateTests:
         book.log.info("next")
         assert book.lines[logs.BURST].endswith("refused  n=999 suppressed=990")
         assert book.lines[-1].endswith("next")
-        assert book.observer.suppressed == 990
+        assert book.observer.counters.suppressed == 990
 
     def test_window_reopens(self):
         """After the window warnings are written again."""
@@ -312,12 +312,27 @@ class FloodgateTests:
         book.log.warn("{upstream} cannot be reached", upstream="b")
         assert book.lines[-1].endswith("b cannot be reached")
 
-    def test_info_is_never_held_back(self):
-        """The lines at open and close are counted on."""
+    def test_what_is_no_warning_has_more_room(self):
+        """A churn of clients writes a hundred lines of each kind in ten seconds, and then what it held back."""
         book = Book()
-        for _ in range(50):
-            book.log.info("client connected")
-        assert len(book.lines) == 50
+        for n in range(1000):
+            book.log.info("client opened", n=n)
+            book.log.info("client closed", n=n)
+        assert len(book.lines) == 2 * logs.INFO_BURST
+        book.clock.now += logs.WINDOW_S
+        book.log.info("next")
+        held = 1000 - logs.INFO_BURST
+        assert [line.partition("client ")[2] for line in book.lines[-3:-1]] == [
+            f"opened  n=999 suppressed={held}", f"closed  n=999 suppressed={held}",
+        ]  # fmt: skip
+        assert book.observer.counters.suppressed == 2 * held
+
+    def test_what_is_for_debugging_is_not_held_back(self):
+        """Who asks for it gets all of it."""
+        book = Book(level="debug")
+        for _ in range(2 * logs.INFO_BURST):
+            book.log.debug("frame")
+        assert len(book.lines) == 2 * logs.INFO_BURST
 
     def test_failures_are_limited(self):
         """An exception at each message writes ten tracebacks, not a thousand."""
