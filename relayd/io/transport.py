@@ -21,7 +21,6 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from errno import ENOBUFS
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -227,17 +226,7 @@ class DirectTransport(_Base):
 
 
 class DirectServer(DirectTransport, tcp.Server):
-    """A TCP connection that sends directly, without Nagle's delay and with little unsent data in the kernel."""
-
-    def __init__(
-        self, sock: socket.socket, *args: Any, volley: AioVolley | None = None, backlog: Backlog | None = None
-    ) -> None:
-        super().__init__(sock, *args, volley=volley, backlog=backlog)
-        # A socket that its peer has reset already refuses options on some systems; the next read finds the loss.
-        with suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if TCP_NOTSENT_LOWAT is not None:
-                sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
+    """A TCP connection that sends directly. Its options are those of its port (`transport_for`)."""
 
 
 class DirectUnixServer(DirectTransport, unix.Server):
@@ -252,9 +241,17 @@ class DirectUnixServer(DirectTransport, unix.Server):
 def transport_for(
     port: Any, volley: AioVolley | None = None, backlog: Backlog | None = None
 ) -> Callable[..., DirectTransport]:
-    """What makes the connections of `port`, which is what `endpoint.listen` returned (TCP or unix)."""
-    transport = DirectUnixServer if isinstance(port, unix.Port) else DirectServer
-    return partial(transport, volley=volley, backlog=backlog)
+    """What makes the connections of `port`, which is what `endpoint.listen` returned (TCP or unix).
+
+    Over TCP they have no Nagle's delay, and little unsent data in the kernel: options of the listening socket, which
+    Linux passes on to every socket that it accepts, so that no connection pays for them.
+    """
+    if isinstance(port, unix.Port):
+        return partial(DirectUnixServer, volley=volley, backlog=backlog)
+    port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if TCP_NOTSENT_LOWAT is not None:
+        port.socket.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
+    return partial(DirectServer, volley=volley, backlog=backlog)
 
 
 def find_direct(transport: Any) -> DirectTransport:
