@@ -18,7 +18,7 @@ from relayd.core.feed.extract import Extractor
 from relayd.core.feed.extract_tree import Get
 from relayd.core.feed.head import LARGE_BYTES
 from relayd.core.feed.hearing import Hearing
-from relayd.core.feed.outcome import Beat, Data, Outcome, Unrouted
+from relayd.core.feed.outcome import Beat, Data, Number, Outcome, Unrouted
 from relayd.core.feed.resume import Resume
 from relayd.core.feed.routing import Target
 from relayd.core.feed.sequence import end_of
@@ -63,6 +63,9 @@ class Planner(Generic[T]):
         readers = [one for one in (self._counted, extractor.cursor, extractor.dedupe) if one is not None]
         self._counts_inside = any(one.in_payload for one in readers)
         self._count = self._counting() if readers or extractor.cursor_outside is not None else None
+        is_alone = len(readers) == 1 and not self._counts_inside and extractor.cursor_outside is None
+        self._counted_alone = self._counted.read if self._counted is not None and is_alone else None
+        """The connection's number, where it stands in the message and nothing else is to be compared."""
 
     @property
     def counts(self) -> bool:
@@ -74,7 +77,7 @@ class Planner(Generic[T]):
         cut = self._extractor.payload
         inside = target.counts_inside or self._counts_inside
         decode = self._extractor.inner[codec] if inside else None
-        is_plain = self._count is None and not target.counts
+        is_plain = not target.counts and (self._count is None or self._counted_alone is not None)
         take = self._plain(target) if is_plain else self._numbered(target, decode)
         is_wanted = self._hearing.is_wanted
 
@@ -84,7 +87,7 @@ class Planner(Generic[T]):
                 raise NotKnown
             return decode(part) if decode is not None and inner is None else inner
 
-        return Plan(take, prepare, is_whole=is_plain and cut is None)
+        return Plan(take, prepare, is_whole=is_plain and cut is None and self._count is None)
 
     def unwanted(self, guards: tuple[Get, ...], codec: str) -> Plan[T]:
         """For what nobody wants. `guards`: values of the message without which no rule can match it either."""
@@ -110,8 +113,9 @@ class Planner(Generic[T]):
         return Plan(take, prepare, is_data=False)
 
     def _plain(self, target: Target[T]) -> Take[T]:
-        """Nothing is counted."""
+        """Nothing is counted, or by the connection alone."""
         cut, hearing, resolved = self._extractor.payload, self._hearing, self._hearing.resolved
+        read, counter = self._counted_alone, self._hearing.counter
 
         def take(payload: bytes, is_text: bool, message: Any, inner: Any, sse: Sse | None) -> Data[T] | None:
             topics = target.topics if resolved is None else resolved(target)
@@ -122,8 +126,20 @@ class Planner(Generic[T]):
                 if part is UNSET:
                     return None
                 payload = bytes(part)
-            data = Data(topics, payload, is_text)
-            if hearing.gapped:
+            if read is None or counter is None:
+                data = Data(topics, payload, is_text)
+                if hearing.gapped:
+                    hearing.tell_losses(data)
+                return data
+            number = read(message, inner)
+            if number is not None:
+                if number == counter.due:  # nearly always
+                    counter.due = number + counter.stride
+                else:
+                    counter.count(number)
+                    number = end_of(number)
+            data = Data(topics, payload, is_text, False, False, number)
+            if counter.gap or hearing.gapped:
                 hearing.tell_losses(data)
             return data
 
@@ -135,7 +151,7 @@ class Planner(Generic[T]):
         counter = hearing.counter
         read = None if target.number is None else target.number.read
         head = None if self._counts_inside else target.head
-        flags = tuple(flag.read for flag in target.flags)
+        flags, own = tuple(flag.read for flag in target.flags), target.counter
         repair = "" if target.sequence is None else target.sequence.repair
 
         def take(payload: bytes, is_text: bool, message: Any, inner: Any, sse: Sse | None) -> Data[T] | Beat | None:
@@ -148,7 +164,7 @@ class Planner(Generic[T]):
                 if part is UNSET:
                     return None
                 body = bytes(part)
-            number = snapshot = None
+            number: Number | None = None
             if head is not None and inner is None and len(body) >= LARGE_BYTES:
                 number = head(body)
             if number is None:
@@ -156,19 +172,23 @@ class Planner(Generic[T]):
                     inner = decode(body)
                 if read is not None:
                     number = read(message, inner)
-            for flag in flags:
-                snapshot = snapshot or flag(message, inner)
+            snapshot = False
+            if flags:
+                snapshot = any([flag(message, inner) for flag in flags])
             of_connection = None
             if count is not None:
                 of_connection, is_known = count(payload, message, inner, sse)
                 if is_known:
                     return Beat(of_connection)
-            seq = of_connection if number is None else number
-            data = Data(topics, body, is_text, bool(snapshot), False, seq)
-            if read is not None or flags:
-                gap, missed = target.count(number, data.snapshot)
-                if gap:
-                    data.gap, data.missed, data.repair = True, missed, repair
+            data = Data(topics, body, is_text, snapshot, False, of_connection if number is None else number)
+            if own is not None:
+                start, end = number if isinstance(number, tuple) else (number, number)
+                if start == own.due and end is not None:  # nearly always
+                    own.due = end + own.stride
+                else:
+                    gap, missed = target.count(number, snapshot)
+                    if gap:
+                        data.gap, data.missed, data.repair = True, missed, repair
             if hearing.gapped or (counter is not None and counter.gap):
                 hearing.tell_losses(data)
             return data
@@ -195,18 +215,7 @@ class Planner(Generic[T]):
                 return number, True
             return number, dedupe is not None and resume.repeated(dedupe.read(message, inner))
 
-        if counter is None or counted is None or cursor or outside or dedupe:
-            return count
-        read, told = counted.read, counter.count
-
-        def count_alone(payload: bytes, message: Any, inner: Any, sse: Sse | None) -> tuple[int | None, bool]:
-            number = read(message, inner)
-            if number is None:
-                return None, False
-            told(number)
-            return number if number.__class__ is int else end_of(number), False
-
-        return count_alone
+        return count
 
 
 def there(value: Any) -> Any:

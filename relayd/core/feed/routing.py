@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from relayd.core.feed.dialect import Dialect
 from relayd.core.feed.extract_read import Reader
 from relayd.core.feed.outcome import Number
-from relayd.core.feed.sequence import Sequence
+from relayd.core.feed.sequence import Counter, Sequence
 from relayd.core.feed.snapshot import Snapshot
 
 T = TypeVar("T")
@@ -27,16 +27,15 @@ class Target(Generic[T]):
     """Messages with the same fields."""
 
     __slots__ = (
+        "counter",
         "counts",
         "counts_inside",
         "fields",
         "flags",
         "head",
-        "last",
         "number",
         "sequence",
         "snapshots",
-        "stride",
         "topics",
     )
 
@@ -49,9 +48,7 @@ class Target(Generic[T]):
         flagging = [at for at, rule in enumerate(flags) if rule.when is not None and rule.applies.holds(fields)]
         self.sequence: Sequence | None = rules[counting[0]] if counting else None
         self.snapshots: tuple[Snapshot, ...] = tuple(flags[at] for at in flagging)
-        self.stride = self.sequence.stride if self.sequence is not None else None
-        self.last: int | None = None
-        """The last number of the sequence."""
+        self.counter = Counter(self.sequence) if self.sequence is not None else None
         self.number: Reader | None = None
         self.flags: tuple[Reader, ...] = ()
         extractor = dialect.extractor
@@ -66,15 +63,13 @@ class Target(Generic[T]):
 
     def count(self, number: Number | None, snapshot: bool) -> tuple[bool, int | None]:
         """A message came: whether some are missing before it, and how many (None = nobody can know)."""
-        if number is None or self.sequence is None:
-            if snapshot:
-                self.last = None
+        if self.counter is None:
             return False, None
-        start, end = (number, number) if isinstance(number, int) else number
-        last, self.last = self.last, end
-        if last is not None and start - last == self.stride:
-            return False, None  # nearly always
-        return self.sequence.gap(last, number, snapshot)
+        if number is not None:
+            return self.counter.follow(number, snapshot)
+        if snapshot:
+            self.counter.due = None
+        return False, None
 
 
 class Router(Generic[T]):
@@ -151,8 +146,8 @@ class Router(Generic[T]):
         """The sequences of these topics start anew: they were asked for again."""
         asked = set(topics)
         for target in self._targets.values():
-            if not asked.isdisjoint(target.topics):
-                target.last = None
+            if target.counter is not None and not asked.isdisjoint(target.topics):
+                target.counter.due = None
 
     def _topics_of(self, fields: Mapping[str, str]) -> tuple[T, ...]:
         if self.resolve is not None:

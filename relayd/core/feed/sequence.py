@@ -82,26 +82,43 @@ def whole(value: object) -> int | None:
     return None
 
 
-class ConnectionCounter:
-    """The state of a sequence that counts all messages of a connection."""
+class Counter:
+    """The state of a sequence."""
 
-    __slots__ = ("_last", "_stride", "gap", "missed", "sequence")
+    __slots__ = ("due", "sequence", "stride")
 
     def __init__(self, sequence: Sequence) -> None:
         self.sequence = sequence
-        self._stride = sequence.stride
-        self._last: int | None = None
+        self.stride = sequence.stride or 0
+        self.due: int | None = None
+        """Where a message starts with which nothing is missing, as nearly all do: who sees that it does may go on to
+        the next by itself (`plan.py`). None = any number will do."""
+
+    def follow(self, number: Number, snapshot: bool = False) -> tuple[bool, int | None]:
+        """A message came: whether some are missing before it, and how many (None = nobody can know)."""
+        start, end = (number, number) if isinstance(number, int) else number
+        due = self.due
+        if self.sequence.stride is not None:
+            self.due = end + self.stride
+        if due is None or start == due:
+            return False, None
+        return self.sequence.gap(due - self.stride, number, snapshot)
+
+
+class ConnectionCounter(Counter):
+    """The state of a sequence that counts all messages of a connection."""
+
+    __slots__ = ("gap", "missed")
+
+    def __init__(self, sequence: Sequence) -> None:
+        super().__init__(sequence)
         self.gap = False
         """A loss was seen and is not yet told."""
         self.missed: int | None = None
 
     def count(self, number: Number) -> None:
         """A message came."""
-        start, end = (number, number) if isinstance(number, int) else number
-        last, self._last = self._last, end
-        if last is not None and start - last == self._stride:
-            return  # nearly always
-        gap, missed = self.sequence.gap(last, number)
+        gap, missed = self.follow(number)
         if gap:
             self.missed = missed if not self.gap else None
             self.gap = True

@@ -6,8 +6,8 @@ under it stands the plan of what is done with such a message. Whatever else come
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -28,6 +28,8 @@ T = TypeVar("T")
 #: emptied (guess: as many as targets).
 MAX_KEYS = 65_536
 
+Hear: TypeAlias = Callable[..., Outcome[T] | None]
+"""Takes a frame, whether it is text, and what surrounds a server-sent event. Returns what it is; None = not known."""
 
 _BROKEN = (msgspec.MsgspecError, ValueError, RecursionError)
 """Not whole JSON, not of the shape that data has, or not known."""
@@ -52,19 +54,30 @@ class Shortcut(Generic[T]):
         self._prefix = prefix.encode() if prefix is not None and is_whole and fields_alone(dialect) else None
         self._plain = plain_of(extractor) if self._unpack is None and not self._splits else None
         """Most feeds: the decoder and the key of a message that needs no more to be recognised."""
-
-    def hear(self, payload: bytes, is_text: bool, sse: Sse | None = None) -> Outcome[T] | None:
+        self.hear: Hear[T] = self._hear
         """What a frame is, where that is known; else None."""
+        if self._plain is not None and self._prefix is None:
+            self.hear = self._hear_plain(*self._plain)
+
+    def _hear_plain(self, decode: Get, key: Get) -> Hear[T]:
+        plan_of = self._plans.get
+
+        def hear(payload: bytes, is_text: bool, sse: Sse | None = None) -> Outcome[T] | None:
+            try:
+                message = decode(payload)
+                plan = plan_of(key(message))
+                return None if plan is None else plan.take(payload, is_text, message, None, sse)
+            except _BROKEN:
+                return None
+
+        return hear
+
+    def _hear(self, payload: bytes, is_text: bool, sse: Sse | None = None) -> Outcome[T] | None:
         if self._prefix is not None:
             plan = self._by_name.get(self._name(payload))
             if plan is not None and (heard := plan.take(payload, is_text, None, None, None)) is not None:
                 return heard
         try:
-            if self._plain is not None:
-                decode, key = self._plain
-                message = decode(payload)
-                plan = self._plans.get(key(message))
-                return None if plan is None else plan.take(payload, is_text, message, None, sse)
             codec = JSON
             if self._unpack is not None and not is_text:
                 frame = self._unpack(payload, is_text)
@@ -107,7 +120,8 @@ class Shortcut(Generic[T]):
 
     def forget_unwanted(self) -> None:
         """More is wanted than before."""
-        self._plans = {key: plan for key, plan in self._plans.items() if plan.is_data}
+        for key in [key for key, plan in self._plans.items() if not plan.is_data]:
+            del self._plans[key]
 
     def _plan(self, found: Target[T] | Scope, codec: str) -> Plan[T]:
         if isinstance(found, Target):

@@ -46,6 +46,24 @@ class HeadTests:
         """Any key that a Struct can be given."""
         assert compile_head(("a b.c",))(b'{"a b.c":7,"d":[') == 7
 
+    @pytest.mark.parametrize(
+        ("payload", "found"),
+        [
+            (b'{"U":99999,"u":99999,"b":[', (99999, 99999)),
+            (b'{"U":9,"x":"a,b","u":9,"b":[', (9, 9)),
+            (b'{"U":1,"u":123456,"c":7,"b":[', (1, 123456)),
+            (b'{"U":1,"u":2,"b":[[1,2],{"a":1,"b":2}],"c":3}', (1, 2)),
+            (b'{"x":[1,1,1,1,1,1,1,1,1,1,1,1],"U":1,"u":2}', None),
+            (b'{"U":1}', None),
+        ],
+    )
+    def test_where_the_comma_stood_before(self, payload: bytes, found: tuple[int, ...] | None) -> None:
+        """There, elsewhere, inside a number that is longer, inside a text or an array, or the object is shorter now."""
+        read = compile_head(("U", "u"))
+        for before in (b'{"U":157,"u":160,"b":[', b'{"U":1,"u":23,"bc":1,"d":['):
+            assert read(before) is not None
+            assert read(payload) == found
+
     @given(
         st.dictionaries(
             st.sampled_from(["U", "u", "a", "b", '"', "é"]),

@@ -167,7 +167,7 @@ class CountTests:
         assert heard is not None and not heard.gap
         target = ear.router.find(ETH)
         assert target is not None
-        target.last = 1
+        target.count(1, False)
         heard = ear.hear({"ch": "t", "sym": "ETH", "n": 5})
         assert heard is not None and (heard.missed, heard.repair) == (3, "resync") and not ear.hearing.gapped
 

@@ -169,7 +169,7 @@ class NumberedTests:
         plan = bench.plan()
         inner = plan.prepare(bench.decoded('{"d":{"n":7}}'), None)
         assert inner is not None and plan.prepare(bench.decoded('{"d":{}}'), inner) is inner
-        assert bench.target.last is None
+        assert bench.target.counter is not None and bench.target.counter.due is None
         with pytest.raises(NotKnown):
             plan.prepare(bench.decoded("{}"), None)
         bench.router.discard("t/BTC")

@@ -168,7 +168,8 @@ class TargetTests:
             (False, None),
             (False, None),
         ]
-        assert target.count(None, True) == (False, None) and target.last is None
+        assert target.counter is not None and target.counter.due == 7
+        assert target.count(None, True) == (False, None) and target.counter.due is None
         assert target.count(100, True) == (False, None) and target.count(102, False) == (True, 1)
         assert Target(BTC, ("t",), SPOKEN).count(5, False) == (False, None)
 
@@ -179,6 +180,8 @@ class TargetTests:
         wants.add("b", {"channel": "m", "symbol": "y"})
         first, second = wants.find({"channel": "m", "symbol": "x"}), wants.find({"channel": "m", "symbol": "y"})
         assert first is not None and second is not None
-        first.last = second.last = 7
+        assert first.counter is not None and second.counter is not None
+        first.count(7, False)
+        second.count(7, False)
         wants.restart(["a"])
-        assert (first.last, second.last) == (None, 7)
+        assert (first.counter.due, second.counter.due) == (None, 8)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.core.feed.path import Scope, parse_path
-from relayd.core.feed.sequence import ConnectionCounter, Sequence, end_of, whole
+from relayd.core.feed.sequence import ConnectionCounter, Counter, Sequence, end_of, whole
 
 STEP = Sequence(at=parse_path("n"), step=1)
 RANGE = Sequence(first=parse_path("U"), last=parse_path("u"))
@@ -105,6 +105,36 @@ class StrideTests:
         assert Sequence(at=at, step=step).gap(last, last + step) == (False, None)
         assert Sequence(first=at, last=to).gap(last, (last + 1, last + 1 + width)) == (False, None)
         assert Sequence(prev=at, at=to).gap(last, (last, last + width)) == (False, None)
+
+
+class CounterTests:
+    """What is due next."""
+
+    @pytest.mark.parametrize(
+        ("rule", "number", "due"),
+        [(STEP, 4, 5), (RANGE, (3, 9), 10), (LINK, (3, 9), 9), (Sequence(at=parse_path("n")), 4, None)],
+    )
+    def test_due(self, rule: Sequence, number: Any, due: int | None) -> None:
+        """Behind the first message; any number will do where numbers only grow."""
+        counter = Counter(rule)
+        assert counter.due is None
+        assert counter.follow(number) == (False, None) and counter.due == due
+
+    def test_a_snapshot(self) -> None:
+        """Is no gap, and what is due follows it."""
+        counter = Counter(STEP)
+        counter.follow(1)
+        assert counter.follow(9, snapshot=True) == (False, None) and counter.due == 10
+
+    @given(st.lists(st.tuples(st.integers(-3, 12), st.integers(0, 3)), min_size=1, max_size=12))
+    def test_says_what_the_sequence_says(self, numbers: list[tuple[int, int]]) -> None:
+        """Of each message after the one before."""
+        for rule in (STEP, RANGE, LINK):
+            counter, last = Counter(rule), None
+            for start, width in numbers:
+                number = start if rule is STEP else (start, start + width)
+                assert counter.follow(number) == rule.gap(last, number)
+                last = end_of(number)
 
 
 class ConnectionCounterTests:
