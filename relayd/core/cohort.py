@@ -1,26 +1,25 @@
 """Cohorts: all subscribers with the same topics, rates and encoding, flushed together.
 
-A publication is appended to the pending list of each cohort of its topic, whatever the number of members. A flush
-joins the
-pending frames once and offers the same bytes to every member. A member whose socket does not take them whole leaves the
-flush path and becomes lagging; it comes back when it has caught up with what the cohort has flushed. That is also how a
-newcomer enters, so there is one way in and no second delivery:
+A publication is appended to the pending list of each cohort of its topic, whatever the number of members. A flush joins
+the pending frames once and offers the same bytes to every member. A member whose socket does not take them whole leaves
+the flush path and becomes lagging; it comes back when it has caught up with what the cohort has flushed. That is also
+how a newcomer enters, so there is one way in and no second delivery:
 
     everything with a serial up to `flushed` is the business of the rings, everything after it of the next flush.
 
-Long flushes go in slices over a copy of the member list, so a member may come or go between two slices; whether it
-has the
-flush in progress is told by its `flush_number`.
+Long flushes go in slices over a copy of the member list, so a member may come or go between two slices; whether it has
+the flush in progress is told by its `flush_number`.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final
 
 from relayd.core import wire
 from relayd.core.closecode import CLOSE_POSITION_LOST
+from relayd.core.flush import Flush, Notice
 from relayd.core.lagging import Lagging
 from relayd.core.publication import Encoding, Entry, GapMark, Publication
 from relayd.core.routes import Mode
@@ -35,28 +34,18 @@ CohortKey = tuple[Encoding, frozenset[tuple["Topic", float | None]]]
 """Encoding, and each topic with its rate in hertz."""
 
 # A cohort with this much pending is flushed at the next turn whatever the merge rule says: it bounds the memory that
-# waiting can hold, and a flush beyond it gains nothing (at 64 KiB the system call is already lost in the copying;
-# measured).
+# waiting can hold, and more gains nothing (at 64 KiB the system call is already lost in the copying; measured).
 MAX_PENDING_BYTES = 1024 * 1024
 
-# What a lagging member keeps of one flush, or one publication (design decision; a healthy client's kernel buffer is
-# larger).
+# What a lagging member keeps of one flush, or publication (design decision; a healthy client's kernel buffer is larger).
 MAX_REST_BYTES = 64 * 1024
+
+#: Cohorts of so many may be flushed with others (core/gathered.py). Beyond it a flush of its own costs a member little
+#: beside its send: 1.5 us of bookkeeping over eight (measured, docs/design/fan-out.md).
+SMALL_MEMBERS: Final = 8
 
 # Under `max_hz` the jump in offsets is the notice; the totals come at most this often (docs/protocol.md).
 TOTALS_EVERY_S = 1.0
-
-
-@final
-class Notice:
-    """A control message that keeps its place among the publications, such as a topic's new state. Not held by any
-    ring."""
-
-    __slots__ = ("data", "serial")
-
-    def __init__(self, data: bytes, serial: int) -> None:
-        self.data = data
-        self.serial = serial
 
 
 class Lane:
@@ -112,26 +101,14 @@ class Lane:
         self.last[publication.topic] = publication
 
 
-class Flush:
-    """A flush under way: the bytes, and who is still to be offered them."""
-
-    __slots__ = ("broken", "data", "entries", "frames", "members", "next", "number")
-
-    def __init__(self, entries: list[Entry | Notice], frames: list[bytes], number: int, broken: bool) -> None:
-        self.entries = entries
-        self.frames = frames
-        self.data = frames[0] if len(frames) == 1 else b"".join(frames)
-        self.number = number
-        self.members: list[Subscriber] | None = None
-        """A copy of the member list, where one slice does not do."""
-        self.next = 0
-        """Index into it: who is offered the bytes next."""
-        self.broken = broken
-        """True when it ends with a loss that its readers cannot be told of: they are closed."""
-
-
 class Cohort:
-    """Subscribers that read alike. Its key is (encoding, {(topic, rate)})."""
+    """Subscribers that read alike. Its key is (encoding, {(topic, rate)}). Slots: there may be one for each browser."""
+
+    __slots__ = (
+        "behind", "bytes", "carried", "cost_s", "encoding", "flush", "flush_number", "flushed", "flusher", "is_small",
+        "key", "lanes", "lone", "members", "messages", "not_before", "pending", "pending_bytes", "ports", "scheduled",
+        "slow_after_s", "spent_s", "topics", "waiting",
+    )  # fmt: skip
 
     def __init__(
         self, key: CohortKey, encoding: Encoding, topics: Mapping[Topic, float | None], flusher: Flusher, serial: int
@@ -148,8 +125,12 @@ class Cohort:
         """Lagging, yielding or waiting ones; a dict for its order."""
         self.waiting: dict[Subscriber, None] = {}
         """Those of them that join after the next flush. Kept apart: a flush must not look at everybody who lags."""
+        self.is_small = False
+        """A few members, at no rate."""
         self.pending: list[Entry | Notice] = []
         self.pending_bytes = 0
+        self.lone: Entry | None = None
+        """What is pending, while it is this alone and no flush is under way."""
         self.flushed = serial
         """Serial of the newest entry whose flush has begun (or of the hub when the cohort was made)."""
         self.flush: Flush | None = None
@@ -189,8 +170,11 @@ class Cohort:
         self.pending_bytes += entry.size
         if not self.scheduled:
             self.scheduled = True
+            self.lone = entry
             self.flusher.want(self, now or entry.at)
-        elif self.pending_bytes > MAX_PENDING_BYTES and self.not_before:
+            return
+        self.lone = None
+        if self.pending_bytes > MAX_PENDING_BYTES and self.not_before:
             self.not_before = 0.0
             self.flusher.ready(self)
 
@@ -199,6 +183,7 @@ class Cohort:
         if self.encoding is Encoding.RAW:
             return
         self.pending.append(notice)
+        self.lone = None
         self.pending_bytes += len(notice.data)
         if not self.scheduled:
             self.scheduled = True
@@ -216,7 +201,7 @@ class Cohort:
         member.joined_messages = self.messages
         member.joined_bytes = self.bytes
         self.members.append(member)
-        self.ports = None
+        self._number_changed()
         self.behind.pop(member, None)
         self.waiting.pop(member, None)
 
@@ -225,12 +210,16 @@ class Cohort:
         messages, size = member.totals()
         member.sent_messages, member.sent_bytes = messages - unsent_frames, size - unsent_bytes
         member.pace = Pace.IDLE
-        self.ports = None
         last = self.members.pop()
+        self._number_changed()
         if last is not member:
             self.members[member.slot] = last
             last.slot = member.slot
         member.slot = -1
+
+    def _number_changed(self) -> None:
+        self.ports = None
+        self.is_small = 0 < len(self.members) <= SMALL_MEMBERS and not self.lanes
 
     def leave(self, member: Subscriber) -> list[Entry | Notice]:
         """A CURRENT member goes elsewhere. Returns what it has not got, oldest first; the rings hold the
@@ -319,6 +308,7 @@ class Cohort:
         """A flush that cannot be made: nobody knows what the members have got, so they come back and ask."""
         self.pending = []
         self.pending_bytes = 0
+        self.lone = None
         self.flush = None
         self.scheduled = False
         for member in [*self.members, *self.behind]:
@@ -328,6 +318,7 @@ class Cohort:
         entries = self.pending
         self.pending = []
         self.pending_bytes = 0
+        self.lone = None
         self.flush_number += 1
         encoding = self.encoding
         frames: list[bytes] = []

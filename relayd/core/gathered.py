@@ -9,20 +9,17 @@ merged, rated or already under way takes the long way (`Cohort.flush_slice`), wi
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from relayd.core import wire
-from relayd.core.cohort import Cohort, Flush
+from relayd.core.flush import Flush
 from relayd.core.publication import Publication
 from relayd.core.volley import Volley, offer
 
 if TYPE_CHECKING:
+    from relayd.core.cohort import Cohort
     from relayd.core.counters import HubCounters
     from relayd.core.subscriber import Subscriber
-
-#: From here on a flush of its own costs a member little beside its send: 1.5 us of bookkeeping over eight (measured,
-#: docs/design/fan-out.md).
-SMALL_MEMBERS: Final = 8
 
 
 def flush_gathered(ready: deque[Cohort], budget: int, volley: Volley | None, counters: HubCounters) -> int:
@@ -31,40 +28,44 @@ def flush_gathered(ready: deque[Cohort], budget: int, volley: Volley | None, cou
     Returns how many members were offered it; 0 when the first cohort is not of that kind, which is then left there.
     """
     first = ready[0]
-    if len(first.pending) != 1 or type(entry := first.pending[0]) is not Publication or not _is_small(first):
+    entry = first.lone
+    if type(entry) is not Publication or not first.is_small:
         return 0
     encoding = first.encoding
     frame = entry.frames[encoding] or wire.encode(entry, encoding)
     size, serial = len(frame), entry.serial
     members: list[Subscriber] = []
     waited: list[Cohort] = []
+    taken = 0
     # This loop is what a delivery costs beside the kernel: it touches what must change and nothing else. The number of
     # the flush stays as it is, since it only tells who has a flush that goes in slices.
-    while ready and len(members) < budget:
-        cohort = ready[0]
-        pending = cohort.pending
-        if len(pending) != 1 or pending[0] is not entry or cohort.encoding is not encoding or not _is_small(cohort):
+    for cohort in ready:
+        if (
+            cohort.lone is not entry
+            or cohort.encoding is not encoding
+            or not cohort.is_small
+            or len(members) >= budget
+        ):
             break
-        ready.popleft()
-        pending.clear()  # so that one which stands here twice is not flushed twice
+        taken += 1
+        cohort.lone = None  # so that one which stands here twice is not flushed twice
+        cohort.pending.clear()
         cohort.pending_bytes = 0
         cohort.flushed = serial
         cohort.messages += 1
         cohort.bytes += size
-        cohort.not_before = 0.0
         cohort.scheduled = False
-        if len(cohort.members) == 1:
-            members.append(cohort.members[0])
-        else:
-            members += cohort.members
+        members += cohort.members
         if cohort.waiting:
             waited.append(cohort)
+    for _ in range(taken):
+        ready.popleft()
     offered = len(members)
-    for member, taken in offer(members, frame, volley):
+    for member, took in offer(members, frame, volley):
         assert member.cohort is not None
         flush = Flush([entry], [frame], member.cohort.flush_number, broken=False)
         try:
-            member.cohort.fall_behind(member, flush, taken)
+            member.cohort.fall_behind(member, flush, took)
         except Exception:
             member.fault()
     counters.flushes += 1
@@ -74,7 +75,3 @@ def flush_gathered(ready: deque[Cohort], budget: int, volley: Volley | None, cou
         cohort.admit_waiting()
     return offered
 
-
-def _is_small(cohort: Cohort) -> bool:
-    """Whether what is pending is to go to a few members, at no rate."""
-    return 0 < len(cohort.members) <= SMALL_MEMBERS and cohort.flush is None and not cohort.lanes

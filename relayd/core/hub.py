@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from relayd.core import wire
 from relayd.core.ack_window import AckWindows
-from relayd.core.cohort import Lane, Notice
+from relayd.core.cohort import Lane
 from relayd.core.counters import HubCounters
+from relayd.core.flush import Notice
 from relayd.core.flusher import Flusher
 from relayd.core.mishap import WAITER, Report, let_it_out
 from relayd.core.publication import Entry, GapMark, Publication, TopicState

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from relayd.core import wire
 from relayd.core.closecode import CLOSE_SLOW, CloseCode
-from relayd.core.cohort import Cohort, CohortKey, Notice
+from relayd.core.cohort import Cohort, CohortKey
+from relayd.core.flush import Notice
 from relayd.core.lagging import Lagging
 from relayd.core.overload import Laggard
 from relayd.core.publication import Publication, TopicState

@@ -7,8 +7,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relayd.core.cohort import SMALL_MEMBERS
 from relayd.core.downstream import DownstreamSession
-from relayd.core.gathered import SMALL_MEMBERS
 from relayd.core.mishap import Report, let_it_out
 from relayd.core.subscriber import Pace
 from tests.support.hub_rig import FakeSink, FakeVolley, Rig, check_who_fails_goes_alone, frames, route, say

@@ -1,0 +1,40 @@
+"""What a cohort sends to its members at once: the publications of one flush, and the notices among them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from relayd.core.publication import Entry
+
+if TYPE_CHECKING:
+    from relayd.core.subscriber import Subscriber
+
+
+@final
+class Notice:
+    """A control message that keeps its place among the publications, such as a topic's new state. Not held by any
+    ring."""
+
+    __slots__ = ("data", "serial")
+
+    def __init__(self, data: bytes, serial: int) -> None:
+        self.data = data
+        self.serial = serial
+
+
+class Flush:
+    """A flush under way: the bytes, and who is still to be offered them."""
+
+    __slots__ = ("broken", "data", "entries", "frames", "members", "next", "number")
+
+    def __init__(self, entries: list[Entry | Notice], frames: list[bytes], number: int, broken: bool) -> None:
+        self.entries = entries
+        self.frames = frames
+        self.data = frames[0] if len(frames) == 1 else b"".join(frames)
+        self.number = number
+        self.members: list[Subscriber] | None = None
+        """A copy of the member list, where one slice does not do."""
+        self.next = 0
+        """Index into it: who is offered the bytes next."""
+        self.broken = broken
+        """True when it ends with a loss that its readers cannot be told of: they are closed."""
