@@ -37,7 +37,7 @@ CohortKey = tuple[Encoding, frozenset[tuple["Topic", float | None]]]
 # waiting can hold, and more gains nothing (at 64 KiB the system call is already lost in the copying; measured).
 MAX_PENDING_BYTES = 1024 * 1024
 
-# What a lagging member keeps of one flush, or publication (design decision; a healthy client's kernel buffer is larger).
+# What a lagging member keeps of one flush, or publication (decision; a healthy client's kernel buffer is larger).
 MAX_REST_BYTES = 64 * 1024
 
 #: Cohorts of so many may be flushed with others (core/gathered.py). Beyond it a flush of its own costs a member little
