@@ -16,27 +16,13 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.daemon import Daemon, Exchange
+from tests.support.daemon import TICKERS, Daemon, Exchange
 from tests.support.ports import free_port
 from tests.support.wheel import Installation
 
 #: One relayd serves them all, so one worker runs them all.
 pytestmark = pytest.mark.xdist_group("bad-clients")
 
-CONFIG = """\
-listeners:
-  - endpoint: tcp:$PORT:interface=127.0.0.1
-upstreams:
-  exchange:
-    connect: {url: "$FEED"}
-    topic: {at: {channel: type, symbol: product_id}}
-    subscribe: {each: $symbol, send: {type: $verb, channels: [{name: $channel, product_ids: $topics}]}}
-    control: [{when: {type: subscriptions}, ack: {all: channels, at: {channel: name, symbol: product_ids}}}]
-routes:
-  - topic: market/$channel/$symbol
-    upstream: exchange
-    allow: {channel: [ticker], symbol: "*-USD"}
-"""
 GOOD_TOPIC = "market/ticker/BTC-USD"
 
 
@@ -46,7 +32,7 @@ def shared(relayd: Installation) -> Iterator[Daemon]:
     with tempfile.TemporaryDirectory(prefix="relayd-") as place, Exchange(relayd, Path(place)) as exchange:
         port = free_port()
         file = Path(place) / "relay.yaml"
-        file.write_text(CONFIG.replace("$PORT", str(port)).replace("$FEED", exchange.feed))
+        file.write_text(TICKERS.replace("$PORT", str(port)).replace("$FEED", exchange.feed))
         with Daemon(relayd, file, port) as running:
             running.listens()
             yield running

@@ -13,25 +13,10 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.support.daemon import Exchange, Start, environment, request
+from tests.support.daemon import TICKERS, Exchange, Start, environment, request
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
 from tests.support.wheel import ROOT, Installation
-
-CONFIG = """\
-listeners:
-  - endpoint: tcp:$PORT:interface=127.0.0.1
-upstreams:
-  exchange:
-    connect: {url: "$FEED"}
-    topic: {at: {channel: type, symbol: product_id}}
-    subscribe: {each: $symbol, send: {type: $verb, channels: [{name: $channel, product_ids: $topics}]}}
-    control: [{when: {type: subscriptions}, ack: {all: channels, at: {channel: name, symbol: product_ids}}}]
-routes:
-  - topic: market/$channel/$symbol
-    upstream: exchange
-    allow: {channel: [ticker], symbol: "*-USD"}
-"""
 
 
 class InstalledTests:
@@ -68,7 +53,7 @@ class InFrontTests:
     def test_logs_go_to_stderr(self, relayd: Installation, place: Path):
         """Nothing on stdout; on stderr one line an event, with UTC time, level and logger."""
         port = free_port()
-        (place / "relay.yaml").write_text(CONFIG.replace("$PORT", str(port)).replace("$FEED", "ws://127.0.0.1:9/"))
+        (place / "relay.yaml").write_text(TICKERS.replace("$PORT", str(port)).replace("$FEED", "ws://127.0.0.1:9/"))
         running = subprocess.Popen(
             [relayd.script("twistd"), "-n", "relayd", "-c", "relay.yaml"],
             cwd=place, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -88,7 +73,7 @@ class InFrontTests:
 
     def test_json(self, start: Start, exchange: Exchange):
         """`log: {format: json}`: every line is an object."""
-        config = CONFIG.replace("$FEED", exchange.feed) + "log: {format: json}\n"
+        config = TICKERS.replace("$FEED", exchange.feed) + "log: {format: json}\n"
         daemon = start(config)
         assert daemon.get("/topics/market/ticker/BTC-USD?wait=10s")[0] == 200
         assert daemon.stop() == 0
@@ -97,7 +82,7 @@ class InFrontTests:
 
     def test_no_secret_and_no_query_in_the_log(self, start: Start, exchange: Exchange):
         """What comes from the environment, and what stands behind a `?`, is nowhere in it."""
-        config = CONFIG.replace("$FEED", exchange.feed + "?key=${env.FEED_KEY}")
+        config = TICKERS.replace("$FEED", exchange.feed + "?key=${env.FEED_KEY}")
         daemon = start(config + "log: {level: debug}\n", FEED_KEY="hunter2hunter2")
         assert daemon.get("/topics/market/ticker/BTC-USD?wait=10s&token=swordfish")[0] == 200
         assert daemon.stop() == 0
@@ -107,7 +92,7 @@ class InFrontTests:
     @pytest.mark.parametrize(("addresses", "shown"), [("full", "127.0.0.1"), ("truncated", "127.0.0.0"), ("none", "-")])
     def test_what_is_said_of_a_client(self, start: Start, addresses: str, shown: str):
         """A line at its open, one at its close, one where it is refused; its address as configured; never the query."""
-        daemon = start(CONFIG.replace("$FEED", "ws://127.0.0.1:9/") + f"log: {{addresses: {addresses}}}\n")
+        daemon = start(TICKERS.replace("$FEED", "ws://127.0.0.1:9/") + f"log: {{addresses: {addresses}}}\n")
         with connect(daemon.url("/ws?topics=market/ticker/BTC-USD&token=swordfish")) as browser:
             browser.recv(10)
         with pytest.raises(InvalidStatus):
@@ -123,7 +108,7 @@ class InFrontTests:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_ends_on(self, start: Start, number: signal.Signals):
         """In good order, with exit status 0."""
-        daemon = start(CONFIG.replace("$FEED", "ws://127.0.0.1:9/"))
+        daemon = start(TICKERS.replace("$FEED", "ws://127.0.0.1:9/"))
         request(daemon.port, "GET", "/topics")  # it answers: the reactor runs, and has taken the signals over
         daemon.signal(number)
         assert daemon.ends() == 0
@@ -137,7 +122,7 @@ class BehindTests:
         """The prompt is back when relayd listens; SIGUSR1 rotates the log; SIGTERM ends it and removes its pidfile."""
         port = free_port()
         pidfile, log = place / "relayd.pid", place / "relayd.log"
-        (place / "relay.yaml").write_text(CONFIG.replace("$PORT", str(port)).replace("$FEED", exchange.feed))
+        (place / "relay.yaml").write_text(TICKERS.replace("$PORT", str(port)).replace("$FEED", exchange.feed))
         done = subprocess.run(
             [relayd.script("twistd"), f"--pidfile={pidfile}", f"--logfile={log}", "relayd", "-c", "relay.yaml"],
             cwd=place, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
@@ -159,7 +144,7 @@ class BehindTests:
     def test_second_one_is_refused(self, relayd: Installation, place: Path, start: Start):
         """twistd's own guard against two with one pidfile works."""
         pidfile = f"--pidfile={place / 'one.pid'}"
-        daemon = start(CONFIG.replace("$FEED", "ws://127.0.0.1:9/"), pidfile)
+        daemon = start(TICKERS.replace("$FEED", "ws://127.0.0.1:9/"), pidfile)
         done = subprocess.run(
             [relayd.script("twistd"), pidfile, "relayd", "-c", next(place.glob("relay-*.yaml"))],
             cwd=place, env=environment(), capture_output=True, text=True, timeout=60,

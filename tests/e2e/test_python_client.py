@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import itertools
 import json
 import os
@@ -18,7 +17,7 @@ import pytest
 
 from tests.support.chaos import Chaos, Toxic
 from tests.support.client_wheel import client_installation
-from tests.support.daemon import Exchange, Start, environment
+from tests.support.daemon import Exchange, Sender, Start, environment
 from tests.support.process import Program
 from tests.support.waiting import eventually
 from tests.support.wheel import ROOT
@@ -66,25 +65,6 @@ class Seen:
             f"{sum(item[3] for item in self.lost)} announced as lost, "
             f"{len(numbers) - len(set(numbers))} twice, {back} out of order"
         )
-
-
-class Sender:
-    """Has the exchange send numbered messages, over one HTTP connection."""
-
-    def __init__(self, exchange: Exchange) -> None:
-        self._control = http.client.HTTPConnection("127.0.0.1", exchange.where["control_port"], timeout=30)
-        self.sent = 0
-
-    def send(self, count: int) -> None:
-        for _ in range(count):
-            self.say({"n": self.sent})
-            self.sent += 1
-
-    def say(self, data: object) -> None:
-        self._control.request("POST", "/raw?topic=firehose", json.dumps(data))
-        response = self._control.getresponse()
-        answer = response.read()
-        assert response.status == 200, answer
 
 
 FAULTS = ("cut", "reset", "down", "within")

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_daemon import CONFIG
 from tests.support import require
-from tests.support.daemon import Daemon, Exchange
+from tests.support.daemon import TICKERS, Daemon, Exchange
 from tests.support.ports import free_port
 from tests.support.wheel import installation
 
@@ -27,7 +26,7 @@ def test_bridges_a_feed(version: str, place: Path):
     port = free_port()
     with Exchange(relayd, place) as exchange:
         file = place / "relay.yaml"
-        file.write_text(CONFIG.replace("$PORT", str(port)).replace("$FEED", exchange.feed))
+        file.write_text(TICKERS.replace("$PORT", str(port)).replace("$FEED", exchange.feed))
         with Daemon(relayd, file, port) as daemon:
             daemon.listens()
             status, answer = daemon.get("/topics/market/ticker/BTC-USD?wait=10s")

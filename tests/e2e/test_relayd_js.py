@@ -7,7 +7,6 @@ CUTS says how often (`make client-cuts`: 50 times).
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 import os
 from pathlib import Path
@@ -18,7 +17,7 @@ from playwright.sync_api import Browser, Page, TimeoutError
 
 from tests.support.chaos import Chaos, Toxic
 from tests.support.chromium import chromium
-from tests.support.daemon import Exchange, Start
+from tests.support.daemon import Exchange, Sender, Start
 from tests.support.nginx import proxies
 from tests.support.waiting import eventually
 
@@ -66,22 +65,6 @@ async (topics) => {
   }
 }
 """
-
-
-class Sender:
-    """Has the exchange send numbered messages, over one HTTP connection."""
-
-    def __init__(self, exchange: Exchange) -> None:
-        self._control = http.client.HTTPConnection("127.0.0.1", exchange.where["control_port"], timeout=30)
-        self.sent = 0
-
-    def send(self, count: int) -> None:
-        for _ in range(count):
-            self._control.request("POST", "/raw?topic=firehose", json.dumps({"n": self.sent}))
-            response = self._control.getresponse()
-            answer = response.read()
-            assert response.status == 200, answer
-            self.sent += 1
 
 
 def surf(browser: Browser, port: int) -> Page:

@@ -26,8 +26,8 @@ from relayd.core.origin import OriginPolicy
 from relayd.io.auth import LOOK_EVERY_S, AuthService
 from relayd.io.guard import SWEEP_EVERY_S
 from relayd.io.listener import ListenerService
-from tests.io.test_http import Answer, HttpTestCase
 from tests.support.browser import Browser, handshake
+from tests.support.http_case import Answer, HttpTestCase
 from tests.support.hub_rig import route
 from tests.support.relay_rig import Relay, eventually, reactor, turn
 from tests.support.signing import jwk, jwks, sign

@@ -40,9 +40,9 @@ from tests.support.browser import (
     TEXT,
     client_frame,
     handshake,
-    take_frames,
 )
 from tests.support.fake_socket import FakeReactor, FakeSocket
+from tests.support.frames import take_frames
 from tests.support.relay_rig import Relay, eventually, turn
 
 

@@ -29,12 +29,8 @@ from relayd.io.sink import TransportSink
 from relayd.io.sse import EventStream
 from relayd.io.web import JsonResource
 from tests.support.browser import PING, PONG, TEXT, Browser, client_frame
+from tests.support.faults import Injected, inject
 from tests.support.relay_rig import Relay, eventually, turn
-
-
-class Injected(Exception):
-    """What no code of ours foresees."""
-
 
 Victim = Callable[["FaultTests"], Awaitable[None]]
 
@@ -202,21 +198,13 @@ class FaultTests(TestCase):
             self.relay.mishaps.report("timer")
 
     def inject(self, owner: Any, name: str) -> list[int]:
-        """The callback raises at its next call, and works from then on."""
+        """The callback raises at its next call, and works from then on; the guard finds some of its own in a table."""
         sound = getattr(owner, name)
-        raised: list[int] = []
-
-        def raising(*args: Any, **kwargs: Any) -> Any:
-            if not raised:
-                raised.append(1)
-                raise Injected(name)
-            return sound(*args, **kwargs)
-
-        self.patch(owner, name, raising)
+        raised = inject(self, owner, name)
         if owner is Guard and name in ("_request_head", "_frames", "_body"):
             inputs = guard_connection._INPUTS
             state = next(state for state, call in inputs.items() if call is sound)
-            self.patch(guard_connection, "_INPUTS", {**inputs, state: raising})
+            self.patch(guard_connection, "_INPUTS", {**inputs, state: getattr(owner, name)})
         return raised
 
     async def suffer(self, owner: Any, name: str, victim: Victim) -> None:

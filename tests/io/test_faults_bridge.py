@@ -22,9 +22,9 @@ from relayd.io.exclusive import ExclusiveUpstream
 from relayd.io.guard_connection import Guard
 from relayd.io.upstream_protocol import UpstreamFactory, UpstreamProtocol
 from tests.io.test_exclusive import close_of, data
-from tests.io.test_faults import Injected
 from tests.io.test_wayup import PublishingCase
 from tests.support.browser import CLOSE, TEXT, Browser
+from tests.support.faults import Injected, inject
 from tests.support.relay_rig import eventually
 
 CONFIG = """
@@ -193,25 +193,13 @@ class BridgeFaultTests(PublishingCase):
         return list(self.relay.clients.open.values())[-1]._session._bridge, self.echo.open[-1]
 
     async def until(self, condition: Callable[[], Any]) -> None:
-        await eventually(condition, 5)
-
-    def inject(self, owner: Any, name: str) -> None:
-        """The callback raises at its next call, and works from then on."""
-        sound = getattr(owner, name)
-
-        def raising(*args: Any, **kwargs: Any) -> Any:
-            if not self.raised:
-                self.raised.append(1)
-                raise Injected(name)
-            return sound(*args, **kwargs)
-
-        self.patch(owner, name, raising)
+        await eventually(condition)
 
     async def suffer(self, owner: Any, name: str, victim: Victim) -> None:
         """Inject, let the victim do its part, and ask the others."""
         others = [await self.browse("/raw/echo") for _ in range(2)]
         await self.heard(others, b"before")
-        self.inject(owner, name)
+        self.raised = inject(self, owner, name)
         browser = await victim(self)
         await self.until(lambda: self.raised)
         if (owner, name) not in WITHOUT_CLOSE:

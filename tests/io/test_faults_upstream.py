@@ -23,6 +23,7 @@ from relayd.io.upstream_stream import StreamProtocol
 from tests.io.test_auth import AuthTestCase
 from tests.io.test_upstream import UpstreamCase
 from tests.io.test_upstream_stream import CHUNKED, chunk
+from tests.support.faults import Injected, inject
 from tests.support.feed_server import FeedFactory, RawFactory
 from tests.support.relay_rig import eventually
 from tests.support.signing import jwk, jwks, sign
@@ -30,28 +31,9 @@ from tests.support.signing import jwk, jwks, sign
 reactor: Any = real_reactor
 
 
-class Injected(Exception):
-    """What no code of ours foresees."""
-
-
 async def nothing_there(*_: object) -> Reply:
     """No request leaves this machine."""
     raise NoReply(Loss(LossKind.DNS))
-
-
-def inject(test: Any, owner: Any, name: str) -> list[int]:
-    """The callback raises at its next call, and works from then on."""
-    sound = getattr(owner, name)
-    raised: list[int] = []
-
-    def raising(*args: Any, **kwargs: Any) -> Any:
-        if not raised:
-            raised.append(1)
-            raise Injected(name)
-        return sound(*args, **kwargs)
-
-    test.patch(owner, name, raising)
-    return raised
 
 
 #: What runs while the service is started as well, where whoever starts it hears of a fault.

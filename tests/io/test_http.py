@@ -2,61 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.static import Data
 
 from relayd.core.guard import GuardSettings
 from relayd.core.origin import OriginPolicy
-from relayd.core.routes import Route
 from relayd.io import http, web
 from relayd.io.http import build_site
+from tests.support.http_case import HttpTestCase
 from tests.support.hub_rig import delivery, route
-from tests.support.relay_rig import Relay, eventually, reactor, turn
-
-
-@dataclass
-class Answer:
-    """What came back."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class HttpTestCase(TestCase):
-    """A relay, and a way to ask it."""
-
-    def relay(self, *routes: Route, **kwargs: Any) -> Relay:
-        relay = Relay(*routes, **kwargs)
-        relay.open()
-        self.addCleanup(lambda: Deferred.fromCoroutine(relay.close()))
-        return relay
-
-    async def begin(self, relay: Relay, target: str, *headers: str, method: str = "GET") -> Any:
-        """A connection whose request has been sent."""
-        browser = await relay.dial()
-        lines = [f"{method} {target} HTTP/1.1", "Host: relay.example", *headers, "", ""]
-        browser.transport.write("\r\n".join(lines).encode())
-        return browser
-
-    async def ask(self, relay: Relay, target: str, *headers: str, method: str = "GET") -> Answer:
-        return await self.answer(await self.begin(relay, target, *headers, method=method))
-
-    async def answer(self, browser: Any) -> Answer:
-        await browser.until(lambda: browser.lost)
-        first, *lines = browser.head.decode().rstrip().split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in lines)
-        return Answer(int(first.split()[1]), headers, bytes(browser.data))
+from tests.support.relay_rig import eventually, reactor, turn
 
 
 class ListTests(HttpTestCase):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as real_reactor
-from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
@@ -19,6 +18,7 @@ from relayd.core.windows import HostWindows
 from relayd.io import state as io_state
 from relayd.io.state import FILE, StateService
 from relayd.io.ticker import Ticker
+from tests.support.relay_rig import eventually
 
 reactor: Any = real_reactor
 
@@ -52,19 +52,6 @@ class StateCase(TestCase):
         service.startService()
         return service, resume, hosts
 
-    def until(self, true: Any) -> Deferred[None]:
-        """Fires when the condition holds."""
-        done: Deferred[None] = Deferred()
-
-        def look() -> None:
-            if true():
-                done.callback(None)
-            else:
-                reactor.callLater(0.005, look)
-
-        look()
-        return done
-
 
 class KeepingTests(StateCase):
     """From one process to the next."""
@@ -90,12 +77,12 @@ class KeepingTests(StateCase):
     async def test_changes_are_written_from_time_to_time(self) -> None:
         """By the ticker, and only when there are any."""
         service, resume, _ = self.run_one()
-        await self.until(lambda: service.counters.written == 1)
+        await eventually(lambda: service.counters.written == 1)
         self.assertGreater(service.next_deadline(), time.monotonic() + 9)
         service.tick(time.monotonic())
         resume.cursor = 1
         service.tick(time.monotonic())
-        await self.until(lambda: service.counters.written == 2)
+        await eventually(lambda: service.counters.written == 2)
         await service.stopService()
         self.assertEqual(service.counters.written, 2)
 
@@ -110,7 +97,7 @@ class KeepingTests(StateCase):
         self.patch(io_state, "write", write)
         service, resume, _ = self.run_one()
         first = service.save()
-        await self.until(lambda: began)
+        await eventually(lambda: began)
         resume.cursor = 5
         later = [service.save() for _ in range(3)]
         stopped = service.stopService()
@@ -149,7 +136,7 @@ class TroubleTests(StateCase):
         """One line however often it fails, a count for each, and one line when it works again."""
         self.directory.write_text("a file where the directory should be")
         service, _, _ = self.run_one()
-        await self.until(lambda: service.counters.failed)
+        await eventually(lambda: service.counters.failed)
         failed = service.counters.failed
         await service.save()
         await service.save()

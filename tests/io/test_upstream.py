@@ -12,7 +12,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from twisted.internet import reactor as real_reactor
-from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
@@ -47,6 +46,7 @@ from tests.support.feed_server import (
     accept,
     server_tls,
 )
+from tests.support.relay_rig import eventually
 from tests.support.upstream import NO_FIELDS, TinyTalk, WritingHub
 
 reactor: Any = real_reactor
@@ -128,18 +128,9 @@ class UpstreamCase(TestCase):
         self.addCleanup(service.stopService)
         return service
 
-    def until(self, true: Callable[[], Any]) -> Deferred[None]:
-        """Fires when the condition holds."""
-        done: Deferred[None] = Deferred()
-
-        def look() -> None:
-            if true():
-                done.callback(None)
-            else:
-                reactor.callLater(0.005, look)
-
-        look()
-        return done
+    async def until(self, true: Callable[[], Any]) -> None:
+        """Returns when the condition holds."""
+        await eventually(true)
 
     async def loss_of(self, service: UpstreamService) -> str:
         """Why the first connection, or attempt, ended."""

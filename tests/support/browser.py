@@ -9,6 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from tests.support.frames import take_frames
+
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 1.3
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -39,23 +41,6 @@ def client_frame(opcode: int, payload: bytes = b"", *, fin: bool = True, mask: b
     else:
         head += bytes([0x80 | 127]) + size.to_bytes(8, "big")
     return head + mask + bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
-
-
-def take_frames(data: bytearray) -> list[tuple[int, bytes]]:
-    """Whole unmasked frames at the head of `data`, which are removed from it."""
-    found = []
-    while len(data) >= 2:
-        assert not data[1] & 0x80, "a server's frame is masked"
-        size, start = data[1], 2
-        if size == 126:
-            size, start = int.from_bytes(data[2:4], "big"), 4
-        elif size == 127:
-            size, start = int.from_bytes(data[2:10], "big"), 10
-        if len(data) < start + size:
-            break
-        found.append((data[0] & 0x0F, bytes(data[start : start + size])))
-        del data[: start + size]
-    return found
 
 
 class Browser(Protocol):

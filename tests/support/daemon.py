@@ -14,6 +14,22 @@ from tests.support.process import Program
 from tests.support.waiting import eventually
 from tests.support.wheel import Installation
 
+#: What relays the tickers of the simulated exchange: $PORT is where browsers come, $FEED its URL.
+TICKERS = """\
+listeners:
+  - endpoint: tcp:$PORT:interface=127.0.0.1
+upstreams:
+  exchange:
+    connect: {url: "$FEED"}
+    topic: {at: {channel: type, symbol: product_id}}
+    subscribe: {each: $symbol, send: {type: $verb, channels: [{name: $channel, product_ids: $topics}]}}
+    control: [{when: {type: subscriptions}, ack: {all: channels, at: {channel: name, symbol: product_ids}}}]
+routes:
+  - topic: market/$channel/$symbol
+    upstream: exchange
+    allow: {channel: [ticker], symbol: "*-USD"}
+"""
+
 STARTS_WITHIN_S = 20.0  # imports take about 1 s on an idle core; a full test run shares two cores
 
 
@@ -90,6 +106,25 @@ class Exchange(Program):
         status, answer = request(self.where["control_port"], "POST", path, body)
         assert status == 200, answer
         return answer
+
+
+class Sender:
+    """Has the exchange send numbered messages on its firehose, over one HTTP connection."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._control = http.client.HTTPConnection("127.0.0.1", exchange.where["control_port"], timeout=30)
+        self.sent = 0
+
+    def send(self, count: int) -> None:
+        for _ in range(count):
+            self.say({"n": self.sent})
+            self.sent += 1
+
+    def say(self, data: object) -> None:
+        self._control.request("POST", "/raw?topic=firehose", json.dumps(data))
+        response = self._control.getresponse()
+        answer = response.read()
+        assert response.status == 200, answer
 
 
 def request(port: int, method: str, path: str, body: bytes = b"") -> tuple[int, Any]:

@@ -25,6 +25,12 @@ class Answer:
     def json(self) -> Any:
         return json.loads(self.body)
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """All in lower case; of one that comes twice the last."""
+        _, *lines = self.head.decode().rstrip().split("\r\n")
+        return dict(line.lower().split(": ", 1) for line in lines)
+
 
 class HttpTestCase(TestCase):
     """A relay, and a way to ask it."""
@@ -35,8 +41,8 @@ class HttpTestCase(TestCase):
         self.addCleanup(lambda: Deferred.fromCoroutine(relay.close()))
         return relay
 
-    async def begin(self, relay: Relay, target: str, body: Any = None, *headers: str, method: str = "POST") -> Any:
-        """A connection whose request has been sent."""
+    async def begin(self, relay: Relay, target: str, *headers: str, body: Any = None, method: str = "GET") -> Any:
+        """A connection whose request has been sent; a body that is not bytes as JSON."""
         browser = await relay.dial()
         text = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         lines = [f"{method} {target} HTTP/1.1", "Host: relay.example", *headers]
@@ -49,5 +55,8 @@ class HttpTestCase(TestCase):
         await browser.until(lambda: browser.lost)
         return Answer(int(browser.head.split()[1]), browser.head, bytes(browser.data))
 
-    async def ask(self, *asked: Any, **how: Any) -> Answer:
-        return await self.answer(await self.begin(*asked, **how))
+    async def ask(self, relay: Relay, target: str, *headers: str, method: str = "GET") -> Answer:
+        return await self.answer(await self.begin(relay, target, *headers, method=method))
+
+    async def post(self, relay: Relay, target: str, body: Any, *headers: str) -> Answer:
+        return await self.answer(await self.begin(relay, target, *headers, body=body, method="POST"))

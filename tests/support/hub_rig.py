@@ -31,6 +31,7 @@ from relayd.core.subscriber import PutWay
 from relayd.core.topic import TopicTemplate
 from relayd.core.topics import Topic
 from relayd.core.volley import NO_PORT
+from tests.support.frames import take_frames as frames
 
 
 class Clock:
@@ -199,22 +200,6 @@ class FakeSink:
             self.produce()
             if (len(self.taken), self.produce) == before:
                 break
-
-
-def frames(data: bytearray) -> list[tuple[int, bytes]]:
-    """Whole frames at the head of `data`, which are removed from it."""
-    found = []
-    while len(data) >= 2:
-        size, start = data[1] & 0x7F, 2
-        if size == 126:
-            size, start = int.from_bytes(data[2:4], "big"), 4
-        elif size == 127:
-            size, start = int.from_bytes(data[2:10], "big"), 10
-        if len(data) < start + size:
-            break
-        found.append((data[0] & 0x0F, bytes(data[start : start + size])))
-        del data[: start + size]
-    return found
 
 
 @dataclass(frozen=True)

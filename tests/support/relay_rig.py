@@ -166,7 +166,7 @@ def turn(seconds: float = 0.0) -> Deferred[None]:
     return later
 
 
-async def eventually(condition: Callable[[], Any], within_s: float = 5.0) -> None:
+async def eventually(condition: Callable[[], Any], within_s: float = 30.0) -> None:
     """Waits, turn by turn, until the condition holds. Raises AssertionError when it does not in time."""
     until = time.monotonic() + within_s
     while not condition():
