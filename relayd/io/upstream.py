@@ -43,8 +43,9 @@ from relayd.core.wayup import WayUp
 from relayd.io.dialling import DiallingReactor, unreached
 from relayd.io.names import Names
 from relayd.io.ticker import Ticker
-from relayd.io.tls import TrustUnreadable, UpstreamTls, trust_root
-from relayd.io.upstream_http import NoReply, Reply, call
+from relayd.io.tls import TrustUnreadable, UpstreamTls
+from relayd.io.upstream_calls import Calls
+from relayd.io.upstream_http import Reply
 from relayd.io.upstream_plan import DialPlan, Transport, plan
 from relayd.io.upstream_protocol import FAULT, UNREADABLE, UpstreamFactory, UpstreamProtocol
 from relayd.io.upstream_stream import StreamFactory, StreamProtocol
@@ -124,13 +125,15 @@ class UpstreamService(Service):
         self._ca = ca
         self._user_agent = user_agent
         self._transport = transport
+        self._calls = Calls(
+            self._reactor, ticker, ca=ca, user_agent=user_agent, ended=self._called, failed=self._failed
+        )
         self._clock = clock if clock is not None else FeedClock(time.time)
         self._endpoint = connect_from or self._hostname_endpoint
         self._certificate_ends_at: float | None = None
         self._tls: UpstreamTls | None = None
         self._dialling: Deferred[Any] | None = None
         self._protocol: UpstreamSocket | None = None
-        self._calls: set[Deferred[Any]] = set()
         self._ending: set[UpstreamSocket] = set()
         self._effects: deque[Effect] = deque()
         self._carrying = False
@@ -257,7 +260,7 @@ class UpstreamService(Service):
             self._protocol = None
             with self._net():
                 self.way.drained()
-                self._cancel_calls()
+                self._calls.forget()
                 self._carry_out(self.session.lost(loss, self._monotonic()))
 
     def gone(self, protocol: UpstreamSocket) -> None:
@@ -307,7 +310,7 @@ class UpstreamService(Service):
                 level = LogLevel.warn if warning else LogLevel.info
                 log.emit(level, LINES[event], **{"upstream": self.session.name, **fields})
             case Send(HttpRequest() as request):
-                self._call(request)
+                self._calls.make(request)
 
     def _dial(self, request: DialRequest) -> None:
         try:
@@ -337,45 +340,16 @@ class UpstreamService(Service):
         loss = unreached(failure.value, dial.host, dial.port, hangs=self._names.hangs(dial.host))
         self._carry_out(self.session.lost(loss, self._monotonic()))
 
-    def _call(self, request: HttpRequest) -> None:
-        try:
-            trust = trust_root(self._ca)
-        except TrustUnreadable as error:
-            loss = Loss(LossKind.CONFIG, text=str(error))
-            self._carry_out(self.session.unanswered(loss, request.number, self._monotonic()))
-            return
-        called = Deferred.fromCoroutine(call(self._reactor, request, trust, self._user_agent))
-        self._calls.add(called)
-        called.addBoth(self._called, called, request.number)
-        called.addErrback(self._failed)
-
-    def _called(self, result: Reply | Failure, called: Deferred[Any], number: int) -> None:
-        if called not in self._calls:
-            return
-        self._calls.discard(called)
+    def _called(self, number: int, result: Reply | Loss) -> None:
         now = self._monotonic()
-        if isinstance(result, Reply):
+        if isinstance(result, Loss):
+            self._carry_out(self.session.unanswered(result, number, now))
+        else:
             self._dated(result.date_s)
             self._carry_out(self.session.replied(result.body, result.status, number, now, result.retry_after_s))
-            return
-        if isinstance(result.value, NoReply):
-            loss = result.value.loss
-        else:
-            try:
-                result.raiseException()
-            except Exception:
-                self._ticker.report(UPSTREAM)
-            loss = Loss(LossKind.BROKEN, text="relayd failed on a request")
-        self._carry_out(self.session.unanswered(loss, number, now))
-
-    def _cancel_calls(self) -> None:
-        # Their replies would be read as those of another connection.
-        calls, self._calls = self._calls, set()
-        for called in calls:
-            called.cancel()
 
     def _drop(self) -> None:
-        self._cancel_calls()
+        self._calls.forget()
         protocol, self._protocol = self._protocol, None
         self.way.drained()
         dialling, self._dialling = self._dialling, None

@@ -14,8 +14,9 @@ from relayd.core.upstream.effects import Loss, LossKind
 from relayd.core.upstream.session import UpstreamSession
 from relayd.core.upstream.states import State
 from relayd.core.wayup import WayUp
-from relayd.io import upstream as io_upstream
+from relayd.io import upstream_calls
 from relayd.io.upstream import UpstreamService
+from relayd.io.upstream_calls import Calls
 from relayd.io.upstream_http import NoReply, Reply
 from relayd.io.upstream_plan import Transport
 from relayd.io.upstream_protocol import UpstreamProtocol
@@ -53,7 +54,7 @@ class FeedFaultTests(UpstreamCase):
             log_it(place)
 
         self.ticker.report = report
-        self.patch(io_upstream, "call", nothing_there)  # its address is a made-up name
+        self.patch(upstream_calls, "call", nothing_there)  # its address is a made-up name
 
     def prove(self) -> None:
         """Reported once, with one traceback."""
@@ -140,8 +141,8 @@ WEBSOCKET: tuple[tuple[Any, str], ...] = (
     (UpstreamSession, "unanswered"),
     (UpstreamService, "_dated"),
     (UpstreamService, "_carry_out_one"),
-    (UpstreamService, "_cancel_calls"),
-    (io_upstream, "call"),
+    (Calls, "forget"),
+    (upstream_calls, "call"),
     (WayUp, "filled"),
     (WayUp, "drained"),
     (UpstreamProtocol, "_take"),
