@@ -56,7 +56,8 @@ field, a claim that is a list holds each of its members, `a.b` is a claim within
 `${env.X}`, `${env.X:-default}` and `${file.PATH}` (read anew at each dial; never in logs and errors); `${msg.path}` in
 a `control` answer; `$$` is a dollar sign. Names are fields, what `save` and `set` define, and `id` (counts the messages
 of a connection), `topic`, `topics`, `verb`, `bound`, `cursor`, `now`, `now_ms`, `uuid`. A value that is exactly one
-placeholder keeps its type. A variable that only a variant without a route needs may be missing.
+placeholder keeps its type, `${id.text}` makes text of it, and `types` a number of a field. A variable that only a
+variant without a route needs may be missing.
 
 **What is refused**: unknown and duplicate keys, aliases, anchors, tags; plain words that YAML 1.1 and 1.2 read
 differently (`on`, `no`, `y`, `0100`, `12:30`, dates: put them in quotes; `off` is accepted where a key can be switched

@@ -37,6 +37,13 @@ ENVIRON = dict.fromkeys(
         "HA_TOKEN",
         "KABU_PASSWORD",
         "PUSHER_KEY",
+        "ALPACA_KEY",
+        "ALPACA_SECRET",
+        "TWITCH_ID",
+        "TWITCH_TOKEN",
+        "TWELVE_KEY",
+        "TIINGO_TOKEN",
+        "SIGNALR_ID",
     ),
     "s3cret-value",
 )
@@ -70,7 +77,7 @@ class FileTests:
 
     def test_all_feeds_are_here(self):
         """None got lost on the way."""
-        assert len(FEEDS) == 26
+        assert len(FEEDS) == 35
 
     def test_no_file(self, tmp_path):
         """There is a way to get one."""

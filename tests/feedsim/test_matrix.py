@@ -24,7 +24,7 @@ class MatrixTests:
         """By a feed at least; those that none needs are added by their tests."""
         feeds = blocks().values()
         unused = [one.name for one in MECHANISMS if not any(uses(block, one.name) for block in feeds)]
-        assert unused == ["subscribe.within", "control.url"]
+        assert unused == ["subscribe.within"]
 
     @pytest.mark.parametrize("name", NAMED)
     def test_is_there(self, name: str) -> None:

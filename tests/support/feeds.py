@@ -128,7 +128,7 @@ def spell_sending(sending: Sending) -> Any:
     """A frame or request as scripts write it."""
     if isinstance(sending, Frame):
         text = sending.payload.decode()
-        return json.loads(text) if text[:1] in "{[" else text
+        return json.loads(text) if text[:1] in "{[" and text[-1:] in "}]" else text
     assert isinstance(sending, HttpRequest)
     http = {"method": sending.method, "url": sending.url, "headers": dict(sending.headers)}
     return {"http": {**http, "json": json.loads(sending.body)} if sending.body else http}

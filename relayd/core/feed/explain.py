@@ -26,6 +26,7 @@ from relayd.core.feed.outcome import (
     Held,
     Login,
     Outcome,
+    Parts,
     Sending,
     Unknown,
     Unrouted,
@@ -154,10 +155,23 @@ def _line(number: int, sample: Sample, conversation: Conversation[str], dialect:
     heard = dialect.decode.messages(payload, is_text, MISSING if sse is None else sse)
     messages = [heard] if isinstance(heard, Message) else heard
     kind, what = _words(outcome, messages, dialect)
-    if kind in UNMATCHED and (step := _answered_step(messages, dialect)) is not None:
+    if _is_nobodys(outcome) and (step := _answered_step(messages, dialect)) is not None:
         kind, what = "login", f"step {step}"
     text = payload.decode("utf-8", "replace")
     return Line(number, kind, what, text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}…")
+
+
+def _is_nobodys(outcome: Outcome[str]) -> bool:
+    """Whether a message says nothing of a topic: it may be the answer to a login step, also where a rule that is meant
+    for other answers fits it (there is no login in a conversation that is explained)."""
+    match outcome:
+        case Unknown() | Unrouted() | Beat():
+            return True
+        case Ack():
+            return not (outcome.topics or outcome.failed or outcome.released)
+        case Fail():
+            return not outcome.topics
+    return isinstance(outcome, Parts) and all(map(_is_nobodys, outcome.parts))
 
 
 def _answered_step(messages: Sequence[Message], dialect: Dialect) -> int | None:

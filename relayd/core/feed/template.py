@@ -1,9 +1,9 @@
 """Messages with placeholders: `$name`, `${name}`, `${env.X:-default}`, `${file.PATH}`, `${msg.path}`, `${name.upper}`.
 
 A message is a YAML structure. Its leaves are rendered, then the whole is serialised once, so no value can end a
-string or add a key. A leaf that is exactly one placeholder keeps the value's type, else it becomes text. `$$` is a
-dollar sign. A bare text is a text frame as it stands: there, and only there, values that could break out of a quoted
-string are refused.
+string or add a key. A leaf that is exactly one placeholder keeps the value's type, else it becomes text (so does
+`${id.text}`). `$$` is a dollar sign. A bare text is a text frame as it stands: there, and only there, values that
+could break out of a quoted string are refused.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SECRET_ROOTS: Final = ("env", "file", "browser")
 _REF = re.compile(r"\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([^{}]*)\})")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _BREAKS_OUT = re.compile(r'[\x00-\x1f"\\\x7f]')
-_FILTERS: Final[Mapping[str, Callable[[str], str]]] = {"upper": str.upper, "lower": str.lower}
+_FILTERS: Final[Mapping[str, Callable[[str], str]]] = {"upper": str.upper, "lower": str.lower, "text": str}
 
 
 @dataclass(frozen=True, slots=True)

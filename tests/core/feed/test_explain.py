@@ -148,6 +148,38 @@ class ReadTests:
             (7, "login", "step 1"),
         ]
 
+    def test_an_answer_to_a_login_step(self) -> None:
+        """Also where a rule fits it that is meant for other answers; not where it tells of a topic."""
+        spoken = dialect(
+            login=[{"send": "hi", "expect": {"id": 0, "ok": "*"}, "fail": {"id": 0, "error": "*"}}],
+            control=[
+                {"when": {"ok": "*"}, "ack": {"id": "id", "all": "ok", "at": {"symbol": "."}}},
+                {"when": {"error": "*"}, "fail": {"id": "id", "text": "error"}},
+                {"when": {"hum": "*"}, "do": "beat"},
+            ],
+            decode={"split": "."},
+        )
+        found = kinds(
+            spoken,
+            wanted("t/A"),
+            '{"id":0,"ok":"yes"}',
+            '{"id":0,"error":"no"}',
+            '[{"id":0,"ok":[]}]',
+            '{"id":1,"ok":["A"]}',
+            '{"id":9,"error":"no"}',
+            '{"hum":1}',
+            '[{"id":1,"ok":["A"]},{"id":0,"ok":[]}]',
+        )
+        assert [(number, kind) for number, kind, _ in found] == [
+            (1, "login"),
+            (2, "login"),
+            (3, "login"),
+            (4, "ack"),
+            (5, "fail"),
+            (6, "beat"),
+            (7, "ack"),
+        ]
+
     def test_the_other_kinds(self) -> None:
         """Held, control, answers, parts, lists that leave something out."""
         learnt = kinds(dialect(LEARNT), named("a", "b"), '{"sub":7}', '{"id":1,"sid":7}')

@@ -46,6 +46,8 @@ class RenderTests:
             ("${symbol.upper}", "BTC"),
             ("x${symbol.upper.lower}", "xbtc"),
             ("${id.upper}", "7"),
+            ("${id.text}", "7"),
+            ("${symbol.text}", "btc"),
             ("${env.KEY}", "secret"),
             ("${env.NONE:-fallback}", "fallback"),
             ("${env.NONE:-}", ""),
