@@ -351,6 +351,7 @@ class Relay(MultiService):
         session_id: str,
         visitor: Visitor | None,
         brought: Brought = NOTHING_BROUGHT,
+        closed_before: int = 0,
     ) -> DownstreamSession:
         return DownstreamSession(
             self.hub,
@@ -360,6 +361,7 @@ class Relay(MultiService):
             visitor=visitor,
             bridges=self.bridges.bridges,
             brought=brought,
+            closed_before=closed_before,
         )
 
 

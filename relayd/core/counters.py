@@ -68,6 +68,8 @@ class ListenerCounters:
     aborted: int = _number("counter", "connections aborted because a close was not answered in time")
     received_messages: int = _number("counter", "messages received from clients")
     received_bytes: int = _number("counter", "bytes of messages received from clients")
+    repeaters: int = _number("counter", "WebSockets opened from addresses of which one was just closed for too much")
+    repeaters_forgotten: int = _number("counter", "such addresses forgotten early because there were too many")
     turns_over: int = _number("counter", "times a client had said more than is done in one turn of the event loop")
     errors: int = _number("counter", "exceptions in callbacks, each closed one connection with 1011")
     pings: int = _number("counter", "pings sent, repeats not counted")

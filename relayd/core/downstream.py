@@ -71,8 +71,10 @@ class DownstreamSession:
         visitor: Visitor | None = None,
         bridges: Bridges | None = None,
         brought: Brought = NOTHING_BROUGHT,
+        closed_before: int = 0,
     ) -> None:
-        """`bridges` make those of exclusive routes, from what the handshake has `brought`."""
+        """`bridges` make those of exclusive routes, from what the handshake has `brought`. `closed_before`: connections
+        of its address that were just closed for too much (core/repeaters.py)."""
         self._bridges = bridges
         self._bridge: Bridge | None = None
         self._early: list[tuple[bytes, bool]] | None = [] if raw_topic is not None and bridges is not None else None
@@ -86,7 +88,7 @@ class DownstreamSession:
         self._visitor = visitor
         self.subscriber = Subscriber(sink, Encoding.V1 if raw_topic is None else Encoding.RAW)
         self.counters = DownstreamCounters()
-        self._reading = Reading(hub, self.subscriber, self._met)
+        self._reading = Reading(hub, self.subscriber, self._met, closed_before=closed_before)
         self._posting = Posting(hub, sink)
         self._window = AckWindow(hub, self.subscriber)
         self._strikes = 0

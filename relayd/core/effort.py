@@ -29,11 +29,13 @@ class Effort:
 
     __slots__ = ("_at", "_left", "_most", "_per_s")
 
-    def __init__(self, topics_per_client: int, now: float) -> None:
+    def __init__(self, topics_per_client: int, now: float, closed_before: int = 0) -> None:
+        """`closed_before`: so many connections of its address were just closed (core/repeaters.py). Each halves what
+        there is at first, down to all topics once and some requests."""
         topics = max(topics_per_client, _TOPICS_LEAST)
         self._most = float(topics * _AT_ONCE)
         self._per_s = topics * _PER_S
-        self._left = self._most
+        self._left = max(self._most / (1 << min(closed_before, _AT_ONCE)), float(topics + _TOPICS_LEAST))
         self._at = now
 
     def spend(self, units: float, now: float) -> None:

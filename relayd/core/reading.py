@@ -97,7 +97,10 @@ class Reading:
     After each call that changes what is read, the caller sends its answer and then calls `settle`, in the same turn.
     """
 
-    def __init__(self, hub: Hub, subscriber: Subscriber, met: Callable[[Asked], None]) -> None:
+    def __init__(
+        self, hub: Hub, subscriber: Subscriber, met: Callable[[Asked], None], *, closed_before: int = 0
+    ) -> None:
+        """`closed_before`: connections of the same address that were just closed for too much."""
         self.identity: Identity | None = None
         self._hub = hub
         self._subscriber = subscriber
@@ -105,7 +108,7 @@ class Reading:
         self._held: dict[Topic, _Held] = {}
         self._patterns: dict[str, TopicPattern] = {}
         self._pace_hz: float | None = None
-        self._effort = Effort(hub.limits.topics_per_client, hub.now())
+        self._effort = Effort(hub.limits.topics_per_client, hub.now(), closed_before)
         self._asking = False
         """True while a request makes topics of its own: they are part of its answer, not news."""
 

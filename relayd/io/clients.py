@@ -18,6 +18,7 @@ from relayd.core.closecode import CloseCode
 from relayd.core.counters import ListenerCounters
 from relayd.core.heartbeat import Heartbeats
 from relayd.core.keepalive import Beat, PingSweep
+from relayd.core.repeaters import Repeaters
 from relayd.core.turns import Turns
 from relayd.core.volley import Volley, offer
 from relayd.io.mishaps import safely
@@ -62,6 +63,7 @@ class Clients:
         self.counters = counters
         self.monotonic = monotonic
         self.turns = Turns(monotonic, call_soon)
+        self.repeaters = Repeaters(monotonic, counters)
         self.sweep: PingSweep[DownstreamProtocol] = PingSweep(counters, monotonic())
         self.heartbeats: Heartbeats[EventStream] = Heartbeats()
         self.open: dict[str, Client] = {}

@@ -23,7 +23,15 @@ from relayd.core import wire
 from relayd.core.auth.credentials import Credential
 from relayd.core.auth.door import Visitor
 from relayd.core.bridge import NOTHING_BROUGHT, Brought
-from relayd.core.closecode import BY_CODE, CLOSE_INTERNAL, CLOSE_NO_PONG, CloseCode, reason
+from relayd.core.closecode import (
+    BY_CODE,
+    CLOSE_INTERNAL,
+    CLOSE_NO_PONG,
+    CLOSE_POLICY,
+    CLOSE_TOO_BIG,
+    CloseCode,
+    reason,
+)
 from relayd.core.counters import CLOSED_BY_CLIENT, CLOSED_BY_LOSS
 from relayd.core.downstream import DownstreamSession
 from relayd.core.handshake import Opening
@@ -31,9 +39,10 @@ from relayd.core.intake import Hold, Intake
 from relayd.core.keepalive import Pulse
 from relayd.core.refusal import HttpRefusal
 from relayd.core.subscriber import Subscriber
-from relayd.io.frame_reader import FrameReader
+from relayd.core.turns import Turns
 from relayd.io.mishaps import safely
 from relayd.io.sink import TransportSink
+from relayd.io.turn_reader import TurnReader
 
 if TYPE_CHECKING:
     from relayd.io.downstream_factory import DownstreamFactory
@@ -72,10 +81,12 @@ class NotServed(Exception):
         self.status = status
 
 
-class DownstreamProtocol(FrameReader):
+class DownstreamProtocol(TurnReader):
     """One connection of a browser, from the clean head that the guard hands over to its loss."""
 
     factory: DownstreamFactory
+    address: str | None = None
+    """Under what connections of one client are counted (core/address.client_key)."""
 
     # How every connection begins. What has become otherwise is its own, which is little while it is idle.
     session_id: str | None = None  # None until open
@@ -91,9 +102,7 @@ class DownstreamProtocol(FrameReader):
     _read_after_close_bytes = 0
     _drained_at_ping = 0
     _ending = False
-    _failed = False  # an exception went through Autobahn
     _gone = False
-    _waits = False  # for the next turn of the loop, with what is not read yet
     _intake: Intake | None = None  # None until there is a reason not to read
     _cause: str | None = None  # why we closed
 
@@ -145,6 +154,11 @@ class DownstreamProtocol(FrameReader):
         clients.open[self.session_id] = self
         clients.counters.opened += 1
         clients.counters.open += 1
+        more: dict[str, Any] = {"brought": self._brought} if self._brought is not NOTHING_BROUGHT else {}
+        if closed_before := clients.repeaters.times(self.address):
+            more["closed_before"] = closed_before
+            self.comes_last = True
+            clients.counters.repeaters += 1
         log.info("client opened", id=self.session_id, client=self.client, path=self._path)
         door, shown, self._shown = self.factory.door, self._shown, NOTHING_SHOWN
         visitor = None if door is None else Visitor(door, self._sink.close, shown, self.guarded)
@@ -153,7 +167,7 @@ class DownstreamProtocol(FrameReader):
             raw_topic=self._raw_topic,
             session_id=self.session_id,
             visitor=visitor,
-            **({"brought": self._brought} if self._brought is not NOTHING_BROUGHT else {}),
+            **more,
         )
         self.subscriber = self._session.subscriber
         self._pulse = clients.sweep.join(self)
@@ -170,39 +184,16 @@ class DownstreamProtocol(FrameReader):
             if self._read_after_close_bytes > READ_AFTER_CLOSE_BYTES:
                 self.transport.pauseProducing()
                 return
-        self.guarded(self._read, data)
+        self.guarded(self.read, data)
 
-    def _read(self, data: bytes) -> None:
-        try:
-            super().dataReceived(data)
-        except Exception:
-            self._failed = True
-            raise
+    def find_turns(self) -> Turns:
+        return self.factory.clients.turns
 
-    def consumeData(self) -> None:
-        """Read what came as far as this client's share of the turn goes (core/turns.py)."""
-        if self._waits:
-            return
-        if self.state not in (self.STATE_OPEN, self.STATE_CLOSING):
-            super().consumeData()
-            return
-        clients = self.factory.clients
-        clients.turns.begin()
-        while self.processData() and self.state != self.STATE_CLOSED:
-            if self.data and clients.turns.is_over:
-                self._waits = True
-                clients.counters.turns_over += 1
-                self._hold(Hold.TURN, True)
-                clients.turns.wait(self._go_on)
-                return
+    def rest_for_turn(self, resting: bool) -> None:
+        self._hold(Hold.TURN, resting)
 
-    def _go_on(self) -> None:
-        self._waits = False
-        if self._gone or self._failed:
-            return
-        self.guarded(self._read, b"")
-        if not self._waits:
-            self._hold(Hold.TURN, False)
+    def turn_is_over(self) -> None:
+        self.factory.clients.counters.turns_over += 1
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if self._ending or self._session is None:
@@ -283,7 +274,7 @@ class DownstreamProtocol(FrameReader):
 
     def breach(self, close: CloseCode) -> None:
         """The guard has seen a fault and passes on no more bytes; what waits for its turn is not read either."""
-        self.data = b""
+        self.forget_rest()
         self.close(close)
         self.transport.pauseProducing()
 
@@ -291,6 +282,8 @@ class DownstreamProtocol(FrameReader):
         """Send the close frame, with the deadline for the client's answer."""
         if self.state == self.STATE_OPEN:
             self._cause = close.name
+            if close in (CLOSE_POLICY, CLOSE_TOO_BIG):
+                self.factory.clients.repeaters.closed(self.address)
             super().sendCloseFrame(close.code, text.encode("ascii"))
             self._end()
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from autobahn.twisted.websocket import WebSocketServerFactory
 from twisted.internet.interfaces import IAddress, IProtocolFactory
 
-from relayd.core.address import canonical
+from relayd.core.address import canonical, client_key
 from relayd.core.auth.credentials import Credential
 from relayd.core.auth.door import Door, Visitor
 from relayd.core.bridge import NOTHING_BROUGHT, Brought, Passage
@@ -42,6 +42,7 @@ class MakeSession(Protocol):
         session_id: str,
         visitor: Visitor | None,
         brought: Brought = NOTHING_BROUGHT,
+        closed_before: int = 0,
     ) -> DownstreamSession: ...
 
 
@@ -100,6 +101,7 @@ class DownstreamFactory(WebSocketServerFactory):
         host = getattr(addr, "host", "")
         protocol = self._protocol(self._show_address(canonical(host)), shown, brought)
         protocol.factory = self
+        protocol.address = client_key(host)
         return protocol
 
     def of(self, head: RequestHead, settings: GuardSettings) -> IProtocolFactory:

@@ -29,6 +29,18 @@ class EffortTests:
         assert effort.owed_s(102.0) == pytest.approx(1.0)
         assert effort.owed_s(103.0) == pytest.approx(0.0)
 
+    def test_who_was_closed_begins_with_less(self) -> None:
+        """Half, a quarter; never less than all topics once and some requests, and with time as much as anybody."""
+        for closed_before, units in ((0, 512), (1, 256), (2, 160), (3, 160), (1000, 160)):
+            effort = Effort(128, 0.0, closed_before)
+            effort.spend(units, 0.0)
+            assert effort.owed_s(0.0) == 0.0
+            effort.spend(1, 0.0)
+            assert effort.owed_s(0.0) > 0.0
+        effort = Effort(128, 0.0, 9)
+        effort.spend(512, 10.0)
+        assert effort.owed_s(10.0) == 0.0
+
     def test_rest_is_no_credit(self) -> None:
         """A day of silence allows no more than the beginning did."""
         effort = Effort(128, 0.0)

@@ -23,6 +23,7 @@ from relayd.core.closecode import CLOSE_BINARY, CLOSE_POLICY, CLOSE_RESTART, CLO
 from relayd.core.counters import ListenerCounters
 from relayd.core.guard import GuardSettings
 from relayd.core.keepalive import STEP_S
+from relayd.core.meter import MeterLimits
 from relayd.core.subscriber import Sink
 from relayd.core.turns import SHARE_S
 from relayd.core.volley import NO_PORT, Volley
@@ -411,6 +412,76 @@ class TurnTests:
         line.turn()
         assert len(heard) == 2
         assert line.session.heard[-1] == ("lost", None)
+
+
+class RepeaterTests(TestCase):
+    """Who was closed for too much and comes back, over real connections."""
+
+    def setUp(self) -> None:
+        self.relay = Relay()
+        self.relay.open()
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.relay.close()))
+
+    async def closed(self) -> None:
+        """A connection that asks for too much."""
+        client = await self.relay.browse("/ws")
+        for _ in range(MeterLimits().frames_per_s + 1):
+            client.send(TEXT, b'{"op":"ping"}')
+        await client.until(lambda: client.close)
+        assert client.close == (1008, "policy")
+
+    async def test_begins_with_less_and_is_served(self) -> None:
+        """It is counted, and what an honest neighbour asks for comes all the same."""
+        client = await self.relay.browse("/ws?topics=t/a")
+        await client.until(lambda: client.messages)
+        assert self.relay.clients.counters.repeaters == 0
+        await self.closed()
+        neighbour = await self.relay.browse("/ws")
+        neighbour.say(op="subscribe", id=1, topics=[f"t/{number}" for number in range(128)])
+        for number in range(20):
+            neighbour.say(op="ping", id=number)
+        await neighbour.until(lambda: sum(one.get("op") == "pong" for one in neighbour.messages) == 20)
+        assert [one["id"] for one in neighbour.messages if one.get("op") == "pong"] == list(range(20))
+        assert any(one.get("op") == "subscribed" for one in neighbour.messages)
+        assert neighbour.close is None
+        assert self.relay.clients.counters.repeaters == 1
+        assert self.relay.clients.repeaters.times("127.0.0.1") == 1
+
+    async def test_another_close_is_none_of_this(self) -> None:
+        """Only what was too much is remembered."""
+        client = await self.relay.browse("/ws")
+        client.send(BINARY, b"x")
+        await client.until(lambda: client.close)
+        assert self.relay.clients.repeaters.times("127.0.0.1") == 0
+
+
+class RepeatedTurnTests:
+    """The turns of who was closed before."""
+
+    def test_behind_everybody_else(self) -> None:
+        """Also what would go into its share: it has the next turn."""
+        line = Line()
+        line.protocol.comes_last = True
+        line.protocol.dataReceived(client_frame(TEXT, b"a") + client_frame(TEXT, b"b"))
+        assert line.heard == [("opened", [])]
+        assert line.transport not in line.reactor.readers
+        line.turn()
+        assert line.heard[1:] == [("text", b"a"), ("text", b"b")]
+        assert line.transport in line.reactor.readers
+        assert line.counters.turns_over == 0
+
+    def test_a_fault_in_its_turn(self, logged: Logged) -> None:
+        """Nobody knows where Autobahn stands: nothing more is read, and the connection ends."""
+        line = Line()
+        line.protocol.comes_last = True
+        line.protocol.dataReceived(client_frame(TEXT, b"a"))
+        line.protocol.processData = lambda: 1 / 0
+        line.turn()
+        assert line.close_frame() == (1011, "internal")
+        line.protocol.dataReceived(client_frame(TEXT, b"b"))
+        line.turn()
+        assert line.counters.errors == 1
+        assert sum("log_failure" in event for event in logged.events) == 1
 
 
 class PingTests:
