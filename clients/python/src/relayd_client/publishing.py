@@ -12,7 +12,7 @@ Answered = Callable[[str | RelayError], None]
 
 
 class Publishing:
-    """Requests that wait for `published`. Whoever calls bounds how many (`connection.MAX_IN_FLIGHT`).
+    """Requests that wait for `published`. Whoever calls bounds how many (`connection.IN_FLIGHT`).
 
     Args:
         write: a request without `id`; returns the `id` it was given, and its text.
