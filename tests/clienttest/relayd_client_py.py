@@ -13,7 +13,6 @@ async def main(url: str, topic: str, token: str | None = None, publish: str = ""
         relay.on("state", lambda state: print(state, flush=True))
         relay.subscribe(topic, lambda message: None, binary=True, window=40)
         if publish:
-            await relay.ready()
             try:
                 print("published", await relay.publish(publish, {"from": "the test"}), flush=True)
             except RelayError as error:
