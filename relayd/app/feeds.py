@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 from uuid import uuid4
@@ -76,8 +77,7 @@ class Feeds:
         feed = self._compile(name, block, payload_most_bytes)
         kept: dict[int, Mapping[str, object]] = {}
 
-        def resolve(fields: Mapping[str, str]) -> tuple[Topic, ...]:
-            return self._hub.resolve(name, fields)
+        resolve = partial(self._hub.resolve, name)
 
         def make(*, resume: Resume, main: bool, renew: Callable[[str, str | None], bool]) -> UpstreamSession[Topic]:
             if main and feed.dialect.cursor is not None:

@@ -72,15 +72,13 @@ class Ring:
             self.bytes > self._max_bytes and len(entries) - self._dead > 1
         ):
             self._drop_oldest()
-        self.expire(entry.at)
+        if entries[self._dead].at < entry.at - self._max_age_s:
+            self.expire(entry.at)
         return self.bytes - before
 
     def expire(self, now: float) -> None:
         """Let go of what is older than the age bound, but for the newest entry and the state of a topic of deltas."""
         horizon = now - self._max_age_s
-        entries, dead = self._entries, self._dead
-        if dead == len(entries) or entries[dead].at >= horizon:
-            return  # nearly always, and asked at every append
         keep_from = self.end - 1 if self._base is None else self._base
         while self.first < keep_from and self._entries[self._dead].at < horizon:
             self._drop_oldest()

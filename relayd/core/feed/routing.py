@@ -139,8 +139,9 @@ class Router(Generic[T]):
 
     def resolved(self, target: Target[T]) -> tuple[T, ...]:
         """Who wants an unasked message now: topics are made and forgotten elsewhere, so nothing of it is remembered."""
-        target.topics = self._topics_of(target.fields)
-        return target.topics
+        assert self.resolve is not None
+        topics = target.topics = self.resolve(target.fields)
+        return topics
 
     def restart(self, topics: Iterable[T]) -> None:
         """The sequences of these topics start anew: they were asked for again."""
