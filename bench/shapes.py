@@ -3,8 +3,8 @@
 For each shape (a small ticker, a nested one, an array, a large book) 2,000 messages a round go four ways, in turn, and
 the shapes take turns, too; the least of the rounds counts, since whatever else the machine does only adds to it:
 
-  whole     Autobahn's client protocol as relayd uses it, the session, the fields, the hub, the ring
-  Autobahn  the same bytes through the same protocol, whose owner does nothing
+  whole     the connection's protocol, the session, the fields, the hub, the ring
+  frame     the same bytes through the same protocol, whose owner does nothing
   fields    the conversation alone: what the message is, and which topic wants it
   Struct    the least that could be done by hand: a msgspec Struct of the needed keys and one look-up
 
@@ -355,7 +355,7 @@ def whole(shape: Shape) -> Run:
     return run
 
 
-def autobahn(shape: Shape) -> Run:
+def frames_alone(shape: Shape) -> Run:
     """The same frames, thrown away."""
     protocol, _ = opened(lambda payload, is_text: None)
 
@@ -392,7 +392,7 @@ def by_hand(shape: Shape) -> Run:
 
 WAYS: Mapping[str, Callable[[Shape], Run]] = {
     "whole": whole,
-    "Autobahn": autobahn,
+    "frame": frames_alone,
     "fields": fields,
     "Struct": by_hand,
 }
@@ -412,7 +412,7 @@ class Measured:
         payloads = [self.shape.say(n) for n in range(number * MESSAGES, (number + 1) * MESSAGES)]
         frames = [frame(payload) for payload in payloads]
         for name, run in self._runs.items():
-            given = frames if name in ("whole", "Autobahn") else payloads
+            given = frames if name in ("whole", "frame") else payloads
             start = time.process_time()
             run(given)
             if number:
@@ -437,7 +437,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{name}: {value}")
     gc.set_threshold(50_000, 20, 100)  # as relayd/app sets it
     print(f"\n{MESSAGES} messages a round, us each")
-    print("                    bytes   whole  Autobahn's share  fields  Struct  fields/Struct")
+    print("                    bytes   whole   frame's share  fields  Struct  fields/Struct")
     missed = 0
     for one in measure(asked.rounds):
         size, us = one.size_bytes, one.us
@@ -447,7 +447,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         target = f"fields <= {LARGE_RATIO_MAX} x Struct" if large else f"fields <= {SMALL_MAX_US} us"
         missed += not met
         print(
-            f"{one.shape.name}\n{size:25,d}{us['whole']:8.2f}{us['Autobahn'] / us['whole']:18.0%}{us['fields']:8.2f}"
+            f"{one.shape.name}\n{size:25,d}{us['whole']:8.2f}{us['frame'] / us['whole']:16.0%}{us['fields']:8.2f}"
             f"{us['Struct']:8.2f}{ratio:15.2f}  {'ok' if met else 'MISSED'}: {target}"
         )
     return 1 if missed else 0

@@ -64,7 +64,7 @@ class FairTests:
         assert [one.shape for one in measured] == list(SHAPES)
         for one in measured:
             assert set(one.us) == set(shapes.WAYS) and all(0 < us < 10_000 for us in one.us.values())
-            assert one.us["whole"] > one.us["Autobahn"]
+            assert one.us["whole"] > one.us["frame"]
 
 
 class JudgeTests:
@@ -87,7 +87,7 @@ class JudgeTests:
             made = [Measured(shape) for shape in SHAPES]
             for one in made:
                 fields = 10 * large_ratio if one.size_bytes >= shapes.LARGE_BYTES else small_us
-                one.us.update({"whole": 100.0, "Autobahn": 60.0, "fields": fields, "Struct": 10.0})
+                one.us.update({"whole": 100.0, "frame": 60.0, "fields": fields, "Struct": 10.0})
             return made
 
         monkeypatch.setattr(shapes, "measure", measured)
@@ -125,5 +125,5 @@ class BurstTests:
         assert owner.failed is None and relay.ring.end - before == BURST
         assert relay.session.counters.published == BURST + 1
         assert relay.hub.counters.gaps == 0 and len(relay.ring) < BURST / 10
-        # 64 KiB: the last read, which Autobahn cuts its frames from, and lists that grow in steps.
+        # 64 KiB: the last read, which its frames are cut from, and lists that grow in steps.
         assert grown < relay.ring.bytes + 65536
