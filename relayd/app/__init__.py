@@ -129,7 +129,14 @@ class Relay(MultiService):
         self.door = None if config.auth is None else self._build_door(config.auth)
         self.listeners = MultiService()
         self.life = Life(
-            config, self.hub, self.upstreams, self.ticker, monotonic, partial(reactor.callLater, 0), environ
+            config,
+            self.hub,
+            self.upstreams,
+            self.ticker,
+            monotonic,
+            partial(reactor.callLater, 0),
+            environ,
+            self.bridges.bridges.counters,
         )
         self.draining = self.life.draining
         self.clients = self.life.clients

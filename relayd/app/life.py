@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
 from relayd.config import model
 from relayd.core.admission import Admission
-from relayd.core.counters import ListenerCounters
+from relayd.core.counters import BridgeCounters, ListenerCounters
 from relayd.core.drain import Drain, DrainSettings, Stage
 from relayd.core.hub import Hub
 from relayd.core.loop_lag import WorstLag
@@ -42,11 +42,13 @@ class Life:
         monotonic: Callable[[], float],
         call_soon: Callable[[Callable[[], None]], object],
         environ: Mapping[str, str],
+        bridges: BridgeCounters,
     ) -> None:
         self._hub = hub
         self._upstreams = upstreams
         self._ticker = ticker
         self._monotonic = monotonic
+        self._bridges = bridges
         self.backlog = Backlog(monotonic)
         self.clients = Clients(ListenerCounters(), monotonic, call_soon, hub.flusher.volley)
         self.admission = Admission(admission_limits(config.limits), started=monotonic(), random=random.random)
@@ -95,6 +97,7 @@ class Life:
             base_bytes=resident_bytes(),
             sockets=self._sockets,
             buffered_bytes=lambda: self.backlog.bytes,
+            pairs=lambda: self._bridges.open,
             now=self._monotonic(),
         )
         self._ticker.on_lag.append(watch.hear_lag)

@@ -43,6 +43,9 @@ CONNECTION_BYTES: Final = 16 << 10
 TLS_CONNECTION_BYTES: Final = 80 << 10
 #: What one costs whose socket is full, beside the bytes that wait: 4 KB here, 20 KB in the kernel (measured).
 LAGGING_BYTES: Final = 24 << 10
+#: The upstream connection of an exclusive pair, beside its browser's: 24 KB here (a pair has 35, `python -m bench.pairs
+#: 300`), 4 KB of the kernel's. What waits upward for an upstream that does not read is not counted: 100 KB a pair.
+PAIR_BYTES: Final = 28 << 10
 #: A ring counts payloads; the frame that most publications also carry is about as long (core/publication.py).
 RING_FACTOR: Final = 2
 
@@ -124,6 +127,7 @@ class Holdings:
     tls_connections: int = 0
     lagging: int = 0
     buffered_bytes: int = 0
+    pairs: int = 0
 
     @property
     def bytes(self) -> int:
@@ -134,6 +138,7 @@ class Holdings:
             + self.connections * CONNECTION_BYTES
             + self.tls_connections * TLS_CONNECTION_BYTES
             + self.lagging * LAGGING_BYTES
+            + self.pairs * PAIR_BYTES
             + self.buffered_bytes
         )
 

@@ -33,6 +33,7 @@ class OverloadWatch:
         base_bytes: int,
         sockets: Callable[[], tuple[int, int]],
         buffered_bytes: Callable[[], int],
+        pairs: Callable[[], int],
         now: float,
         random: Callable[[], float] = random_module.random,
     ) -> None:
@@ -43,6 +44,7 @@ class OverloadWatch:
         self._base_bytes = base_bytes
         self._sockets = sockets
         self._buffered_bytes = buffered_bytes
+        self._pairs = pairs
         self._random = random
         self._next = now + LOOK_EVERY_S
 
@@ -67,6 +69,7 @@ class OverloadWatch:
             tls_connections=secure,
             lagging=readers.count_lagging(),
             buffered_bytes=self._buffered_bytes(),
+            pairs=self._pairs(),
         )
         overload = self.overload
         before = overload.load

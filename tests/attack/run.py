@@ -60,7 +60,7 @@ MEMORY_LOOKS: Final = 5
 #: An attack at the longest.
 EACH_S: Final = ATTEMPTS * (3.0 + RESIDUE_S) + PAIRS_MOST * 2 * (WINDOW_S + SETTLE_S + 0.1)
 #: The goals, beside those of judgement.py.
-HOLD_MAX_S: Final = 0.010
+HOLD_MAX_S: Final = 0.015  # half of what the self test holds; the longest request takes 3 ms, on a busy machine 10
 LOG_LINES_MAX: Final = 10
 MEMORY_MAX_BYTES: Final = 1 << 20
 HALVES: Final = 10_000
@@ -203,7 +203,12 @@ def self_test(rig: Rig, gauge: Gauge) -> Row:
     gauge.reset()
     beside(HELD, rig, held)
     row.figures |= held.figures | {"hold_ms": round(gauge.longest_s * 1000, 2)}
-    row.demand(bool(held.missed), "the honest clients do not suffer enough for a miss: the judgement is worth nothing")
+    quiet_ms = held.figures["p99_quiet_ms"]
+    row.demand(
+        bool(held.missed),
+        f"the honest clients suffer too little for a miss, beside a quiet p99 of {quiet_ms} ms: where that is much "
+        "more than 10 the machine is too busy to judge anything, and all below is worth nothing",
+    )
     row.demand(gauge.longest_s >= HOLD_S, f"the gauge says {gauge.longest_s * 1000:.1f} ms")
     row.print()
     return row

@@ -13,6 +13,7 @@ from relayd.core.overload import (
     LAGGING_BYTES,
     LOOK_EVERY_S,
     NEXT,
+    PAIR_BYTES,
     TLS_CONNECTION_BYTES,
     Holdings,
     Laggard,
@@ -148,8 +149,8 @@ class HoldingsTests:
 
     def test_sum(self):
         """Each part at its price."""
-        held = Holdings(1000, ring_bytes=10, connections=2, tls_connections=1, lagging=3, buffered_bytes=7)
-        parts = 1000 + 20 + 2 * CONNECTION_BYTES + TLS_CONNECTION_BYTES + 3 * LAGGING_BYTES + 7
+        held = Holdings(1000, ring_bytes=10, connections=2, tls_connections=1, lagging=3, buffered_bytes=7, pairs=4)
+        parts = 1000 + 20 + 2 * CONNECTION_BYTES + TLS_CONNECTION_BYTES + 3 * LAGGING_BYTES + 7 + 4 * PAIR_BYTES
         assert held.bytes == parts
 
 

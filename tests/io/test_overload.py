@@ -9,7 +9,7 @@ from twisted.logger import globalLogPublisher
 
 from relayd.core.admission import Admission, AdmissionLimits
 from relayd.core.closecode import CLOSE_OVERLOADED
-from relayd.core.overload import LOOK_EVERY_S, Load, Overload, OverloadCounters
+from relayd.core.overload import LOOK_EVERY_S, PAIR_BYTES, Load, Overload, OverloadCounters
 from relayd.io.overload import OverloadWatch
 from tests.support.hub_rig import Rig, route, say
 
@@ -25,6 +25,7 @@ class Watch:
         self.overload = Overload(limit_bytes, 1.0, OverloadCounters())
         self.sockets = (0, 0)
         self.buffered_bytes = 0
+        self.pairs = 0
         self.watch = OverloadWatch(
             self.overload,
             self.rig.hub,
@@ -32,6 +33,7 @@ class Watch:
             base_bytes=100 * MIB,
             sockets=lambda: self.sockets,
             buffered_bytes=lambda: self.buffered_bytes,
+            pairs=lambda: self.pairs,
             now=self.rig.clock(),
             random=lambda: 0.5,
         )
@@ -65,11 +67,11 @@ class WatchTests:
         sink.room = 0
         watch.rig.publish("t/a", b'"' + b"x" * 5000 + b'"')
         watch.rig.clock.turn()
-        watch.sockets = (10, 5)
+        watch.sockets, watch.pairs = (10, 5), 3
         watch.buffered_bytes = sink.buffered()
         watch.look()
         ring = watch.rig.hub.ring_bytes
-        parts = 100 * MIB + 2 * ring + 10 * (16 << 10) + 5 * (80 << 10) + (24 << 10) + sink.buffered()
+        parts = 100 * MIB + 2 * ring + 10 * (16 << 10) + 5 * (80 << 10) + (24 << 10) + sink.buffered() + 3 * PAIR_BYTES
         assert watch.overload.counters.memory_bytes == parts
         assert sink.buffered() > 5000
 
