@@ -13,12 +13,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from typing import cast
 
 from relayd.core.ledger import Ledger
 from relayd.core.publication import Entry, GapMark, Publication
 
 # The list is cut when this many entries in front are dead and they are more than half of it: amortised O(1) per append.
 _CUT_ENTRIES = 64
+
+# Stands in the place of an entry that was let go, whose payload must not wait for the cut.
+_GONE = cast(Entry, None)
 
 
 class Ring:
@@ -101,6 +105,7 @@ class Ring:
             self._ledger.add(oldest.serial, len(self._entries) - self._dead)
         self.bytes -= oldest.size
         self.first += 1
+        self._entries[self._dead] = _GONE
         self._dead += 1
         if self._dead >= _CUT_ENTRIES and self._dead * 2 > len(self._entries):
             del self._entries[: self._dead]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from hypothesis import given
@@ -137,6 +138,14 @@ class RingTests:
             put(small)
         assert offsets(small) == [499, 500]
         assert len(small._entries) < 200
+
+    def test_what_was_let_go_is_not_kept_until_the_cut(self) -> None:
+        """Each entry that some object still refers to is one that the ring counts."""
+        large = ring(max_count=50)
+        for _ in range(120):
+            put(large)
+        held = {id(entry) for entry in large.after(0)}
+        assert {id(one) for one in gc.get_referents(large._entries) if isinstance(one, Publication)} == held
 
     def test_shrink(self) -> None:
         """The older half goes."""

@@ -5,9 +5,16 @@ What needs hours, or a chance of a kind, is shown in tests/core with a clock; `m
 
 from __future__ import annotations
 
+import gc
+import sys
 import time
+import tracemalloc
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+
+from twisted.internet import reactor
+from twisted.logger import formatEvent, globalLogPublisher
 
 from relayd.core.upstream.states import State
 from tests.feedsim.journal import LOST
@@ -41,6 +48,18 @@ def edited(*changes: tuple[str, str], block: str = "") -> Callable[[str], str]:
     return edit
 
 
+def lines_of_the_log(case: FeedCase) -> list[str]:
+    """What is logged from now on, to the end of the test."""
+    lines: list[str] = []
+
+    def observe(event: dict[str, object]) -> None:
+        lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    case.addCleanup(globalLogPublisher.removeObserver, observe)
+    return lines
+
+
 class SilenceTests(FeedCase):
     """Row 1: open but silent."""
 
@@ -60,6 +79,7 @@ class SilenceTests(FeedCase):
         await rig.caught_up(browser)
         self.assertEqual(rig.unaccounted(browser), {})
         self.assertIn(("reconnecting", ""), browser.states("kraken/ticker/BTC~2FUSD"))
+        self.assertNotIn("close", [one.kind for one in rig.journal.heard])  # cut, not asked to close
 
     async def test_beats_are_no_data(self) -> None:
         """Heartbeats are answered, data does not come: `silence.data` ends it."""
@@ -118,12 +138,15 @@ class StormTests(FeedCase):
 
     async def test_an_alarm(self) -> None:
         """After five in a row it is a metric, a line in the log, and what browsers are told of the wait."""
+        lines = lines_of_the_log(self)
         rig = self.run_feed(Bitstamp, edited(block="    reconnect: {min: 10ms, max: 20ms}\n"))
         rig.simulator.close_after(0.01)
         browser = await rig.browse(["bitstamp/live_trades_btcusd"])
         dropped = ("pending", "the upstream accepts connections and drops them")
         await eventually(lambda: dropped in browser.states("bitstamp/live_trades_btcusd"))
         self.assertGreaterEqual(rig.session.counters.short, 5)
+        told = [line for line in lines if "accepts connections and drops them" in line]
+        self.assertEqual([" 5 in a row" in line for line in told], [True])
 
 
 class LimitTests(FeedCase):
@@ -182,6 +205,11 @@ class PartialFailureTests(FeedCase):
         await eventually(lambda: browser.states("binance/trade/badusdt"))
         self.assertEqual(browser.states("binance/trade/badusdt"), [("failed", "Invalid request: badusdt@trade")])
         self.assertEqual(browser.states("binance/trade/btcusdt"), [])
+        for coin in coins[:3]:
+            rig.feed.topic_of[f"{coin}@trade"] = f"binance/trade/{coin}"
+            rig.feed.publish(f"{coin}@trade")
+        await rig.caught_up(browser)
+        self.assertEqual(rig.unaccounted(browser), {})
         self.assertEqual((rig.broken_limits(), rig.journal.offences), ([], []))
 
     async def test_a_reply_names_those_that_were_taken(self) -> None:
@@ -191,7 +219,12 @@ class PartialFailureTests(FeedCase):
         browser = await rig.browse(["kabu/1/9433", "kabu/1/9999"])
         await rig.subscribed("9433@1")
         await eventually(lambda: browser.states("kabu/1/9999"))
-        self.assertEqual([state for state, _ in browser.states("kabu/1/9999")], ["failed"])
+        [(state, why)] = browser.states("kabu/1/9999")
+        self.assertEqual((state, bool(why)), ("failed", True))
+        rig.feed.publish("9433@1")
+        await rig.caught_up(browser)
+        self.assertEqual(rig.unaccounted(browser), {})
+        self.assertNotIn("failed", [state for state, _ in browser.states("kabu/1/9433")])
         self.assertEqual([one.method for one in rig.journal.requests], ["POST", "PUT"])
 
     async def test_no_ack_at_all(self) -> None:
@@ -217,6 +250,11 @@ class PartialFailureTests(FeedCase):
         await rig.subscribed(*(f"trades {name}" for name in names[:25]))
         await eventually(lambda: sum(bool(browser.states(topic)) for topic in topics) == 5)
         self.assertEqual(browser.states(topics[-1]), [("failed", "limits.topics of upstream bitfinex is reached (25)")])
+        for name, topic in zip(names[:25], topics, strict=False):
+            rig.feed.topic_of[f"trades {name}"] = topic
+            rig.feed.publish(f"trades {name}")
+        await rig.caught_up(browser)
+        self.assertEqual(rig.unaccounted(browser), {})
         self.assertEqual(sum('"subscribe"' in text for text in rig.journal.texts()), 25)
 
     async def test_acks_that_come_backwards_and_twice(self) -> None:
@@ -284,6 +322,21 @@ class GapTests(FeedCase):
         [lost] = [one for one in browser.browser.messages if one.get("op") == "lost"]
         self.assertEqual((lost["count"], lost["why"]), (1, "upstream"))
 
+    async def test_every_new_connection_is_marked(self) -> None:
+        """Nobody can know what was missed, so nothing stands beside what came before without the mark."""
+        rig = self.run_feed(Bitstamp, edited(block=QUICK))
+        key, topic = "live_trades_btcusd", "bitstamp/live_trades_btcusd"
+        browser = await rig.browse([topic])
+        for connects in (1, 2, 3):
+            await eventually(lambda connects=connects: len(rig.journal.connects) == connects)
+            await rig.subscribed(key)
+            rig.feed.publish(key)
+            await rig.caught_up(browser)
+            rig.simulator.cut()
+        self.assertEqual([one is LOST for one in browser.received(topic)][:5], [False, True, False, True, False])
+        losses = [one for one in browser.browser.messages if one.get("op") == "lost"]
+        self.assertEqual({(one["count"], one["why"]) for one in losses}, {(None, "upstream")})
+
     async def test_asked_for_anew(self) -> None:
         """`gap: resubscribe`: the mark, then a snapshot, on the same connection; at most three times in 5 min."""
         rig = self.run_feed(Okx)
@@ -302,6 +355,10 @@ class GapTests(FeedCase):
         await rig.caught_up(browser)
         self.assertEqual(rig.unaccounted(browser), {})
         self.assertEqual(len(rig.journal.connects), 1)
+        told = [one for one in browser.browser.messages if one.get("topic") == "okx/books/BTC-USDT"]
+        snapshots = [at for at, one in enumerate(told) if one.get("snapshot")]
+        marked = [any(one.get("op") == "lost" for one in told[before:at]) for before, at in pairwise(snapshots)]
+        self.assertEqual(marked, [True, True, True])
 
     async def test_a_counter_of_the_connection(self) -> None:
         """A heartbeat shows it too; `gap: reconnect` begins anew."""
@@ -408,6 +465,7 @@ class LoginTests(FeedCase):
         await turn(0.6)
         self.assertEqual(len(rig.journal.connects), 1)
         self.assertIs(rig.session.state, State.REFUSED)
+        self.assertGreater(rig.session.next_deadline(), time.monotonic() + 120)  # five minutes, with jitter
 
     async def test_a_close_code_that_says_stop(self) -> None:
         """4403: never again by itself."""
@@ -434,6 +492,8 @@ class OneSlotTests(FeedCase):
         await turn(0.5)
         self.assertEqual(len(rig.journal.connects), 1)
         self.assertIn("4000", rig.session.why)
+        self.assertGreater(rig.session.next_deadline(), time.monotonic() + 50)
+        self.assertEqual(rig.session.counters.rivals, 1)
 
     async def test_its_words_tell(self) -> None:
         """Without a rule for the code: they are enough for a long pause, and for an alarm with the likely cause."""
@@ -471,20 +531,58 @@ class OneSlotTests(FeedCase):
 class BurstTests(FeedCase):
     """Row 11: a slow consumer is cut."""
 
+    KEY, TOPIC, COUNT = "live_trades_btcusd", "bitstamp/live_trades_btcusd", 10_000
+
+    def pour(self, rig: Rig) -> None:
+        """The burst: a thousand messages each millisecond, where the machine can; they are made before."""
+        [peer] = rig.feed.listeners(self.KEY)
+        made = [rig.feed.make(self.KEY, number, peer) for number in range(1, self.COUNT + 1)]
+        for one in made:
+            rig.feed.tell(self.KEY, one, True)
+        frames = [frame(TEXT, one.frame) for one in made]
+        for turns in range(10):
+            reactor.callLater(turns / 1000, peer.write, b"".join(frames[turns * 1000 : (turns + 1) * 1000]))
+
+    async def stuck(self, rig: Rig) -> None:
+        """A browser that reads nothing."""
+        stuck = await rig.browse([self.TOPIC])
+        stuck.browser.transport.pauseProducing()
+        await rig.subscribed(self.KEY)
+
     async def test_the_upstream_never_waits_for_browsers(self) -> None:
-        """10,000 messages at once, and a browser that reads nothing: all are read, and a healthy browser has them."""
+        """10,000 messages in 10 ms, and a browser that reads nothing: all are read, and a healthy browser has them."""
         rig = self.run_feed(
             Bitstamp, lambda text: text.replace("allow:", "deliver: {history: 20000/1h/16MiB}\n    allow:")
         )
-        stuck = await rig.browse(["bitstamp/live_trades_btcusd"])
-        stuck.browser.transport.pauseProducing()
-        browser = await rig.browse(["bitstamp/live_trades_btcusd"])
-        await rig.subscribed("live_trades_btcusd")
-        for _ in range(10_000):
-            rig.feed.publish("live_trades_btcusd")
-        await eventually(lambda: rig.session.counters.published == 10_000, 8)
+        await self.stuck(rig)
+        browser = await rig.browse([self.TOPIC])
+        self.pour(rig)
+        await eventually(lambda: rig.session.counters.published == self.COUNT, 8)
         await rig.caught_up(browser, 8)
         self.assertEqual(rig.unaccounted(browser), {})
+
+    async def test_memory_grows_by_the_ring_alone(self) -> None:
+        """All of the burst come to the ring, which keeps a thousand; nobody else keeps any of the others."""
+        rig = self.run_feed(
+            Bitstamp, lambda text: text.replace("allow:", "deliver: {history: 1000/1h/1MiB}\n    allow:")
+        )
+        await self.stuck(rig)
+        self.pour(rig)
+        ring = rig.relay.hub.topic(self.TOPIC).ring
+        tracemalloc.start()
+        try:
+            await eventually(lambda: rig.session.counters.published == self.COUNT, 12)
+            await turn()
+            gc.collect()
+            grown = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        self.assertEqual((ring.end - 1, len(ring), rig.session.counters.gaps), (self.COUNT, 1000, 0))
+        framed = sum(sys.getsizeof(one) for entry in ring.after(0) for one in entry.frames if one is not None)
+        numbers = sum(sys.getsizeof(one) for entry in ring.after(0) for one in (entry.offset, entry.serial, entry.at))
+        # What was framed for browsers and the numbers of an entry go with it. 64 KiB: the last read of the upstream.
+        # 64 KiB: the flush of which the browser that reads nothing took a part. 64 KiB: lists that grow in steps.
+        self.assertLess(grown, ring.bytes + framed + numbers + 3 * 65536)
 
 
 class PlannedCloseTests(FeedCase):
