@@ -301,3 +301,17 @@ class RefreshTests:
         rig.hub.topic("d/a").demand = None
         rig.hub.refresh(rig.hub.topic("d/a"))
         assert rig.counters.snapshots_refreshed == 2
+
+
+class PatternTests:
+    """Which topics a pattern means."""
+
+    def test_looked_at_by_their_fields(self) -> None:
+        """Those of a template that the pattern says something of, and no others."""
+        rig = Rig(route("m/$a/$b"), route("n/$a"))
+        for name in ("m/x/1", "m/x/2", "m/y/1", "n/x"):
+            rig.hub.topic(name)
+        meant, tried = rig.hub.meant_by(TopicPattern.parse("m/x/*"))
+        assert ([topic.name for topic in meant], tried) == (["m/x/1", "m/x/2"], 3)
+        meant, tried = rig.hub.meant_by(TopicPattern.parse("m/**"))
+        assert (len(meant), tried) == (3, 0)

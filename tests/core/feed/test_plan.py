@@ -95,13 +95,14 @@ class PlainTests:
             assert take(b"{}", True, message, None, None) is None
 
     def test_losses_of_a_subscription(self) -> None:
-        """They are told with what comes next, once."""
-        bench = Bench(dialect())
-        one = bench.ledger.join("t/BTC", BTC)[0]
-        plan = bench.plan()
-        bench.hearing.gapped.add(one)
-        heard = [bench.take(plan, "{}") for _ in range(2)]
-        assert [isinstance(one, Data) and (one.gap, one.repair) for one in heard] == [(True, "mark"), (False, "")]
+        """They are told with what comes next, once; also where messages are numbered."""
+        for numbered in ({}, {"sequence": {"at": "n", "step": 1}}):
+            bench = Bench(dialect(**numbered))
+            one = bench.ledger.join("t/BTC", BTC)[0]
+            plan = bench.plan()
+            bench.hearing.gapped.add(one)
+            heard = [bench.take(plan, text) for text in ('{"n":1}', '{"n":2}')]
+            assert [isinstance(one, Data) and (one.gap, one.repair) for one in heard] == [(True, "mark"), (False, "")]
 
 
 class NumberedTests:
