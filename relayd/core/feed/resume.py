@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from hashlib import sha256
 
 # Messages that share one cursor value, such as a microsecond; more are let through twice rather than lost (guess).
@@ -24,6 +24,15 @@ class Resume:
         self._restored: frozenset[str] = frozenset()
         """Digests of what an earlier process had at its cursor, while that is the cursor."""
         self._restored_before: frozenset[str] = frozenset()
+        self._since: Counter[tuple[str, str]] | None = None
+        """Of opaque cursors, which cannot be compared: each message since another connection was dialled beside this
+        one, by its cursor and its digest."""
+        self._left = MAX_SEEN
+        """How many more of them are remembered."""
+        self._elsewhere: Counter[tuple[str, str]] = Counter()
+        """What the other one of these two had by the time it was lost, and this one will say again."""
+        self.forgotten = 0
+        """Messages with an opaque cursor that were too many to be remembered: these may come twice."""
         self._undecided = False
         self.follows = False
         """The present connection went on where the one before it had ended: its first message was known already, so
@@ -43,6 +52,7 @@ class Resume:
         other = Resume()
         other.cursor, other._at_cursor, other._seen = self.cursor, set(self._at_cursor), self._seen.copy()
         other._restored = self._restored
+        self._since, self._left = Counter(), MAX_SEEN
         return other
 
     def is_behind(self, other: Resume) -> bool:
@@ -59,6 +69,7 @@ class Resume:
             self.repeated(identity)
         self._from = self.cursor if isinstance(self.cursor, int) else None
         self._before, self._restored_before = frozenset(self._at_cursor), self._restored
+        self._elsewhere = Counter(other._since)
 
     def connected(self) -> int | str | None:
         """A connection resumes at the cursor, which is returned: what it replays up to there is known already."""
@@ -66,6 +77,7 @@ class Resume:
         self._before = frozenset(self._at_cursor)
         self._restored_before = self._restored
         self._undecided, self.follows = self._from is not None, False
+        self._elsewhere.clear()
         return self.cursor
 
     def forget(self) -> None:
@@ -78,8 +90,7 @@ class Resume:
     def replayed(self, point: object, payload: bytes) -> bool:
         """Notes the point of a message. True = it came before this connection."""
         if isinstance(point, str):
-            self.cursor = point
-            return False
+            return self._replayed_opaque(point, payload)
         if not isinstance(point, int) or isinstance(point, bool):
             return False
         if self._undecided:
@@ -92,6 +103,23 @@ class Resume:
             self._restored = frozenset()
         if point == self.cursor and len(self._at_cursor) < MAX_AT_CURSOR:
             self._at_cursor.add(payload)
+        return False
+
+    def _replayed_opaque(self, point: str, payload: bytes) -> bool:
+        if self._elsewhere:
+            message = (point, _digest(payload))
+            if message in self._elsewhere:
+                self._elsewhere[message] -= 1
+                if not self._elsewhere[message]:
+                    del self._elsewhere[message]
+                return True
+        self.cursor = point
+        if self._since is not None:
+            if self._left:
+                self._since[point, _digest(payload)] += 1
+                self._left -= 1
+            else:
+                self.forgotten += 1
         return False
 
     def _is_before(self, payload: bytes) -> bool:

@@ -45,6 +45,32 @@ class CursorTests:
         assert resume.connected() == '[{"offset":5}]' and not resume.replayed("a", b"x")
         assert not resume.replayed(3, b"y") and resume.cursor == 3
 
+    def test_opaque_of_a_connection_that_is_lost_while_another_is_dialled(self) -> None:
+        """What that had said since comes again, and is dropped as often as it was said; a later dial asks behind it."""
+        old = Resume()
+        old.replayed("a", b"1")
+        new = old.fork()
+        assert new.connected() == "a"
+        for point, payload in (("b", b"2"), ("c", b"ok"), ("c", b"ok")):
+            assert not old.replayed(point, payload)
+        new.adopt(old)
+        assert new.cursor == "c"
+        said = [("b", b"2"), ("c", b"ok"), ("c", b"other"), ("c", b"ok"), ("c", b"ok"), ("d", b"4")]
+        assert [new.replayed(point, payload) for point, payload in said] == [True, True, False, True, False, False]
+        assert new.cursor == "d" and not new.follows
+        new.adopt(old)
+        assert new.connected() == "c" and not new.replayed("b", b"2")
+
+    def test_opaque_and_too_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Those beyond the bound are counted, and come twice."""
+        monkeypatch.setattr(module, "MAX_SEEN", 2)
+        old = Resume()
+        new = old.fork()
+        for point in "abc":
+            old.replayed(point, b"")
+        new.adopt(old)
+        assert old.forgotten == 1 and [new.replayed(point, b"") for point in "abc"] == [True, True, False]
+
     @pytest.mark.parametrize("point", [None, True, 1.5, [], {}])
     def test_what_is_no_point(self, point: object) -> None:
         """Changes nothing."""
