@@ -20,6 +20,7 @@ from relayd.core.auth.verdict import Identity
 from relayd.core.closecode import CLOSE_BAD_TOKEN, CLOSE_NO_AUTH, CloseCode
 from relayd.core.heartbeat import SILENCE_S
 from relayd.core.hub import Hub
+from relayd.core.mishap import each
 from relayd.core.publication import Encoding
 from relayd.core.readers import rate_of
 from relayd.core.reading import Asked, Reading
@@ -138,9 +139,10 @@ class EventStreamSession:
         if self._lost:
             return
         self._lost = True
-        if self._visitor is not None:
-            self._visitor.left()
-        self._reading.leave()
+        if self._visitor is None:
+            self._reading.leave()
+        else:
+            each(self._reading.leave, self._visitor.left)
 
 
 def ending(close: CloseCode, retry_s: int | None, chance: float) -> bytes:

@@ -40,7 +40,7 @@ from relayd.core.keepalive import Pulse
 from relayd.core.refusal import HttpRefusal
 from relayd.core.subscriber import Subscriber
 from relayd.core.turns import Turns
-from relayd.io.mishaps import safely
+from relayd.io.mishaps import for_certain, safely
 from relayd.io.sink import TransportSink
 from relayd.io.turn_reader import TurnReader
 
@@ -326,7 +326,7 @@ class DownstreamProtocol(TurnReader):
         self.guarded(super().connectionLost, reason)
         session, self._session = self._session, None
         if session is not None:
-            self.guarded(session.lost)
+            self.guarded(for_certain, session.lost)
         if self.session_id is not None:
             cause = self._cause or (CLOSED_BY_CLIENT if self.wasClean else CLOSED_BY_LOSS)
             clients.counters.open -= 1

@@ -41,3 +41,13 @@ def safely(count: Callable[[], None], abort: Callable[[], None], call: Callable[
             abort()
         except Exception:
             log.failure("a connection that failed could not be closed")
+
+
+def for_certain(call: Callable[[], object]) -> None:
+    """Call what is idempotent and must not be left undone: where it raises, once more, and then the exception goes on.
+    A fault at its entry would else leave topics that are kept for nobody."""
+    try:
+        call()
+    except Exception:
+        call()
+        raise

@@ -32,6 +32,7 @@ from relayd.core.refusal import BAD_METHOD, HttpRefusal
 from relayd.core.sse import EventStreamSession
 from relayd.io.clients import Clients
 from relayd.io.cors import Cors
+from relayd.io.mishaps import for_certain
 from relayd.io.sink import TransportSink
 from relayd.io.web import JsonResource, refuse
 
@@ -165,7 +166,7 @@ class EventStream(Protocol):
             clients.open.pop(self.session_id, None)
         session, self._session = self._session, None
         if session is not None:
-            self.guarded(session.lost)
+            self.guarded(for_certain, session.lost)
         if self._has_begun:
             cause = self._cause or (CLOSED_BY_CLIENT if reason.check(type(connectionDone.value)) else CLOSED_BY_LOSS)
             clients.counters.streams_open -= 1

@@ -207,6 +207,19 @@ class FaultTests(TestCase):
             self.patch(guard_connection, "_INPUTS", {**inputs, state: getattr(owner, name)})
         return raised
 
+    async def test_nobody_is_left_behind(self) -> None:
+        """A loss that fails at its entry is told once more: topics are not kept for who is gone."""
+        for session, target in ((DownstreamSession, "/ws?topics=t/a"), (EventStreamSession, "/sse?topics=t/a")):
+            client = await (self.relay.browse(target) if target.startswith("/ws") else self.relay.dial())
+            if target.startswith("/sse"):
+                client.transport.write(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            await eventually(lambda: "t/a" in self.relay.hub.topics and self.relay.hub.topics["t/a"].readers == 1)
+            raised = self.inject(session, "lost")
+            client.transport.abortConnection()
+            await eventually(lambda: self.relay.hub.topics["t/a"].readers == 0)
+            assert raised
+            assert len(self.flushLoggedErrors(Injected)) == 1
+
     async def suffer(self, owner: Any, name: str, victim: Victim) -> None:
         """Inject, let the victim do its part, and ask the witnesses."""
         self.witnesses = [await self.relay.browse("/ws?topics=t/w") for _ in range(2)]
