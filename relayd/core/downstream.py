@@ -325,8 +325,9 @@ class DownstreamSession:
         """A token, the first or a new one: while it is checked, what is said waits."""
         if not command.token:
             self._error("bad_request", "token: a text", command.id)
-        elif self._visitor is not None:
-            self._visitor.show(command.token, lambda identity: self._authorized(command.id, identity))
+            return
+        assert self._visitor is not None  # else there is no such operation
+        self._visitor.show(command.token, lambda identity: self._authorized(command.id, identity))
 
     def _authorized(self, request: int | str | None, identity: Identity | None) -> None:
         if identity is None:

@@ -184,6 +184,17 @@ class PatternTests:
             reader.rig.hub.topic(name)
         assert codes(reader.subscribe("**")) == []
 
+    def test_what_is_held_behind_the_first_that_is_too_many(self) -> None:
+        """The search ends there; what is held already is asked for anew as well, wherever it stands."""
+        reader = Reader(topics=1)
+        reader.rig.hub.topic("t/a")
+        reader.subscribe("t/b")
+        asked = reader.subscribe("t/*")
+        assert codes(asked) == [("too_many_topics", "t/*")]
+        assert names(asked) == ["t/b"]
+        reader.reading.unsubscribe(["t/*"])
+        assert reader.topics == {"t/b"}, "it was asked for by its name"
+
     def test_only_what_is_ours(self) -> None:
         """And not a word of the rest."""
         reader = Reader(ALICE)
