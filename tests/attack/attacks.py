@@ -61,6 +61,13 @@ def dripping(block: bytes, every_s: float) -> Iterator[bytes]:
         time.sleep(every_s)
 
 
+def slowly(block: bytes, every_s: float) -> Iterator[bytes]:
+    """The same for ever, so seldom that no bound is met."""
+    while True:
+        yield block
+        time.sleep(every_s)
+
+
 def churning() -> Iterator[bytes]:
     """Subscribe and unsubscribe, each a request of its own."""
     for number in count():

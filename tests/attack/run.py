@@ -34,7 +34,7 @@ from bench.peers.relayd import Relayd
 from bench.process import ProgramFailed
 from bench.rig import LIFE_S, Rig, Window, standing
 from bench.workload import Workload
-from tests.attack.attacks import ATTACKS, TEXT, Attack, Siege, again, carry_out, frame
+from tests.attack.attacks import ATTACKS, TEXT, Attack, Siege, carry_out, frame, slowly
 from tests.attack.judgement import PAIRS_MOST, RATIO_MAX, Verdict, judge, ratio
 from tests.attack.slowloris import besiege
 from tests.attack.watched import HOLD, HOLD_S, Gauge
@@ -44,8 +44,10 @@ ARTIFACT: Final = Path(__file__).resolve().parent.parent.parent / "artifacts" / 
 RATE: Final = 100
 #: How often what one attacker misses is measured.
 ATTEMPTS: Final = 3
+#: How often the self test holds the loop: each time three publications of a hundred a second are late.
+HOLD_EVERY_S: Final = 0.2
 #: What is no attack on relayd as it is, but on one that obeys (watched.py).
-HELD: Final = Attack("a loop that is held", lambda: again(frame(TEXT, HOLD)), (1008,))
+HELD: Final = Attack("a loop that is held", lambda: slowly(frame(TEXT, HOLD), HOLD_EVERY_S), (1008,))
 
 
 #: A window of the honest clients, and what is waited before one so that the window before leaves nothing in it.

@@ -103,11 +103,12 @@ def hold_when_told() -> None:
     text = session.text
 
     def held(self: Any, payload: bytes) -> None:
-        if payload == HOLD:
-            until = time.thread_time() + HOLD_S
-            while time.thread_time() < until:
-                pass
-        text(self, payload)
+        if payload != HOLD:
+            text(self, payload)
+            return
+        until = time.thread_time() + HOLD_S
+        while time.thread_time() < until:
+            pass
 
     session.text = held
 
