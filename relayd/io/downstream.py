@@ -25,6 +25,7 @@ from relayd.core.auth.door import Visitor
 from relayd.core.bridge import NOTHING_BROUGHT, Brought
 from relayd.core.closecode import (
     BY_CODE,
+    CLOSE_BAD_REQUEST,
     CLOSE_INTERNAL,
     CLOSE_NO_PONG,
     CLOSE_POLICY,
@@ -51,6 +52,12 @@ SUBPROTOCOL: Final = "relayd.v1"
 
 #: What is still read after a close was sent, until the client's own close: what was on its way, and a message (guess).
 READ_AFTER_CLOSE_BYTES: Final = 64 * 1024
+
+#: Closes for what a client did to excess: its address is remembered (core/repeaters.py).
+ABUSE: Final = (CLOSE_POLICY, CLOSE_TOO_BIG, CLOSE_BAD_REQUEST)
+#: Who has said so much more by such a close floods, and will not hear of it: nothing more is read of it (guess: a page
+#: that writes its third wrong request has not written more than some others behind it).
+UNREAD_AT_CLOSE_BYTES: Final = 4 * 1024
 
 #: For a handshake that the guard would not have let in: fixed text, without a byte of it.
 _BAD_HANDSHAKE: Final = "this is not a WebSocket handshake that is served here (RFC 6455 4.2)"
@@ -282,10 +289,13 @@ class DownstreamProtocol(TurnReader):
         """Send the close frame, with the deadline for the client's answer."""
         if self.state == self.STATE_OPEN:
             self._cause = close.name
-            if close in (CLOSE_POLICY, CLOSE_TOO_BIG):
-                self.factory.clients.repeaters.closed(self.address)
             super().sendCloseFrame(close.code, text.encode("ascii"))
             self._end()
+            if close in ABUSE:
+                self.factory.clients.repeaters.closed(self.address)
+                if len(self.data) > UNREAD_AT_CLOSE_BYTES:
+                    self.forget_rest()
+                    self.transport.pauseProducing()
 
     def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
         # By this way go the faults that Autobahn finds, with texts that quote the client, and answers to its close.

@@ -262,8 +262,8 @@ def carry_out(attack: Attack, port: int, until: Callable[[], bool] = lambda: Fal
 
 
 class Siege:
-    """An attacker that comes back as soon as it is thrown out, in a thread of its own, until the block ends. It gives
-    way to the load generator, which shares its core: what is measured is relayd.
+    """An attacker that comes back as soon as it is thrown out, in a thread of its own, until the block ends. It has
+    what the load generator leaves of the core that they share, and never keeps it waiting: what is measured is relayd.
     """
 
     def __init__(self, attack: Attack, port: int) -> None:
@@ -282,7 +282,7 @@ class Siege:
         self._thread.join(GIVE_UP_S)
 
     def _run(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
         while not self._over.is_set():
             try:
                 carry_out(self._attack, self._port, self._over.is_set, leaves=True)

@@ -447,6 +447,17 @@ class RepeaterTests(TestCase):
         assert self.relay.clients.counters.repeaters == 1
         assert self.relay.clients.repeaters.times("127.0.0.1") == 1
 
+    async def test_a_flood_is_not_read_to_its_end(self) -> None:
+        """The close for the third wrong request comes, and what stands behind it is let go."""
+        client = await self.relay.browse("/ws")
+        for _ in range(60):
+            client.send(TEXT, b"x" * 1000)
+        await client.until(lambda: client.close)
+        assert client.close == (4501, "bad-request")
+        ((_, server),) = self.relay.clients._closing
+        assert server.data == b"" and not server.transport.reading
+        assert self.relay.clients.repeaters.times("127.0.0.1") == 1
+
     async def test_another_close_is_none_of_this(self) -> None:
         """Only what was too much is remembered."""
         client = await self.relay.browse("/ws")
