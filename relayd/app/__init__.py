@@ -344,6 +344,8 @@ class Relay(MultiService):
             monotonic=self._monotonic,
             counters=self.guards,
             admission=self.life.admission,
+            repeaters=self.clients.repeaters,
+            turns=self.clients.turns,
         )
 
     def _show(self, address: str) -> str:

@@ -109,6 +109,13 @@ class GuardCounters:
     rests: int = field(
         default=0, metadata={"kind": "counter", "meaning": "rests of WebSockets that said too much, instead of a close"}
     )
+    waits: int = field(
+        default=0,
+        metadata={
+            "kind": "counter",
+            "meaning": "WebSockets that had to wait before they were let in: one of their address was just closed",
+        },
+    )
     evicted: int = field(
         default=0, metadata={"kind": "counter", "meaning": "half-sent requests that gave way to newer ones"}
     )

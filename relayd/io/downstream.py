@@ -26,9 +26,12 @@ from relayd.core.bridge import NOTHING_BROUGHT, Brought
 from relayd.core.closecode import (
     BY_CODE,
     CLOSE_BAD_REQUEST,
+    CLOSE_BAD_UTF8,
+    CLOSE_BINARY,
     CLOSE_INTERNAL,
     CLOSE_NO_PONG,
     CLOSE_POLICY,
+    CLOSE_PROTOCOL,
     CLOSE_TOO_BIG,
     CloseCode,
     reason,
@@ -53,8 +56,8 @@ SUBPROTOCOL: Final = "relayd.v1"
 #: What is still read after a close was sent, until the client's own close: what was on its way, and a message (guess).
 READ_AFTER_CLOSE_BYTES: Final = 64 * 1024
 
-#: Closes for what a client did to excess: its address is remembered (core/repeaters.py).
-ABUSE: Final = (CLOSE_POLICY, CLOSE_TOO_BIG, CLOSE_BAD_REQUEST)
+#: Closes for what a client did to excess, or what no browser does: its address is remembered (core/repeaters.py).
+ABUSE: Final = (CLOSE_PROTOCOL, CLOSE_BINARY, CLOSE_BAD_UTF8, CLOSE_POLICY, CLOSE_TOO_BIG, CLOSE_BAD_REQUEST)
 #: Who has said so much more by such a close floods, and will not hear of it: nothing more is read of it (guess: a page
 #: that writes its third wrong request has not written more than some others behind it).
 UNREAD_AT_CLOSE_BYTES: Final = 4 * 1024
@@ -281,8 +284,11 @@ class DownstreamProtocol(TurnReader):
 
     def breach(self, close: CloseCode) -> None:
         """The guard has seen a fault and passes on no more bytes; what waits for its turn is not read either."""
-        self.forget_rest()
         self.close(close)
+        self._read_no_more()
+
+    def _read_no_more(self) -> None:
+        self.forget_rest()
         self.transport.pauseProducing()
 
     def close_with(self, close: CloseCode, text: str) -> None:
@@ -294,8 +300,7 @@ class DownstreamProtocol(TurnReader):
             if close in ABUSE:
                 self.factory.clients.repeaters.closed(self.address)
                 if len(self.data) > UNREAD_AT_CLOSE_BYTES:
-                    self.forget_rest()
-                    self.transport.pauseProducing()
+                    self._read_no_more()
 
     def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
         # By this way go the faults that Autobahn finds, with texts that quote the client, and answers to its close.

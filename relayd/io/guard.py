@@ -20,13 +20,15 @@ WebSocket protocol must have
                                        was asked for and no more; if so it is done with, metered by being asked for
 
 It must answer the handshake within the call that feeds it the head. No timer stands
-for a connection: `GuardFactory.sweep` looks at the deadlines of all.
+for a connection: `GuardFactory.sweep` looks at the deadlines of all, and lets in who had to wait (core/repeaters.py),
+one in a turn of the loop.
 """
 
 from __future__ import annotations
 
 import random as random_module
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory
@@ -35,10 +37,13 @@ from twisted.logger import Logger
 
 from relayd.core.address import client_key
 from relayd.core.admission import Admission
+from relayd.core.counters import ListenerCounters
 from relayd.core.guard import GuardCounters, GuardSettings, Stream
 from relayd.core.head import RequestHead
 from relayd.core.pending import Pending
 from relayd.core.refusal import NO_STREAMS, HttpRefusal
+from relayd.core.repeaters import Repeaters
+from relayd.core.turns import Turns
 from relayd.io.guard_connection import Guard
 from relayd.io.mishaps import safely
 from relayd.io.proxied import Proxied
@@ -61,9 +66,9 @@ class GuardFactory(ServerFactory):
 
     `websocket` says for each WebSocket that may open which factory's protocol gets it, or refuses; a factory may
     have `meter_limits` (core/meter.MeterLimits) where those of the settings do not fit. `stream` does the same for
-    event streams. `site` gets every other
-    request. `admission` and `counters` are shared by the listeners of a process; without `admission` the
-    factory has its own. `show_address` writes an address for the log; without it the log holds none.
+    event streams. `site` gets every other request. `admission`, `repeaters`, `turns` and `counters` are shared by the
+    listeners of a process; without one of the first three the factory has its own. `show_address` writes an address
+    for the log; without it the log holds none.
     """
 
     noisy = False
@@ -79,6 +84,8 @@ class GuardFactory(ServerFactory):
         monotonic: Callable[[], float],
         counters: GuardCounters,
         admission: Admission | None = None,
+        repeaters: Repeaters | None = None,
+        turns: Turns | None = None,
         show_address: Callable[[str], str] | None = None,
     ) -> None:
         self.websocket = websocket
@@ -88,6 +95,8 @@ class GuardFactory(ServerFactory):
         self.monotonic = monotonic
         self.counters = counters
         self.admission = admission or Admission(settings.admission, started=monotonic(), random=random_module.random)
+        self._repeaters = Repeaters(monotonic, ListenerCounters()) if repeaters is None else repeaters
+        self._turns = Turns(monotonic, partial(reactor.callLater, 0)) if turns is None else turns
         self._show_address = show_address
         self._reactor = reactor
         self._call: IDelayedCall | None = None
@@ -105,6 +114,7 @@ class GuardFactory(ServerFactory):
             pressed_within_s=settings.linger_s,
         )
         self._answering: dict[Guard, None] = {}  # with a request at the site
+        self._waiting: dict[Guard, float] = {}  # before the door, and until when; each is pending too
         self._open_messages: dict[Guard, None] = {}
         self._resting: dict[Guard, float] = {}  # whose clients are not read, and until when
         self._guards = 0  # connections that are not lost
@@ -180,6 +190,9 @@ class GuardFactory(ServerFactory):
         for guard in [guard for guard, until in self._resting.items() if until <= now]:
             del self._resting[guard]
             self._safely(guard, guard.go_on)
+        for guard in [guard for guard, until in self._waiting.items() if until <= now]:
+            del self._waiting[guard]
+            self._turns.wait(partial(self._safely, guard, guard.come_in))
         for guard in [guard for guard in self._open_messages if guard.is_message_overdue(now)]:
             self._safely(guard, guard.message_overdue)
 
@@ -243,6 +256,15 @@ class GuardFactory(ServerFactory):
         self.counters.rests += guard not in self._resting
         self._resting[guard] = until
 
+    def opens_at(self, client: str) -> float | None:
+        """When this client may come in, None for now."""
+        return self._repeaters.opens_at(client_key(client))
+
+    def wait(self, guard: Guard, until: float) -> None:
+        """It comes in then, up to the time between two sweeps later, in a turn of its own."""
+        self.counters.waits += 1
+        self._waiting[guard] = until
+
     def forget(self, guard: Guard | Proxied) -> None:
         """A connection is gone."""
         self._guards -= 1
@@ -251,6 +273,7 @@ class GuardFactory(ServerFactory):
         if isinstance(guard, Proxied):
             return
         self._answering.pop(guard, None)
+        self._waiting.pop(guard, None)
         self._resting.pop(guard, None)
         self._open_messages.pop(guard, None)
         if guard.admitted:

@@ -38,9 +38,10 @@ log = Logger()
 
 
 class GuardState(Enum):
-    """Where a connection stands. In HEAD it is pending: it has a deadline and gives way when too many are."""
+    """Where a connection stands. In HEAD and WAITING it is pending: it has a deadline and gives way if too many are."""
 
     HEAD = auto()
+    WAITING = auto()  # with a good handshake, for its turn (core/repeaters.py); pending still, and not read
     PLAIN = auto()
     WEBSOCKET = auto()
     STREAM = auto()  # the client has said all it has to say
@@ -64,7 +65,8 @@ class Guard(Protocol):
         self._behind: Any = None  # the protocol that has the connection now
         self._body_left_bytes = self._body_bytes = 0
         self._stall: StallWatch | None = None
-        self._gathered = b""  # small reads that wait for more, after the first of a message
+        self._gathered = b""  # small reads that wait for more, after the first of a message; or what came while WAITING
+        self._held: tuple[RequestHead, Handshake] | None = None  # while WAITING
         self._has_spoken = False
 
     def connectionMade(self) -> None:
@@ -82,7 +84,7 @@ class Guard(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection and tell the protocol behind; comes exactly once."""
         self.state = GuardState.LOST
-        self._head = self.meter = None
+        self._head = self._held = self.meter = None
         self._release_body()
         self.factory.forget(self)
         behind, self._behind = self._behind, None
@@ -110,6 +112,33 @@ class Guard(Protocol):
         if isinstance(purpose, Plain) and purpose.body_bytes + factory.bodies_bytes > BODIES_BYTES:
             self._turn_away(head, TOO_MANY_BODIES)
             return
+        opens_at = factory.opens_at(self.client) if isinstance(purpose, Handshake) else None
+        if opens_at is None or not isinstance(purpose, Handshake):
+            self._let_in(head, purpose, rest)
+            return
+        self.state = GuardState.WAITING
+        self._head, self._held, self._gathered = None, (head, purpose), rest
+        self.transport.pauseProducing()
+        factory.wait(self, opens_at)
+
+    def _keep(self, data: bytes) -> None:
+        """Came with the handshake; TLS has up to a record of it (16 KiB) when reading ends."""
+        self._gathered += data
+
+    def come_in(self) -> None:
+        """The wait is over."""
+        if self._held is None:
+            return  # lost meanwhile, or given up
+        (head, purpose), rest = self._held, self._gathered
+        self._held, self._gathered = None, b""
+        self.transport.resumeProducing()
+        try:
+            self._let_in(head, purpose, rest)
+        except Exception:
+            self._fail()
+
+    def _let_in(self, head: RequestHead, purpose: Handshake | Stream | Plain, rest: bytes) -> None:
+        factory, settings = self.factory, self.factory.settings
         refusal = factory.admission.admit(self.client, factory.monotonic(), handshake=not isinstance(purpose, Plain))
         if refusal is not None:
             self._turn_away(head, refusal, purpose)
@@ -204,7 +233,7 @@ class Guard(Protocol):
         factory = self.factory
         _count(factory.counters.refused, refusal.label)
         self.state = GuardState.SILENCE
-        self._head = None
+        self._head = self._held = None
         factory.settle(self)
         factory.linger(self)
         self.transport.write(
@@ -247,7 +276,7 @@ class Guard(Protocol):
     def drop(self) -> None:
         """End the connection without a word."""
         self.state = GuardState.SILENCE
-        self._head = self._stall = None
+        self._head = self._held = self._stall = None
         self.factory.settle(self)
         self.transport.abortConnection()
 
@@ -265,7 +294,7 @@ class Guard(Protocol):
         self.factory.counters.errors += 1
         log.failure("a connection failed and was closed")
         state = self.state
-        if state is GuardState.HEAD:
+        if state in (GuardState.HEAD, GuardState.WAITING):
             self.refuse(INTERNAL)
         elif state is GuardState.WEBSOCKET:
             self.state = GuardState.SILENCE
@@ -305,6 +334,7 @@ class StallWatch:
 
 _INPUTS: Final[dict[GuardState, Callable[[Guard, bytes], None]]] = {
     GuardState.HEAD: Guard._request_head,
+    GuardState.WAITING: Guard._keep,
     GuardState.PLAIN: Guard._body,
     GuardState.WEBSOCKET: Guard._frames,
     GuardState.STREAM: Guard._nothing,

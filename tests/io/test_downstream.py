@@ -458,10 +458,20 @@ class RepeaterTests(TestCase):
         assert server.data == b""
         assert self.relay.clients.repeaters.times("127.0.0.1") == 1
 
-    async def test_another_close_is_none_of_this(self) -> None:
-        """Only what was too much is remembered."""
+    async def test_what_no_browser_does_counts_too(self) -> None:
+        """Binary where text is meant, as bytes that are no WebSocket."""
         client = await self.relay.browse("/ws")
         client.send(BINARY, b"x")
+        await client.until(lambda: client.close)
+        assert self.relay.clients.repeaters.times("127.0.0.1") == 1
+
+    async def test_another_close_is_none_of_this(self) -> None:
+        """Who leaves by itself, or is sent away by us, did nothing."""
+        client = await self.relay.browse("/ws")
+        client.send(CLOSE, b"\x03\xe8")
+        await client.until(lambda: client.close)
+        client = await self.relay.browse("/ws")
+        self.relay.clients.close_all(CLOSE_RESTART)
         await client.until(lambda: client.close)
         assert self.relay.clients.repeaters.times("127.0.0.1") == 0
 

@@ -23,8 +23,11 @@ from zope.interface import implementer
 from relayd.core.address import TrustedProxies
 from relayd.core.admission import AdmissionLimits
 from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_POLICY, CLOSE_TOO_BIG, CloseCode
+from relayd.core.counters import ListenerCounters
 from relayd.core.meter import MeterLimits
 from relayd.core.refusal import NO_WEBSOCKET_HERE
+from relayd.core.repeaters import SHUT_MOST_S, Repeaters
+from relayd.core.turns import Turns
 from relayd.io.guard import SWEEP_EVERY_S, GuardCounters, GuardFactory, GuardSettings, HttpRefusal, RequestHead
 from tests.support.browser import PONG, TEXT, client_frame
 from tests.support.portions import cut, portions_of
@@ -112,9 +115,11 @@ class Behinds(Factory[Behind]):
 class Rig:
     """A guard factory with a clock, something behind it, and connections."""
 
-    def __init__(self, settings: GuardSettings = SETTINGS, **more: Any) -> None:
-        self.clock = Clock()
-        self.clock.advance(1000.0)
+    def __init__(self, settings: GuardSettings = SETTINGS, clock: Clock | None = None, **more: Any) -> None:
+        self.clock = clock or Clock()
+        self.clock.advance(1000.0 - self.clock.seconds())
+        self.repeaters: Repeaters = more.get("repeaters") or Repeaters(self.clock.seconds, ListenerCounters())
+        self.fails = False
         self.sockets = Behinds()
         self.site = Behinds()
         self.heads: list[RequestHead] = []
@@ -132,6 +137,8 @@ class Rig:
 
     def websocket(self, head: RequestHead) -> Behinds | HttpRefusal:
         self.heads.append(head)
+        if self.fails:
+            raise RuntimeError("a fault of ours")
         return self.refusal or self.sockets
 
     def connect(self, host: str = "198.51.100.1", peer: Any = None) -> tuple[Any, Socket]:
@@ -517,6 +524,119 @@ class CrowdTests:
         rig = Rig(replace(SETTINGS, pending=2))
         made = [rig.send(b"\n", host=f"198.51.100.{number}")[1] for number in range(3)]
         assert [socket.aborted for socket in made] == [True, False, False]
+
+
+class WaitingTests:
+    """Who comes from an address that was closed for too much a moment ago."""
+
+    HOST = "198.51.100.1"
+
+    def closed(self, times: int = 1, **more: Any) -> Rig:
+        """A rig where so many were closed."""
+        clock = Clock()
+        clock.advance(1000.0)
+        repeaters = Repeaters(clock.seconds, ListenerCounters())
+        for _ in range(times):
+            repeaters.closed(self.HOST)
+        self.soon: list[Callable[[], None]] = []
+        return Rig(repeaters=repeaters, turns=Turns(clock.seconds, self.soon.append), clock=clock, **more)
+
+    def pass_turns(self, rig: Rig, seconds: float) -> None:
+        """In steps of a sweep, and all turns that are wanted after each."""
+        for _ in range(round(seconds / SWEEP_EVERY_S)):
+            rig.pass_time(SWEEP_EVERY_S)
+            while self.soon:
+                self.soon.pop()()
+
+    def test_waits_and_comes_in(self) -> None:
+        """For half a second, not read meanwhile; what came with the handshake, and by TLS after it, comes after it."""
+        rig = self.closed(times=4)
+        guard, socket = rig.send(HANDSHAKE + HELLO[:4])
+        assert socket.producerState == "paused"
+        guard.dataReceived(HELLO[4:])
+        self.pass_turns(rig, 0.25)
+        assert not rig.sockets.made
+        assert rig.factory.pending == rig.factory.counters.waits == 1
+        self.pass_turns(rig, 0.25)
+        assert socket.producerState == "producing"
+        assert b"".join(rig.sockets.made[0].received).endswith(b"\r\n\r\n" + HELLO)
+        assert rig.factory.pending == 0
+        assert rig.factory.counters.handshakes == rig.factory.admission.connections == 1
+
+    def test_one_in_a_turn(self) -> None:
+        """Many that wait together do not hold the loop together; the next does not wait any more."""
+        rig = self.closed()
+        for _ in range(3):
+            rig.send(HANDSHAKE)
+        rig.clock.advance(SWEEP_EVERY_S)
+        for made in (1, 2, 3):
+            self.soon.pop()()
+            assert len(rig.sockets.made) == made
+        assert not self.soon
+        rig.send(HANDSHAKE)
+        assert len(rig.sockets.made) == 4
+
+    def test_nobody_else_waits(self) -> None:
+        """Other addresses, and requests that are no handshake."""
+        rig = self.closed()
+        rig.send(HANDSHAKE, host="198.51.100.2")
+        rig.send(GET)
+        assert len(rig.sockets.made) == len(rig.site.made) == 1
+        assert rig.factory.counters.waits == 0
+
+    def test_told_when_it_came(self) -> None:
+        """Closes that come later keep out only who comes later."""
+        rig = self.closed()
+        rig.send(HANDSHAKE)
+        for _ in range(100):
+            rig.repeaters.closed(self.HOST)
+        rig.send(HANDSHAKE)
+        self.pass_turns(rig, 2 * SWEEP_EVERY_S)
+        assert len(rig.sockets.made) == 1
+        self.pass_turns(rig, SHUT_MOST_S)
+        assert len(rig.sockets.made) == 2
+
+    @pytest.mark.parametrize("turns_late", [0, 1])
+    def test_gone_meanwhile(self, turns_late: int) -> None:
+        """Also between the sweep and its turn."""
+        rig = self.closed()
+        guard, _ = rig.send(HANDSHAKE)
+        rig.clock.advance(SWEEP_EVERY_S * turns_late)
+        lose(guard)
+        self.pass_turns(rig, 1.0)
+        assert not rig.sockets.made
+        assert rig.factory.pending == rig.factory.admission.connections == rig.factory.counters.errors == 0
+
+    def test_no_room_when_its_turn_comes(self) -> None:
+        """It is refused as anybody is, and may read why."""
+        rig = self.closed()
+        _, socket = rig.send(HANDSHAKE)
+        rig.factory.admission.draining = True
+        self.pass_turns(rig, 1.0)
+        assert status(socket) == 503
+        assert socket.producerState == "producing"
+        assert socket.half_closed
+
+    def test_gives_way(self) -> None:
+        """It is pending, and bounded as all that are."""
+        rig = self.closed(settings=replace(SETTINGS, pending=2))
+        _, socket = rig.send(HANDSHAKE)
+        for _ in range(2):
+            rig.connect("198.51.100.2")
+        assert socket.aborted
+        assert rig.factory.counters.evicted == 1
+        self.pass_turns(rig, 1.0)
+        assert not rig.sockets.made
+
+    @pytest.mark.usefixtures("logged")
+    def test_a_fault_when_its_turn_comes(self) -> None:
+        """Ends this one alone."""
+        rig = self.closed()
+        _, socket = rig.send(HANDSHAKE)
+        rig.fails = True
+        self.pass_turns(rig, 1.0)
+        assert status(socket) == 500
+        assert rig.factory.counters.errors == 1
 
 
 class MeterTests:

@@ -99,6 +99,8 @@ class Relay:
             reactor=reactor,
             monotonic=monotonic,
             counters=counters,
+            repeaters=self.clients.repeaters,
+            turns=self.clients.turns,
         )
         self.service = ListenerService(endpoint, self.guards, reactor, tls)
         self.clients_service = ClientsService(self.clients, reactor, monotonic)
