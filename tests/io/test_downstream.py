@@ -444,7 +444,7 @@ class RepeaterTests(TestCase):
         assert [one["id"] for one in neighbour.messages if one.get("op") == "pong"] == list(range(20))
         assert any(one.get("op") == "subscribed" for one in neighbour.messages)
         assert neighbour.close is None
-        assert self.relay.clients.counters.repeaters == 1
+        assert self.relay.clients.counters.repeaters == self.relay.guards.counters.waits == 1
         assert self.relay.clients.repeaters.times("127.0.0.1") == 1
 
     async def test_a_flood_is_not_read_to_its_end(self) -> None:

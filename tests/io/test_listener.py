@@ -33,7 +33,7 @@ from relayd.io.endpoints import ListenError
 from relayd.io.listener import ListenerService, guard_settings
 from relayd.io.transport import DirectServer, find_direct
 from tests.support import certs
-from tests.support.browser import TEXT, Browser, handshake
+from tests.support.browser import TEXT, Browser, client_frame, handshake
 from tests.support.hub_rig import delivery, route
 from tests.support.relay_rig import Relay, clientFromString, connectProtocol, eventually, turn
 
@@ -299,6 +299,15 @@ class AddressTests(ListenerTestCase):
         browser.transport.resumeProducing()
         await browser.until(lambda: len(browser.frames) == 95)
         assert [int(payload[:4]) for _, payload in browser.frames] == list(range(95))
+
+    async def test_a_handshake_that_waits(self) -> None:
+        """Its address was closed for too much: it is let in later, and what it said too early is not lost."""
+        relay = self.relay(tls=self.tls())
+        relay.clients.repeaters.closed("127.0.0.1")
+        browser = await self.dial_tls(relay)
+        browser.transport.write(handshake("/ws") + client_frame(TEXT, b'{"op":"ping","id":1}'))
+        await browser.until(lambda: any(one.get("op") == "pong" for one in browser.messages))
+        assert relay.guards.counters.waits == relay.clients.counters.repeaters == 1
 
     async def test_plain_text_on_a_tls_port(self) -> None:
         """It is hung up on, and nobody else notices."""
