@@ -29,6 +29,7 @@ from relayd.core.hub import Hub
 from relayd.core.posting import Posted, post
 from relayd.core.refusal import HttpRefusal
 from relayd.core.routes import TopicRefused
+from relayd.core.utf8 import is_utf8
 from relayd.core.windows import SlidingWindow
 
 #: Publications in one batch: 10 ms of work (guess; 10 us each, measured).
@@ -204,7 +205,7 @@ class HttpPosts:
             if not wire.is_json(body):
                 return _BAD_JSON
         elif _TEXT_TYPE.fullmatch(content_type) is not None:
-            if not _is_utf8(body):
+            if not is_utf8(body):
                 return _BAD_UTF8
         elif is_text:
             return _BAD_TYPE
@@ -258,14 +259,6 @@ def _payload(item: _Item) -> tuple[bytes, bool]:
             raise ValueError("base64") from fault
     assert isinstance(item.data, msgspec.Raw)
     return bytes(item.data), True
-
-
-def _is_utf8(body: bytes) -> bool:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _size(reply: Reply) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from relayd.core.feed.path import MISSING, Path, Scope
+from relayd.core.utf8 import is_utf8
 
 JSON: Final = "json"
 MSGPACK: Final = "msgpack"
@@ -69,11 +70,8 @@ class Decode:
                 return Unpacked(payload, False, MSGPACK)
             if step in UNPACKERS:
                 payload = _inflate(payload, step)
-        if not payload.isascii():
-            try:
-                payload.decode()
-            except UnicodeDecodeError:
-                raise Undecodable("the unpacked text is not UTF-8") from None
+        if not is_utf8(payload):
+            raise Undecodable("the unpacked text is not UTF-8")
         return Unpacked(payload, True)
 
     def messages(self, payload: bytes, is_text: bool, sse: object = MISSING) -> list[Message] | Message:

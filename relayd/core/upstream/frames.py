@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from relayd.core.utf8 import is_utf8
+
 TEXT: Final = 0x81
 BINARY: Final = 0x82
 """The first byte of a plain frame, by what it holds."""
@@ -74,20 +76,10 @@ class FrameCutter:
                 parts.append((OTHER, data[at:]))
                 return parts
             payload = data[start:end]
-            if is_plain and length <= self._most_bytes and (first == BINARY or _is_utf8(payload)):
+            if is_plain and length <= self._most_bytes and (first == BINARY or is_utf8(payload)):
                 parts.append((first, payload))
             else:
                 parts.append((OTHER, data[at:end]))
             at = end
         self._head = data[at:]
         return parts
-
-
-def _is_utf8(payload: bytes) -> bool:
-    if payload.isascii():
-        return True
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
