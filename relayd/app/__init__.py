@@ -53,7 +53,7 @@ from relayd.io.listener import ClientsService, ListenerService, guard_settings
 from relayd.io.logs import LogCounters
 from relayd.io.mishaps import Mishaps
 from relayd.io.names import Names
-from relayd.io.reactor import next_turn
+from relayd.io.reactor import next_turn_of
 from relayd.io.sse import EventStreamFactory
 from relayd.io.state import StateService
 from relayd.io.ticker import Ticker
@@ -134,7 +134,7 @@ class Relay(MultiService):
             self.upstreams,
             self.ticker,
             monotonic,
-            partial(reactor.callLater, 0),
+            next_turn_of(reactor),
             environ,
             self.bridges.bridges.counters,
         )
@@ -176,7 +176,7 @@ class Relay(MultiService):
             monotonic=self._monotonic,
             wall=time.time,
             call_later=self._reactor.callLater,
-            next_turn=next_turn(self._reactor),
+            next_turn=next_turn_of(self._reactor),
             epoch=_random_text(EPOCH_CHARS),
             counters=HubCounters(),
             volley=self._volley,

@@ -40,7 +40,7 @@ class Life:
         upstreams: Mapping[str, FleetService],
         ticker: Ticker,
         monotonic: Callable[[], float],
-        call_soon: Callable[[Callable[[], None]], object],
+        next_turn: Callable[[Callable[[], None]], object],
         environ: Mapping[str, str],
         bridges: BridgeCounters,
     ) -> None:
@@ -50,7 +50,7 @@ class Life:
         self._monotonic = monotonic
         self._bridges = bridges
         self.backlog = Backlog(monotonic)
-        self.clients = Clients(ListenerCounters(), monotonic, call_soon, hub.flusher.volley)
+        self.clients = Clients(ListenerCounters(), monotonic, next_turn, hub.flusher.volley)
         self.admission = Admission(admission_limits(config.limits), started=monotonic(), random=random.random)
         self.doors: list[ListenerService] = []
         self.factories: list[GuardFactory] = []

@@ -8,7 +8,7 @@ never cut off: the longest hold is a share and one request.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -20,12 +20,13 @@ SHARE_S: Final = 0.002
 class Turns:
     """Whose turn it is, and who waits for the next."""
 
-    def __init__(self, monotonic: Callable[[], float], call_soon: Callable[[Callable[[], None]], object]) -> None:
-        """`call_soon` calls in the next turn of the event loop."""
+    def __init__(self, monotonic: Callable[[], float], next_turn: Callable[[Callable[[], None]], object]) -> None:
+        """`next_turn` calls in the next turn of the event loop."""
         self._monotonic = monotonic
-        self._call_soon = call_soon
+        self._next_turn = next_turn
         self._ends_at = 0.0
-        self._waiting: deque[Callable[[], None]] = deque()
+        self._waiting: OrderedDict[Callable[[], None], None] = OrderedDict()
+        self._asked = False
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -41,15 +42,23 @@ class Turns:
 
     def wait(self, go_on: Callable[[], None]) -> None:
         """Call `go_on` when all who wait longer have had their turns. It may wait again."""
-        self._waiting.append(go_on)
-        if len(self._waiting) == 1:
-            self._call_soon(self._next)
+        self._waiting[go_on] = None
+        self._ask()
+
+    def leave(self, go_on: Callable[[], None]) -> None:
+        """It waits no longer, and those behind it wait for one less."""
+        del self._waiting[go_on]
+
+    def _ask(self) -> None:
+        if self._waiting and not self._asked:
+            self._asked = True
+            self._next_turn(self._next)
 
     def _next(self) -> None:
-        go_on = self._waiting[0]
         try:
-            go_on()
+            if self._waiting:  # they may all have left
+                go_on, _ = self._waiting.popitem(last=False)
+                go_on()
         finally:
-            self._waiting.popleft()
-            if self._waiting:
-                self._call_soon(self._next)
+            self._asked = False
+            self._ask()

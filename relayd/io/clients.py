@@ -55,14 +55,14 @@ class Clients:
         self,
         counters: ListenerCounters,
         monotonic: Callable[[], float],
-        call_soon: Callable[[Callable[[], None]], object],
+        next_turn: Callable[[Callable[[], None]], object],
         volley: Volley | None = None,
     ) -> None:
-        """`call_soon` calls in the next turn of the reactor."""
+        """`next_turn` calls in the next turn of the reactor."""
         self._volley = volley
         self.counters = counters
         self.monotonic = monotonic
-        self.turns = Turns(monotonic, call_soon)
+        self.turns = Turns(monotonic, next_turn)
         self.repeaters = Repeaters(monotonic, counters)
         self.sweep: PingSweep[DownstreamProtocol] = PingSweep(counters, monotonic())
         self.heartbeats: Heartbeats[EventStream] = Heartbeats()

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from relayd.core.bridge import Bridge, Bridges
 from relayd.core.mishap import BRIDGE, UPSTREAM, Report
 from relayd.core.upstream.effects import Dial, Effect, Loss, Note
+from relayd.io.reactor import next_turn_of
 from relayd.io.ticker import Ticker
 from relayd.io.upstream import UpstreamService, UpstreamSocket
 from relayd.io.upstream_protocol import FAULT, UpstreamProtocol
@@ -169,7 +170,7 @@ class ExclusiveLines(Service):
         ticker = Ticker(self._reactor, self._monotonic)
         ticker.report = self._report
         line = _Line(self._build(bridge, values, ticker), ticker, bridge, self)
-        self._reactor.callLater(0, line.begin)
+        next_turn_of(self._reactor)(line.begin)
         return line
 
     def ended(self, line: _Line, stopped: Deferred[None] | None) -> None:

@@ -7,6 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+
 from relayd.core.turns import Turns
 from relayd.io.frame_reader import FrameReader
 
@@ -51,8 +54,16 @@ class TurnReader(FrameReader):
             self._take_turn()
 
     def forget_rest(self) -> None:
-        """What waits is not read any more."""
+        """What came and is not read yet never is, and there is nothing to wait for."""
         self.data = b""
+        if self._waits:
+            self._waits = False
+            self.find_turns().leave(self._go_on)
+            self.rest_for_turn(False)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.forget_rest()
+        super().connectionLost(reason)
 
     def _take_turn(self) -> None:
         turns = self.find_turns()

@@ -55,6 +55,32 @@ class TurnsTests:
             assert rig.had == list(expected)
         assert (rig.clock.waiting, len(rig.turns)) == (0, 0)
 
+    def test_who_leaves(self) -> None:
+        """Those behind move up; whoever comes back is the last."""
+        rig = Rig()
+        first, second, third = (rig.client(name) for name in "abc")
+        for go_on in (first, second, third):
+            rig.turns.wait(go_on)
+        rig.turns.leave(second)
+        assert len(rig.turns) == 2
+        rig.turns.wait(second)
+        for _ in range(3):
+            rig.clock.turn()
+        assert rig.had == ["a", "c", "b"]
+        assert rig.clock.waiting == 0
+
+    def test_all_leave(self) -> None:
+        """The turn that was asked for is nobody's; the next who waits has one all the same."""
+        rig = Rig()
+        go_on = rig.client("a")
+        rig.turns.wait(go_on)
+        rig.turns.leave(go_on)
+        rig.clock.turn()
+        assert (rig.had, rig.clock.waiting) == ([], 0)
+        rig.turns.wait(go_on)
+        rig.clock.turn()
+        assert rig.had == ["a"]
+
     def test_a_fault_is_nobody_elses(self) -> None:
         """Whose turn fails is not called again, and the others are."""
         rig = Rig()

@@ -385,10 +385,12 @@ class TurnTests:
         assert [payload for payload, _ in heard] == [b"%d" % number for number in range(6)]
 
     def test_a_breach_meanwhile(self) -> None:
-        """What waits of a client that went over a limit is not done."""
+        """What waits of a client that went over a limit is not done, and takes nobody's turn."""
         line, heard = self.slow()
         line.protocol.dataReceived(client_frame(TEXT, b"x") * 5)
+        assert len(line.clients.turns) == 1
         line.protocol.breach(CLOSE_POLICY)
+        assert len(line.clients.turns) == 0
         line.turn()
         assert len(heard) == 2
         assert line.close_frame() == (1008, "policy")
@@ -399,6 +401,7 @@ class TurnTests:
         line.protocol.dataReceived(client_frame(TEXT, b"x") * 5)
         line.socket.broken = True
         line.transport.connectionLost(Failure(ConnectionLost()))
+        assert len(line.clients.turns) == 0
         line.turn()
         assert len(heard) == 2
         assert line.session.heard[-1] == ("lost", None)
