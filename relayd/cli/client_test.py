@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -51,15 +53,20 @@ def client_test(port: int, names: tuple[str, ...], jobs: int, only_list: bool, c
 
     def main(reactor: Any) -> Deferred[None]:
         async def run() -> None:
-            results.extend(await carry_out(reactor, plan, lambda scenario, url: _begun(plan, scenario, url)))
+            begun = partial(_begun, plan)
+            results.extend(await carry_out(reactor, plan, begun, started))
 
-        return Deferred.fromCoroutine(run())
+        # No client is started before the reactor hears the signals that would leave it behind.
+        return task.deferLater(reactor, 0, lambda: Deferred.fromCoroutine(run()))
 
-    try:
-        task.react(main)
-    except SystemExit as end:
-        if end.code:
-            raise
+    with ExitStack() as started:
+        try:
+            task.react(main)
+        except SystemExit as end:
+            if end.code:
+                raise
+    if not results:
+        raise click.ClickException("stopped before the end: nothing is judged")
     _report(results)
     sys.exit(1 if any(result.verdict.value == "failed" for result in results) else 0)
 

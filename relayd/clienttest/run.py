@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -67,18 +67,24 @@ class Plan:
     jobs: int = 4
 
 
-async def carry_out(reactor: Any, plan: Plan, begun: Callable[[Scenario, str], None]) -> list[Result]:
-    """Runs all of them. `begun` is told each scenario and its URL."""
+async def carry_out(
+    reactor: Any, plan: Plan, begun: Callable[[Scenario, str], None], started: ExitStack
+) -> list[Result]:
+    """Runs all of them. `begun` is told each scenario and its URL. Closing `started` kills the clients that still run
+    because the reactor was stopped: none has heard of that, in a session of its own.
+    """
     by_hand = not plan.command
     turns = DeferredSemaphore(1 if by_hand or plan.port else plan.jobs)
 
     def one(scenario: Scenario) -> Deferred[Result]:
-        return turns.run(lambda: Deferred.fromCoroutine(_run(reactor, plan, scenario, begun)))
+        return turns.run(lambda: Deferred.fromCoroutine(_run(reactor, plan, scenario, begun, started)))
 
     return list(await gatherResults([one(scenario) for scenario in plan.scenarios]))
 
 
-async def _run(reactor: Any, plan: Plan, scenario: Scenario, begun: Callable[[Scenario, str], None]) -> Result:
+async def _run(
+    reactor: Any, plan: Plan, scenario: Scenario, begun: Callable[[Scenario, str], None], started: ExitStack
+) -> Result:
     if plan.command and scenario.needs_token and not _has("{token}", plan.command):
         return Result(scenario, Verdict.SKIPPED, "the command has no {token}: it is not told one")
     if plan.command and scenario.publishes and not _has("{publish}", plan.command):
@@ -94,6 +100,7 @@ async def _run(reactor: Any, plan: Plan, scenario: Scenario, begun: Callable[[Sc
     try:
         if plan.command:
             client = Client(plan.command, url, scenario.topic, scenario.topic if scenario.publishes else "")
+            started.callback(client.kill)
         script = Deferred.fromCoroutine(scenario.script(stage))
         script.addTimeout(scenario.within_s if plan.command else BY_HAND_S, reactor)
         await script
@@ -157,6 +164,12 @@ class Client:
                 os.killpg(self._process.pid, number)
             if await waits.until(lambda: self._process.poll() is not None, END_WITHIN_S):
                 break
+
+    def kill(self) -> None:
+        """End it at once, if it runs."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
 
 def _filled(word: str, values: Mapping[str, str]) -> str:

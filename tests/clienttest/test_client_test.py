@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -87,6 +91,35 @@ def test_a_naive_client(runs: dict[str, Program]) -> None:
     # On a machine with ten times as much to do as it can, one of the two may look like patience.
     assert any("at once" in found[name][1] for name in ("drops", "503"))
     assert runs["naive"].returncode == 1
+
+
+def test_the_naive_client_ends_with_its_parent() -> None:
+    """However that ends. What it inherited of it is closed then."""
+    starts_it = "import subprocess, sys; subprocess.run(sys.argv[1:])"
+    with socket.create_server(("127.0.0.1", 0)) as dialled:
+        url = f"ws://127.0.0.1:{dialled.getsockname()[1]}/"
+        command = [sys.executable, "-c", starts_it, str(client_installation().python), str(HERE / "naive.py"), url, "t"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+            dialled.accept()[0].close()
+            parent.kill()
+            dialled.close()
+            assert parent.stdout is not None
+            assert parent.stdout.read() == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_clients_end_with_it(tmp_path: Path, number: signal.Signals) -> None:
+    """Who is stopped takes along what was started, although that has a session of its own."""
+    alive = tmp_path / "alive"  # written to by the client, and open as long as it runs
+    os.mkfifo(alive)
+    client = ["sh", "-c", 'exec 3> "$0"; echo up >&3; exec sleep 100', str(alive)]
+    command = [sys.executable, "-m", "relayd", "client-test", "-s", "pings", "--", *client]
+    with Program(command, ROOT, environment(PYTHONPATH=str(ROOT))) as program, alive.open() as of_client:
+        assert of_client.readline() == "up\n"
+        program.signal(number)
+        assert of_client.read() == ""
+        assert program.ends() == 1
+        assert "stopped before the end" in program.output
 
 
 @pytest.mark.parametrize(
