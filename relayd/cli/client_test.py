@@ -53,11 +53,12 @@ def client_test(port: int, names: tuple[str, ...], jobs: int, only_list: bool, c
 
     def main(reactor: Any) -> Deferred[None]:
         async def run() -> None:
+            # No client is started before the reactor hears the signals that would leave it behind.
+            await task.deferLater(reactor, 0)
             begun = partial(_begun, plan)
             results.extend(await carry_out(reactor, plan, begun, started))
 
-        # No client is started before the reactor hears the signals that would leave it behind.
-        return task.deferLater(reactor, 0, lambda: Deferred.fromCoroutine(run()))
+        return Deferred.fromCoroutine(run())
 
     with ExitStack() as started:
         try:

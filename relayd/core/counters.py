@@ -162,6 +162,8 @@ class UpstreamCounters:
     beats: int = _number("counter", "heartbeats received")
     gaps: int = _number("counter", "gaps found in the upstream's numbering")
     held: int = _number("counter", "messages held for an acknowledgement")
+    held_dropped: int = _number("counter", "such messages given up: too many, or nobody told whose they are")
+    resume_forgotten: int = _number("counter", "messages with an opaque cursor that were too many to know again")
     unrouted: int = _number("counter", "messages of topics that nobody wants")
     unknown: int = _number("counter", "messages that no rule of the configuration knows")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from relayd.core.publication import RETAINED_OVERHEAD_BYTES
 from tests.support.daemon import Daemon, Exchange, Start
 from tests.support.hub_rig import frames
 
@@ -112,7 +113,8 @@ def test_never_readers_hurt_nobody(daemon: Daemon, exchange: Exchange) -> None:
         for key, _ in watch.select(0.1):
             key.data.read()
     grown = resident_bytes(daemon.pid) - before
-    ring_bytes = MESSAGES * (PAYLOAD_BYTES + 256) * 2  # payloads and their frames, which the newest keep
+    # Payloads and their frames, which the newest keep.
+    ring_bytes = MESSAGES * (PAYLOAD_BYTES + RETAINED_OVERHEAD_BYTES) * 2
     for reader in readers:
         assert reader.offsets == list(range(1, MESSAGES + 1))
         assert not reader.lost

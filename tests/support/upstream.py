@@ -66,6 +66,7 @@ class TinyTalk:
         """Topic -> confirmed."""
         self.saved = saved
         self.follows = False
+        self.dropped = 0
         self.impossible = ""
         self._url, self._headers, self._protocols = url, headers, protocols
         self._acks = acks

@@ -6,6 +6,7 @@ It knows nothing of dialling: what ends it, or moves the upstream's state, it te
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import inf
 from typing import Generic, TypeVar
 
@@ -31,6 +32,7 @@ from relayd.core.upstream.lanes import Lanes, Overrun
 from relayd.core.upstream.outlet import Outlet
 from relayd.core.upstream.policy import UpstreamPolicy
 from relayd.core.upstream.repairs import RepairBudget
+from relayd.core.upstream.signal import Signal, graver
 from relayd.core.upstream.snapshots import Snapshots
 from relayd.core.upstream.states import DATA, Event
 from relayd.core.upstream.suspects import Suspects
@@ -71,7 +73,7 @@ class Connection(Generic[T]):
         """There may be something to send."""
         self.next_url: str | None = None
         """Where the next connection goes, if a `drain` said so."""
-        self._received_before, self._published_before = counters.received, counters.published
+        self._before = replace(counters)
         self.sent = 0
         self._talk = talk
         self._policy = policy
@@ -121,14 +123,14 @@ class Connection(Generic[T]):
         """What the line at its end says of it."""
         return {
             "open_s": round(now - self.open_at, 3),
-            "received": self._counters.received - self._received_before,
-            "published": self._counters.published - self._published_before,
+            "received": self._counters.received - self._before.received,
+            "published": self._counters.published - self._before.published,
             "sent": self.sent,
         }
 
     # -- what comes
 
-    def message(self, payload: bytes, is_text: bool, now: float, sse: Sse | None = None) -> Event | Loss | None:
+    def message(self, payload: bytes, is_text: bool, now: float, sse: Sse | None = None) -> Signal:
         """A whole message: published before this returns, where it is data."""
         counters = self._counters
         counters.received += 1
@@ -139,17 +141,17 @@ class Connection(Generic[T]):
         self.watch.frame(now)
         return self._other(outcome, now)
 
-    def replied(self, body: bytes, status: int, number: int, now: float) -> Event | Loss | None:
+    def replied(self, body: bytes, status: int, number: int, now: float) -> Signal:
         """The answer to an HTTP request of ours."""
         return self._other(self._talk.reply(body, status, number), now)
 
-    def _data(self, data: Data[T], now: float) -> Event | Loss | None:
+    def _data(self, data: Data[T], now: float) -> Signal:
         self.watch.data(now)
         self.data_at = now
         self._counters.published += 1
         topics, sink, waiting = self._topics, self._sink, self._snapshots.waiting
         heard = sink.heard
-        repair: Event | Loss | None = None
+        repair: Signal = None
         if data.gap:
             self._counters.gaps += 1
         for topic in data.topics:
@@ -193,13 +195,13 @@ class Connection(Generic[T]):
         self.untended = self.untended or bool(sendings)
         return bool(sendings)
 
-    def _other(self, outcome: Outcome[T], now: float) -> Event | Loss | None:
+    def _other(self, outcome: Outcome[T], now: float) -> Signal:
         counters, topics = self._counters, self._topics
         self.untended = True
-        signal: Event | Loss | None = None
+        signal: Signal = None
         if isinstance(outcome, Parts):
             for part in outcome.parts:
-                signal = _graver(signal, self._other(part, now))
+                signal = graver(signal, self._other(part, now))
             return signal
         match outcome:
             case Data():
@@ -210,7 +212,7 @@ class Connection(Generic[T]):
                 topics.acked(outcome.topics)
                 topics.failed(outcome.failed, printable(outcome.text), now)
                 for data in outcome.released:
-                    signal = _graver(signal, self._data(data, now))
+                    signal = graver(signal, self._data(data, now))
             case Fail():
                 counters.fails += max(1, len(outcome.topics))
                 self._fail(outcome, now)
@@ -251,12 +253,12 @@ class Connection(Generic[T]):
         elif (culprit := self._suspects.refused(topics)) is not None:
             self._topics.failed([culprit], text, now)
 
-    def _login(self, login: Login) -> Event | Loss | None:
+    def _login(self, login: Login) -> Signal:
         if login.step == "refused":
             return Loss(LossKind.LOGIN, text="the upstream refused the login")
         return Event.READY if login.step == "done" else None
 
-    def _control(self, control: Control[T], now: float) -> Event | Loss | None:
+    def _control(self, control: Control[T], now: float) -> Signal:
         if control.do == "reconnect":
             return Loss(LossKind.ASKED, text="the upstream asked us to reconnect")
         if control.do == "drain":
@@ -268,7 +270,7 @@ class Connection(Generic[T]):
             self._again(control.topics or None, now)
         return None
 
-    def _repair(self, repair: str, topics: Sequence[T], now: float) -> Event | Loss | None:
+    def _repair(self, repair: str, topics: Sequence[T], now: float) -> Signal:
         """What the dialect wants done about a gap, unless it was done too often of late."""
         if repair in ("", "mark"):
             return None
@@ -328,6 +330,7 @@ class Connection(Generic[T]):
             self.sent += 1
             self._counters.sent += 1
             effects.append(Send(sending))
+        self._counters.held_dropped = self._before.held_dropped + self._talk.dropped
         return effects
 
     def publish(self, upward: Upward, now: float) -> Send:
@@ -390,10 +393,3 @@ class Connection(Generic[T]):
         if self._difference_due:
             return -inf
         return min(deadline, self._refresh_at, self._topics.next_deadline(), self._suspects.next_deadline())
-
-
-def _graver(one: Event | Loss | None, other: Event | Loss | None) -> Event | Loss | None:
-    """Of two signals of one frame the one that matters more: an end, then anything but data, then data."""
-    if isinstance(one, Loss) or other is None or (other is Event.DATA and one is not None):
-        return one
-    return other

@@ -135,6 +135,7 @@ class Fleet(Generic[T]):
         total.topics = len(self._seating) or sum(len(link.session.topics) for link in self.links)
         total.topics_waiting = self._seating.waiting + sum(link.session.topics.waiting for link in self.links)
         total.crowded_out += sum(link.session.topics.crowded_out for link in self.all)
+        total.resume_forgotten += sum(link.resume.forgotten for link in self.all)
         total.moved, total.moved_with_gap = self.moved, self.moved_with_gap
         return total
 
@@ -219,6 +220,7 @@ class Fleet(Generic[T]):
     def _forget(self, link: Link[T]) -> None:
         counters = link.session.counters
         counters.crowded_out += link.session.topics.crowded_out
+        counters.resume_forgotten += link.resume.forgotten
         self._past = added([self._past, counters])
 
     # -- one takes over from another

@@ -155,6 +155,17 @@ class MessageTests(ConnectionCase):
         assert self.hub.read() == ["b failed: left out of the list"]
         assert self.counters.fails == 1
 
+    def test_held_and_given_up(self) -> None:
+        """Counted on behind what earlier connections gave up, also when a topic that goes was what was waited for."""
+        self.connect()
+        self.talk.dropped = 2
+        self.tend()
+        self.connection = Connection(
+            TinyTalk(), UpstreamPolicy(), self.topics, self.outlet, Windows(), self.counters, lambda: 0.0, self.now
+        )
+        self.tend()
+        assert self.counters.held_dropped == 2
+
     def test_parts(self) -> None:
         """Each part counts as a message; the gravest signal wins."""
         self.connect()

@@ -56,6 +56,17 @@ class LinkTests:
         world.after(2.0)
         assert subscribed(world) == ["b"]
 
+    def test_what_was_not_remembered(self) -> None:
+        """Of links that are and of those that were."""
+        world = live("a", "b", topics_most=1)
+        for link in world.fleet.all:
+            link.resume.forgotten = 3
+        assert world.fleet.counters.resume_forgotten == 6
+        world.unwant("b")
+        world.calm()
+        assert len(world.fleet.links) == 1
+        assert world.fleet.counters.resume_forgotten == 6
+
     def test_a_lost_link(self) -> None:
         """It dials anew by itself, with its topics; the others go on."""
         world = live(*"abc", topics_most=2)
