@@ -153,6 +153,7 @@ MECHANISMS = (
         "topic.at", "fields by path", FEEDS + "ExchangeTests::test_okx", no_fields(at={}, name_at=())
     ),
     Mechanism("topic.name", "a feed name taken apart", FEEDS + "ExchangeTests::test_htx", no_fields(name=None)),
+    Mechanism("topic.key_of", "told by a key", FEEDS + "OtherFeedTests::test_mempool", no_fields(key_of=())),
     Mechanism("topic.map", "values renamed", FEEDS + "ExchangeTests::test_coinbase", no_fields(map={})),
     Mechanism("topic.types", "values that are no texts", FEEDS + "OtherFeedTests::test_kabu", no_fields(types={})),
     Mechanism("topic.when", "what is data", ASKING + "DataTests::test_when", no_fields(when=ALWAYS)),
@@ -178,6 +179,10 @@ MECHANISMS = (
         without(lambda one: replace(one, decode=Decode())),
     ),
     Mechanism(
+        "dedupe", "said again, published once", FEEDS + "OtherFeedTests::test_twitch",
+        without(lambda one: replace(one, dedupe=())),
+    ),
+    Mechanism(
         "payload", "a slice of the raw bytes", FEEDS + "ExchangeTests::test_binance",
         without(lambda one: replace(one, payload=())),
     ),
@@ -193,6 +198,7 @@ MECHANISMS = (
     Mechanism("subscribe.join", "members in one text", FEEDS + "ExchangeTests::test_kucoin", variants(join=None)),
     Mechanism("subscribe.batch", "members at most", ASKING + "MessageTests::test_batch", variants(batch=None)),
     Mechanism("subscribe.bytes", "length at most", ASKING + "MessageTests::test_bytes", variants(bytes=None)),
+    Mechanism("subscribe.whole", "all in one message", ASKING + "MessageTests::test_whole", variants(whole=False)),
     Mechanism("subscribe.http", "subscribed by HTTP", FEEDS + "OtherFeedTests::test_kabu", variants(http=None)),
     Mechanism("subscribe.in", "topics in the URL", FEEDS + "OtherFeedTests::test_jetstream", variants(in_url=False)),
     Mechanism(
@@ -210,6 +216,14 @@ MECHANISMS = (
     Mechanism(
         "control.ack.all", "acks that state all", ASKING + "AckTests::test_by_the_whole_list",
         rules(lambda rule: rule.ack is None or rule.ack.all is None),
+    ),
+    Mechanism(
+        "control.ack.some", "acks that list what was taken",
+        ASKING + "AckTests::test_by_a_list_of_those_that_were_taken", rules(change=_ack_without("some")),
+    ),
+    Mechanism(
+        "control.ack.not", "acks that list what was not taken",
+        FAULTS + "PartialFailureTests::test_those_that_were_not_taken_are_listed", rules(change=_ack_without("but")),
     ),
     Mechanism(
         "subscribe.ack", "acks by an HTTP reply",

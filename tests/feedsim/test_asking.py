@@ -11,7 +11,9 @@ from tests.feedsim.profiles.bitstamp import Bitstamp
 from tests.feedsim.profiles.coinbase import Coinbase
 from tests.feedsim.profiles.htx import Htx
 from tests.feedsim.profiles.kabu import Kabu
+from tests.feedsim.profiles.mempool import Mempool
 from tests.feedsim.profiles.okx import Okx
+from tests.feedsim.profiles.twelvedata import TwelveData
 from tests.feedsim.rig import FeedCase, eventually, turn
 
 COINS = [f"{name}usdt" for name in ("btc", "eth", "xrp", "ada", "sol")]
@@ -44,6 +46,10 @@ class AckTests(FeedCase):
         """The ack states all that is subscribed."""
         await self.confirmed(Coinbase)
 
+    async def test_by_a_list_of_those_that_were_taken(self) -> None:
+        """Without an id of what was asked."""
+        await self.confirmed(TwelveData)
+
     async def test_by_the_reply(self) -> None:
         """The reply to an HTTP request."""
         await self.confirmed(Kabu)
@@ -67,6 +73,19 @@ class MessageTests(FeedCase):
         lengths = [len(text) for text in rig.journal.texts()]
         self.assertGreater(len(lengths), 1)
         self.assertLessEqual(max(lengths), 130)
+
+
+    async def test_whole(self) -> None:
+        """One topic more is all of them again: the feed would end what it is not told."""
+        rig = self.run_feed(Mempool)
+        first = await rig.browse(["mempool/blocks"])
+        await rig.subscribed("blocks")
+        second = await rig.browse(["mempool/stats"])
+        await rig.subscribed("blocks", "stats")
+        for key in ("blocks", "stats"):
+            rig.feed.publish(key)
+        await rig.caught_up_with(first, "mempool/blocks")
+        await rig.caught_up_with(second, "mempool/stats")
 
 
 class PaceTests(FeedCase):

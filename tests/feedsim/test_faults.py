@@ -31,6 +31,7 @@ from tests.feedsim.profiles.kabu import Kabu
 from tests.feedsim.profiles.kraken import Kraken
 from tests.feedsim.profiles.kucoin import Kucoin
 from tests.feedsim.profiles.okx import Okx
+from tests.feedsim.profiles.twelvedata import TwelveData
 from tests.feedsim.rig import FeedCase, Rig, eventually, turn
 
 QUICK = "    reconnect: {min: 50ms, max: 200ms}\n"
@@ -194,6 +195,17 @@ class PartialFailureTests(FeedCase):
         await eventually(lambda: browser.states("kraken/ticker/X~2FUSD"))
         self.assertEqual(browser.states("kraken/ticker/X~2FUSD"), [("failed", "Currency pair not supported X/USD")])
         self.assertNotIn("failed", [state for state, _ in browser.states("kraken/ticker/BTC~2FUSD")])
+
+    async def test_those_that_were_not_taken_are_listed(self) -> None:
+        """Beside those that were, without an id of what was asked: each is told for itself."""
+        rig = self.run_feed(TwelveData)
+        rig.feed.refused.add("EUR/USD")
+        browser = await rig.browse()
+        await rig.subscribed("AAPL")
+        await eventually(lambda: browser.states("twelvedata/EUR~2FUSD"))
+        [(state, _)] = browser.states("twelvedata/EUR~2FUSD")
+        self.assertEqual(state, "failed")
+        self.assertNotIn("failed", [state for state, _ in browser.states("twelvedata/AAPL")])
 
     async def test_a_batch_fails_and_nobody_says_which(self) -> None:
         """It is halved until the culprit is alone, within the rate; the others are subscribed."""

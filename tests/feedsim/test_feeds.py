@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.feedsim.profile import Profile
 from tests.feedsim.profiles.binance import Binance
 from tests.feedsim.profiles.bitfinex import Bitfinex
@@ -14,7 +16,10 @@ from tests.feedsim.profiles.jetstream import Jetstream
 from tests.feedsim.profiles.kabu import Kabu
 from tests.feedsim.profiles.kraken import Kraken
 from tests.feedsim.profiles.kucoin import Kucoin
+from tests.feedsim.profiles.mempool import Mempool
 from tests.feedsim.profiles.okx import Okx
+from tests.feedsim.profiles.twelvedata import TwelveData
+from tests.feedsim.profiles.twitch import Twitch
 from tests.feedsim.profiles.wamp import Wamp
 from tests.feedsim.profiles.wikimedia import Wikimedia
 from tests.feedsim.rig import FeedCase, Rig, eventually
@@ -120,6 +125,24 @@ class OtherFeedTests(WholeFeedCase):
     async def test_wamp(self) -> None:
         """A ticket, then ids that the router tells."""
         await self.whole(Wamp)
+
+    async def test_mempool(self) -> None:
+        """The one key of a message is its topic; all that is wanted is asked for in one message."""
+        await self.whole(Mempool)
+
+    async def test_twelvedata(self) -> None:
+        """Symbols in one text."""
+        await self.whole(TwelveData)
+
+    async def test_twitch(self) -> None:
+        """Subscribed by HTTP, for the session that the greeting names; what is said again is published once."""
+        rig = await self.whole(Twitch)
+        browser = await rig.browse(["twitch/stream.online/1234"])
+        for times in (2, 1):
+            rig.feed.publish("stream.online 1234", times=times)
+        await eventually(lambda: len(browser.received("twitch/stream.online/1234")) >= 3)
+        ids = [json.loads(payload)["id"] for payload in browser.received("twitch/stream.online/1234")]
+        self.assertEqual(ids, [6, 7, 8], "the newest, which a newcomer has, and two more")
 
     async def test_wikimedia(self) -> None:
         """Server-sent events; the id of the last one goes back as it came, and what happened meanwhile comes."""
