@@ -20,7 +20,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from relayd.core.counters import HubCounters
-from relayd.core.crowd import CrowdFlush
+from relayd.core.gathered import flush_gathered
 from relayd.core.mishap import CATCHING_UP, FLUSH, Report, let_it_out
 from relayd.core.stalls import Stalls
 from relayd.core.volley import Volley
@@ -36,9 +36,6 @@ EWMA_ALPHA = 0.3
 HOLD_MAX_S = 0.020
 # 500 sends are about 3 ms (6 us each with the copying of a merged flush; measured).
 SLICE_MEMBERS = 500
-# Publications to crowds that stand at the beginning of a turn are merged where each cohort waits for so many of them: a
-# flush of its own costs a cohort about as much as a send, and spares half of one (decision).
-DENSE = 1.5
 # Lagging clients that could go on at once and gave way: so many of them per turn, each at most 512 KiB.
 CHORES_PER_TURN = 32
 
@@ -66,9 +63,7 @@ class Flusher:
         self._monotonic = monotonic
         self._call_later = call_later
         self._next_turn = next_turn or partial(call_later, 0.0)
-        self.standing: deque[CrowdFlush] = deque()
-        """Publications on their way to crowds: those of `_ready`, in their order."""
-        self._ready: deque[Cohort | CrowdFlush] = deque()
+        self._ready: deque[Cohort] = deque()
         self._held: list[tuple[float, int, Cohort | Lane]] = []
         self._order = count()
         self._chores: deque[Lagging] = deque()
@@ -83,13 +78,6 @@ class Flusher:
             self.at(cohort.not_before, cohort)
             return
         self._ready.append(cohort)
-        if not self._turn_asked:
-            self._ask_turn()
-
-    def want_crowd(self, flush: CrowdFlush) -> None:
-        """A publication for a crowd: it is never held back, since its members are flushed one publication at a time."""
-        self.standing.append(flush)
-        self._ready.append(flush)
         if not self._turn_asked:
             self._ask_turn()
 
@@ -138,23 +126,20 @@ class Flusher:
         self._turn_asked = False
         budget = SLICE_MEMBERS
         ready = self._ready
-        if len(self.standing) > 1:
-            self._scatter_if_dense()
         begun = self._monotonic()
         while ready and budget > 0:
             cohort = ready[0]
-            if isinstance(cohort, CrowdFlush):
-                if cohort.next_members > budget:
-                    break
-                budget -= self._flush_block(cohort)
-                begun = self._monotonic()
-                continue
             try:
+                if offered := flush_gathered(ready, budget, self.volley, self.counters):
+                    budget -= offered
+                    begun = self._monotonic()
+                    continue
                 offered = cohort.flush_slice(budget) if cohort.pending or cohort.flush is not None else -1
             except Exception:  # its members may have lost something, so they are closed; the other cohorts go on
                 self.report(FLUSH)
                 cohort.fail()
-                ready.popleft()
+                if ready and ready[0] is cohort:
+                    ready.popleft()
                 continue
             if offered >= 0:
                 budget -= offered or 1
@@ -174,28 +159,6 @@ class Flusher:
                 lagging.subscriber.give_up()
         if self._ready or self._chores:
             self._ask_turn()
-
-    def _flush_block(self, flush: CrowdFlush) -> int:
-        offered = 0
-        try:
-            offered = flush.flush_block(self.volley, self.counters)
-        except Exception:  # as with a cohort of its own
-            self.report(FLUSH)
-            flush.fail()
-        if flush.is_over:
-            self.standing.popleft()
-            self._ready.popleft()
-        return offered
-
-    def _scatter_if_dense(self) -> None:
-        """Where the same cohorts wait for several publications, one send each does for all of them."""
-        waiting = [cohorts for flush in self.standing for cohorts in flush.left()]
-        some: dict[Cohort, None] = {}
-        for cohorts in waiting:
-            some |= cohorts
-        if sum(map(len, waiting)) > DENSE * len(some):
-            for cohort in some:
-                cohort.step_out()
 
     def _over(self, cohort: Cohort, now: float) -> None:
         """Its flush has just ended: when may the next one begin?"""
