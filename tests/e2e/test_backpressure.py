@@ -20,6 +20,8 @@ from tests.support.hub_rig import frames
 READERS = 60
 NEVER_READERS = 40
 SLOW_AFTER_S = 2.0
+# For what takes a second or two, where the machine has nothing else to do.
+PATIENCE_S = 60.0
 PAYLOAD_BYTES = 4_000
 # 12 MB in all: three times what Linux would park for a client that never reads, if it were let.
 MESSAGES = 3_000
@@ -93,6 +95,7 @@ def daemon(start: Start, exchange: Exchange) -> Daemon:
     return start(CONFIG.replace("$FIREHOSE", exchange.firehose))
 
 
+@pytest.mark.timeout(240)
 def test_never_readers_hurt_nobody(daemon: Daemon, exchange: Exchange) -> None:
     """The readers get everything in order; those who never read are closed in time, and were cheap."""
     readers = [Reader(daemon.port) for _ in range(READERS)]
@@ -102,13 +105,12 @@ def test_never_readers_hurt_nobody(daemon: Daemon, exchange: Exchange) -> None:
         watch.register(reader.socket, selectors.EVENT_READ, reader)
     control = http.client.HTTPConnection("127.0.0.1", exchange.where["control_port"], timeout=20)
     before = resident_bytes(daemon.pid)
-    stuck_since = time.monotonic()
     for number in range(MESSAGES):
         control.request("POST", "/raw?topic=firehose", b'"%d%s"' % (number, b"x" * PAYLOAD_BYTES))
         control.getresponse().read()
         for key, _ in watch.select(0):
             key.data.read()
-    until = time.monotonic() + 20
+    until = time.monotonic() + PATIENCE_S
     while any(len(reader.offsets) < MESSAGES for reader in readers) and time.monotonic() < until:
         for key, _ in watch.select(0.1):
             key.data.read()
@@ -120,10 +122,13 @@ def test_never_readers_hurt_nobody(daemon: Daemon, exchange: Exchange) -> None:
         assert not reader.lost
     assert grown - ring_bytes < MAX_GROWTH_BYTES, f"{grown} bytes"
 
-    while open_clients(daemon.port) > READERS:
-        assert time.monotonic() - stuck_since < MESSAGES / 200 + 20 + SLOW_AFTER_S + 2, "they are still there"
+    # The kernel's end of one comes before the line that tells of it.
+    until = time.monotonic() + PATIENCE_S
+    while daemon.output.count("reason=slow code=4008") < NEVER_READERS:
+        assert time.monotonic() < until, "they are still there"
         for key, _ in watch.select(0.1):
             key.data.read()
     assert daemon.output.count("reason=slow code=4008") == NEVER_READERS
+    assert open_clients(daemon.port) == READERS
     for reader in readers + stuck:
         reader.socket.close()
