@@ -34,6 +34,7 @@ upstreams:
     connect: {url: "ws://127.0.0.1:${env.PORT}/", query: {lang: "${browser.query.lang:-en}"}}
 routes:
   - {topic: echo, upstream: echo, exclusive: true, access: {publish: public}}
+limits: {lag: 1m}  # on a machine that gives the test no time, browsers would be refused for that
 """
 
 Victim = Callable[["BridgeFaultTests"], Awaitable[Browser]]
