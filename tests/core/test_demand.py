@@ -305,7 +305,8 @@ class TopicTalk:
 
     def message(self, payload: bytes, is_text: bool, sse: object = None) -> object:
         outcome = self._talk.message(payload, is_text)
-        outcome.topics = tuple(self._of[name] for name in outcome.topics)
+        if hasattr(outcome, "topics"):  # data for a topic that was dropped meanwhile is unrouted, and has none
+            outcome.topics = tuple(self._of[name] for name in outcome.topics)
         return outcome
 
 
