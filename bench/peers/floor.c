@@ -1,7 +1,8 @@
 /* The floor: what a plain send() loop costs. No server that gives each client its own socket can be cheaper per message.
  *
  * It accepts WebSocket clients (--port), takes tickers one a line from a publisher (--publish-port), and sends each one as a text
- * frame to every client with one send() per client. What a socket does not take whole is kept (the rest of one frame); while a
+ * frame to every client with one send() per client; with --topics N to those that asked for its topic, by one text frame with the
+ * names of all they want ("t0000017 t0000099"), which is answered by "ready". What a socket does not take whole is kept (the rest of one frame); while a
  * rest is kept, further messages to that client are dropped: the floor owes nobody completeness, the load generator counts it.
  */
 #define _GNU_SOURCE
@@ -29,6 +30,11 @@ static struct client {
 } clients[20000]; /* by descriptor */
 static int members[CLIENTS_MAX];
 static unsigned member_count;
+static struct topic {
+    int *readers;
+    unsigned count, room;
+} *topics; /* NULL: one for everybody */
+static uint64_t topic_count;
 static int poller, listener, publishers;
 
 static void watch(int fd, uint32_t events, int how)
@@ -47,17 +53,53 @@ static void leave(int fd)
     close(fd);
 }
 
-static void fan_out(const uint8_t *frame, size_t bytes)
+static void fan_out(const int *to, unsigned count, const uint8_t *frame, size_t bytes)
 {
-    for (unsigned i = 0; i < member_count; i++) {
-        struct client *client = &clients[members[i]];
-        if (client->rest) continue;
-        ssize_t took = send(members[i], frame, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+    for (unsigned i = 0; i < count; i++) {
+        struct client *client = &clients[to[i]];
+        if (client->rest || !client->open) continue;
+        ssize_t took = send(to[i], frame, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (took == (ssize_t)bytes || took <= 0) continue; /* a broken one is seen by epoll */
         client->rest = bytes - (size_t)took;
         memcpy(client->frame, frame + took, client->rest);
-        watch(members[i], EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD);
+        watch(to[i], EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD);
     }
+}
+
+/* A line is a ticker: {"tick":"t0000017",... */
+static void publish(const char *line)
+{
+    uint8_t frame[FRAME_BYTES];
+    size_t bytes = frame_write(frame, OP_TEXT, line, TICK_BYTES, 0);
+    if (!topics) {
+        fan_out(members, member_count, frame, bytes);
+        return;
+    }
+    uint64_t topic = strtoull(line + TICK_MARK_BYTES, NULL, 10);
+    if (topic < topic_count) fan_out(topics[topic].readers, topics[topic].count, frame, bytes);
+}
+
+/* Who has asked stays in the lists of its topics until the end: a descriptor is not given to another client meanwhile. */
+static void subscribe(int fd, uint8_t *in, size_t bytes)
+{
+    struct frame frame;
+    uint8_t out[16];
+    if (frame_read(in, bytes, &frame) != 1 || frame.opcode != OP_TEXT || bytes < frame.head + frame.payload) return;
+    char *text = (char *)in + frame.head, *end = text + frame.payload;
+    frame_unmask((uint8_t *)text, frame.payload, frame.mask);
+    for (; text < end && *text == 't'; text += 9) {
+        uint64_t number = 0;
+        for (int i = 1; i < 8; i++) number = number * 10 + (uint64_t)(text[i] - '0');
+        if (number >= topic_count) return;
+        struct topic *topic = &topics[number];
+        if (topic->count == topic->room) {
+            topic->room = topic->room ? 2 * topic->room : 64;
+            topic->readers = realloc(topic->readers, topic->room * sizeof *topic->readers);
+            if (!topic->readers) die("realloc");
+        }
+        topic->readers[topic->count++] = fd;
+    }
+    if (send(fd, out, frame_write(out, OP_TEXT, "ready", 5, 0), MSG_NOSIGNAL) < 0) leave(fd);
 }
 
 static void writable(int fd)
@@ -83,6 +125,8 @@ static void client_said(int fd)
         }
         clients[fd] = (struct client){.open = 1, .member = member_count};
         members[member_count++] = fd;
+    } else if (topics) {
+        subscribe(fd, (uint8_t *)in, (size_t)got);
     }
 }
 
@@ -92,7 +136,6 @@ static void publisher_said(void)
 {
     static char in[65536];
     static size_t have;
-    uint8_t frame[FRAME_BYTES];
     size_t at = 0;
     ssize_t got = recv(publisher, in + have, sizeof in - have, 0);
     if (got <= 0) {
@@ -101,7 +144,7 @@ static void publisher_said(void)
         return;
     }
     for (have += (size_t)got; have - at >= TICK_BYTES + 1; at += TICK_BYTES + 1)
-        fan_out(frame, frame_write(frame, OP_TEXT, in + at, TICK_BYTES, 0));
+        publish(in + at);
     have -= at;
     memmove(in, in + at, have);
 }
@@ -129,9 +172,11 @@ int main(int argc, char **argv)
     uint64_t port = 0, publish_port = 0, life_s = 600;
     int bound, publish_bound;
     const struct option_of known[] = {
-        {"--port", &port, NULL}, {"--publish-port", &publish_port, NULL}, {"--life-s", &life_s, NULL}};
+        {"--port", &port, NULL}, {"--publish-port", &publish_port, NULL}, {"--topics", &topic_count, NULL},
+        {"--life-s", &life_s, NULL}};
     options(argc, argv, known, sizeof known / sizeof *known);
     bounded_life((unsigned)life_s);
+    if (topic_count > 1 && !(topics = calloc(topic_count, sizeof *topics))) die("calloc");
     poller = epoll_create1(EPOLL_CLOEXEC);
     listener = listen_on((int)port, &bound);
     publishers = listen_on((int)publish_port, &publish_bound);

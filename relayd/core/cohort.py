@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from relayd.core import wire
 from relayd.core.closecode import CLOSE_POSITION_LOST
+from relayd.core.crowd import SMALL_MEMBERS, Crowd, step_in, step_out, totals
 from relayd.core.flush import Flush, Notice
 from relayd.core.lagging import Lagging
 from relayd.core.publication import Encoding, Entry, GapMark, Publication
@@ -39,10 +40,6 @@ MAX_PENDING_BYTES = 1024 * 1024
 
 # What a lagging member keeps of one flush, or publication (decision; a healthy client's kernel buffer is larger).
 MAX_REST_BYTES = 64 * 1024
-
-#: Cohorts of so many may be flushed with others (core/gathered.py). Beyond it a flush of its own costs a member little
-#: beside its send: 1.5 us of bookkeeping over eight (measured, docs/design/fan-out.md).
-SMALL_MEMBERS: Final = 8
 
 # Under `max_hz` the jump in offsets is the notice; the totals come at most this often (docs/protocol.md).
 TOTALS_EVERY_S = 1.0
@@ -105,9 +102,9 @@ class Cohort:
     """Subscribers that read alike. Its key is (encoding, {(topic, rate)}). Slots: there may be one for each browser."""
 
     __slots__ = (
-        "behind", "bytes", "carried", "cost_s", "encoding", "flush", "flush_number", "flushed", "flusher", "is_small",
-        "key", "lanes", "lone", "members", "messages", "not_before", "pending", "pending_bytes", "ports", "scheduled",
-        "slow_after_s", "spent_s", "topics", "waiting",
+        "behind", "bytes", "carried", "cost_s", "crowds", "encoding", "flush", "flush_number", "flushed",
+        "flusher", "key", "lanes", "members", "messages", "not_before", "pending", "pending_bytes", "ports",
+        "scheduled", "slow_after_s", "spent_s", "topics", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -125,12 +122,10 @@ class Cohort:
         """Lagging, yielding or waiting ones; a dict for its order."""
         self.waiting: dict[Subscriber, None] = {}
         """Those of them that join after the next flush. Kept apart: a flush must not look at everybody who lags."""
-        self.is_small = False
-        """A few members, at no rate."""
         self.pending: list[Entry | Notice] = []
         self.pending_bytes = 0
-        self.lone: Entry | None = None
-        """What is pending, while it is this alone and no flush is under way."""
+        self.crowds: list[Crowd] = []
+        """Of each of its topics, while it is flushed with others (core/crowd.py): then nothing is pending here."""
         self.flushed = serial
         """Serial of the newest entry whose flush has begun (or of the hub when the cohort was made)."""
         self.flush: Flush | None = None
@@ -145,7 +140,7 @@ class Cohort:
         """Entries of the last flush."""
         self.messages = 0
         self.bytes = 0
-        """Totals over all flushes, per member."""
+        """Totals over all flushes of its own, per member; those of its crowds come on top (`totals`)."""
         self.lanes: dict[Topic, Lane] = {}
         by_rate: dict[float, Lane] = {}
         for topic, hz in self.topics.items():
@@ -170,10 +165,8 @@ class Cohort:
         self.pending_bytes += entry.size
         if not self.scheduled:
             self.scheduled = True
-            self.lone = entry
             self.flusher.want(self, now or entry.at)
             return
-        self.lone = None
         if self.pending_bytes > MAX_PENDING_BYTES and self.not_before:
             self.not_before = 0.0
             self.flusher.ready(self)
@@ -183,7 +176,6 @@ class Cohort:
         if self.encoding is Encoding.RAW:
             return
         self.pending.append(notice)
-        self.lone = None
         self.pending_bytes += len(notice.data)
         if not self.scheduled:
             self.scheduled = True
@@ -193,6 +185,11 @@ class Cohort:
 
     # -- who comes and goes -------------------------------------------------------------------------------------------
 
+    def expect(self, member: Subscriber) -> None:
+        """The member is behind, on its way to us."""
+        self.step_out()
+        self.behind[member] = None
+
     def join(self, member: Subscriber) -> None:
         """The member has all that was flushed."""
         member.pace = Pace.CURRENT
@@ -201,29 +198,39 @@ class Cohort:
         member.joined_messages = self.messages
         member.joined_bytes = self.bytes
         self.members.append(member)
-        self._number_changed()
+        self.ports = None
         self.behind.pop(member, None)
         self.waiting.pop(member, None)
 
     def quit(self, member: Subscriber, unsent_frames: int = 0, unsent_bytes: int = 0) -> None:
         """The member is CURRENT no more and did not get the last so many frames. O(1): the last one takes its slot."""
+        self.step_out()
         messages, size = member.totals()
         member.sent_messages, member.sent_bytes = messages - unsent_frames, size - unsent_bytes
         member.pace = Pace.IDLE
         last = self.members.pop()
-        self._number_changed()
+        self.ports = None
         if last is not member:
             self.members[member.slot] = last
             last.slot = member.slot
         member.slot = -1
 
-    def _number_changed(self) -> None:
+    def port_changed(self) -> None:
+        """A member cannot be sent to as before."""
         self.ports = None
-        self.is_small = 0 < len(self.members) <= SMALL_MEMBERS and not self.lanes
+        self.step_out()
+
+    def step_out(self) -> None:
+        """Be flushed by itself from here on."""
+        if self.crowds:
+            step_out(self)
+
+    def totals(self) -> tuple[int, int]:
+        """Messages and bytes sent so far, per member."""
+        return totals(self) if self.crowds else (self.messages, self.bytes)
 
     def leave(self, member: Subscriber) -> list[Entry | Notice]:
-        """A CURRENT member goes elsewhere. Returns what it has not got, oldest first; the rings hold the
-        publications."""
+        """A CURRENT member goes elsewhere. Returns what it has not got, oldest first; rings hold the publications."""
         flush = self.flush
         if flush is None or member.flush_number == flush.number:
             self.quit(member)
@@ -308,7 +315,6 @@ class Cohort:
         """A flush that cannot be made: nobody knows what the members have got, so they come back and ask."""
         self.pending = []
         self.pending_bytes = 0
-        self.lone = None
         self.flush = None
         self.scheduled = False
         for member in [*self.members, *self.behind]:
@@ -318,7 +324,6 @@ class Cohort:
         entries = self.pending
         self.pending = []
         self.pending_bytes = 0
-        self.lone = None
         self.flush_number += 1
         encoding = self.encoding
         frames: list[bytes] = []
@@ -378,9 +383,12 @@ class Cohort:
                 member.sink.close(CLOSE_POSITION_LOST)
             return
         if self.waiting:
-            self.admit_waiting()
+            self._admit_waiting()
+        # To step in costs as much as there are topics; so did what came before it, to be made or to step out.
+        if 0 < len(self.members) <= SMALL_MEMBERS:
+            step_in(self)
 
-    def admit_waiting(self) -> None:
+    def _admit_waiting(self) -> None:
         """A flush has ended: those who had more than it can join now."""
         waiting, self.waiting = self.waiting, {}
         for member in waiting:

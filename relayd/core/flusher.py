@@ -20,7 +20,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from relayd.core.counters import HubCounters
-from relayd.core.gathered import flush_gathered
+from relayd.core.crowd import CrowdFlush
 from relayd.core.mishap import CATCHING_UP, FLUSH, Report, let_it_out
 from relayd.core.stalls import Stalls
 from relayd.core.volley import Volley
@@ -63,7 +63,7 @@ class Flusher:
         self._monotonic = monotonic
         self._call_later = call_later
         self._next_turn = next_turn or partial(call_later, 0.0)
-        self._ready: deque[Cohort] = deque()
+        self._ready: deque[Cohort | CrowdFlush] = deque()
         self._held: list[tuple[float, int, Cohort | Lane]] = []
         self._order = count()
         self._chores: deque[Lagging] = deque()
@@ -78,6 +78,12 @@ class Flusher:
             self.at(cohort.not_before, cohort)
             return
         self._ready.append(cohort)
+        if not self._turn_asked:
+            self._ask_turn()
+
+    def want_crowd(self, flush: CrowdFlush) -> None:
+        """A publication for a crowd: it is never held back, since its members are flushed one publication at a time."""
+        self._ready.append(flush)
         if not self._turn_asked:
             self._ask_turn()
 
@@ -129,17 +135,18 @@ class Flusher:
         begun = self._monotonic()
         while ready and budget > 0:
             cohort = ready[0]
+            if isinstance(cohort, CrowdFlush):
+                if cohort.next_members > budget:
+                    break
+                budget -= self._flush_block(cohort)
+                begun = self._monotonic()
+                continue
             try:
-                if offered := flush_gathered(ready, budget, self.volley, self.counters):
-                    budget -= offered
-                    begun = self._monotonic()
-                    continue
                 offered = cohort.flush_slice(budget) if cohort.pending or cohort.flush is not None else -1
             except Exception:  # its members may have lost something, so they are closed; the other cohorts go on
                 self.report(FLUSH)
                 cohort.fail()
-                if ready and ready[0] is cohort:
-                    ready.popleft()
+                ready.popleft()
                 continue
             if offered >= 0:
                 budget -= offered or 1
@@ -159,6 +166,17 @@ class Flusher:
                 lagging.subscriber.give_up()
         if self._ready or self._chores:
             self._ask_turn()
+
+    def _flush_block(self, flush: CrowdFlush) -> int:
+        offered = 0
+        try:
+            offered = flush.flush_block(self.volley, self.counters)
+        except Exception:  # as with a cohort of its own
+            self.report(FLUSH)
+            flush.fail()
+        if flush.is_over:
+            self._ready.popleft()
+        return offered
 
     def _over(self, cohort: Cohort, now: float) -> None:
         """Its flush has just ended: when may the next one begin?"""

@@ -2,7 +2,7 @@
 
 `publish` is the way of every message and does four things: a number, a place in the ring, a look at who waits for
 the first
-data, and one append per cohort. Nothing in it depends on the number of browsers.
+data, and one append per crowd or cohort. Nothing in it depends on the number of browsers.
 
 The hub does not know whether it is alone, a worker or a node: what is published reaches it through `publish`, `gap` and
 `state`, and whom to ask for a topic it knows only as a `Demand`.
@@ -217,6 +217,12 @@ class Hub:
         self.ring_bytes += topic.ring.append(entry)
         if self.ring_bytes > self.limits.ring_bytes:
             self._shrink_rings()
+        if topic.crowds:
+            if type(entry) is Publication:
+                for crowd in topic.crowds.values():
+                    self.flusher.want_crowd(crowd.flush_of(entry))
+            else:
+                topic.scatter()
         for cohort in topic.cohorts:
             cohort.add(entry)
 
@@ -240,6 +246,7 @@ class Hub:
             return
         topic.state, topic.why = state, why
         notice = Notice(wire.state(topic.name, state, why), self.serial)
+        topic.scatter()
         for reader in topic.cohorts:
             (reader.cohort if isinstance(reader, Lane) else reader).add_notice(notice, self.now())
 

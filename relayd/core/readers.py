@@ -147,7 +147,7 @@ class Readers:
             cohort = Cohort(key, subscriber.encoding, subscriber.topics, self._hub.flusher, self._hub.serial)
             self._cohorts[key] = cohort
         subscriber.cohort = cohort
-        cohort.behind[subscriber] = None
+        cohort.expect(subscriber)
         lagging.cohort = cohort
         lagging.moved()
         subscriber.lagging = lagging

@@ -144,7 +144,7 @@ class Subscriber:
         self.send_now = send_now
         self.port = port
         if self.cohort is not None:
-            self.cohort.ports = None
+            self.cohort.port_changed()
 
     def send(self, data: bytes) -> int:
         """Bytes the kernel took of `data`; 0 while something is buffered. Never raises."""
@@ -182,8 +182,6 @@ class Subscriber:
     def totals(self) -> tuple[int, int]:
         """Messages (publications, and the notices among them) and bytes sent so far, control lane apart."""
         if self.pace is Pace.CURRENT and self.cohort is not None:
-            return (
-                self.sent_messages + self.cohort.messages - self.joined_messages,
-                self.sent_bytes + self.cohort.bytes - self.joined_bytes,
-            )
+            messages, size = self.cohort.totals()
+            return self.sent_messages + messages - self.joined_messages, self.sent_bytes + size - self.joined_bytes
         return self.sent_messages, self.sent_bytes

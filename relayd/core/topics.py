@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from relayd.core.publication import TopicState
+from relayd.core.publication import Encoding, TopicState
 from relayd.core.ring import Ring
 from relayd.core.routes import Match, Route
 
 if TYPE_CHECKING:
     from relayd.core.cohort import Cohort, Lane
+    from relayd.core.crowd import Crowd
     from relayd.core.hub import Hub
 
 
@@ -34,8 +35,8 @@ class Topic:
     """One topic: its ring, its state, and the cohorts that read it."""
 
     __slots__ = (
-        "born_after", "claims", "cohorts", "demand", "epoch", "fields", "hub", "idle_since", "last_at", "name",
-        "name_bytes", "readers", "ref", "ring", "route", "state", "waiters", "why",
+        "born_after", "claims", "cohorts", "crowds", "demand", "epoch", "fields", "hub", "idle_since", "last_at",
+        "name", "name_bytes", "readers", "ref", "ring", "route", "state", "waiters", "why",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +66,9 @@ class Topic:
         self.last_at: float | None = None
         """Monotonic time of the newest publication."""
         self.cohorts: dict[Cohort | Lane, None] = {}
+        """Those that are flushed by themselves."""
+        self.crowds: dict[Encoding, Crowd] = {}
+        """Those that are flushed together; never empty ones."""
         self.readers = 0
         """Subscribers and holds."""
         self.claims = 0
@@ -82,6 +86,12 @@ class Topic:
     def position(self) -> str:
         """Epoch and offset of the newest entry, as on the wire."""
         return f"{self.epoch}:{self.ring.end - 1}"
+
+    def scatter(self) -> None:
+        """Have every cohort stand for itself: what comes next is no publication."""
+        for crowd in list(self.crowds.values()):
+            for cohort in list(crowd.cohorts):
+                cohort.step_out()
 
     def add_reader(self, claims: bool) -> None:
         """One reader more; the first that claims creates demand."""

@@ -75,7 +75,7 @@ class MembersTests:
         """And anew when somebody comes, goes, or has another: a port that is no longer valid is never fired."""
         volley = FakeVolley()
         rig = Rig(route("t/$n"), volley=volley)
-        opened = [rig.open() for _ in range(12)]  # fewer than nine are flushed with others (core/gathered.py)
+        opened = [rig.open() for _ in range(12)]  # fewer than nine are flushed with others (core/crowd.py)
         for session, _ in opened:
             say(session, op="subscribe", topics=["t/a"])
         cohort = cohort_of(rig, "t/a")

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from relayd.core import crowd as crowds
 from relayd.core import flusher as rule
 from relayd.core.closecode import CLOSE_INTERNAL
 from relayd.core.cohort import Cohort
 from relayd.core.publication import Encoding
 from relayd.core.subscriber import Subscriber
-from tests.support.hub_rig import Client, Rig, delivery, route, say
+from tests.support.hub_rig import Client, FakeSink, Rig, delivery, route, say
 
 
 def costly(monkeypatch: pytest.MonkeyPatch, rig: Rig, seconds: float) -> None:
@@ -24,6 +25,14 @@ def costly(monkeypatch: pytest.MonkeyPatch, rig: Rig, seconds: float) -> None:
         return offered
 
     monkeypatch.setattr(Cohort, "flush_slice", slow)
+
+
+def cohort_of_nine(rig: Rig) -> FakeSink:
+    """More than may be in crowds, where nobody is held back. Returns the sink of one."""
+    for _ in range(crowds.SMALL_MEMBERS + 1):
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+    return sink
 
 
 class MergeRuleTests:
@@ -58,8 +67,7 @@ class MergeRuleTests:
         """After a flush of two: HOLD_SHARE of the mean cost, at most HOLD_MAX_S."""
         rig = Rig(route("t/$n"))
         rig.publish("t/a")
-        session, sink = rig.open()
-        say(session, op="subscribe", topics=["t/a"])
+        sink = cohort_of_nine(rig)
         costly(monkeypatch, rig, 0.01)
         rig.publish("t/a")
         rig.publish("t/a")
@@ -81,8 +89,7 @@ class MergeRuleTests:
         """A second of flushing holds nobody for long."""
         rig = Rig(route("t/$n"))
         rig.publish("t/a")
-        session, _ = rig.open()
-        say(session, op="subscribe", topics=["t/a"])
+        cohort_of_nine(rig)
         costly(monkeypatch, rig, 1.0)
         rig.publish("t/a")
         rig.publish("t/a")
@@ -158,6 +165,61 @@ class ChoresTests:
         assert client.data["t/a"] == list(range(1, 101))
 
 
+class CrowdTests:
+    """Publications to crowds stand among the cohorts."""
+
+    def test_dense_and_sparse(self) -> None:
+        """Where most wait for several, each gets them at once; where few do, each publication goes by itself."""
+        rig = Rig(route("t/$n"))
+        sinks = []
+        for topics in (["t/a"], ["t/b"], ["t/a", "t/b"]):
+            session, sink = rig.open()
+            say(session, op="subscribe", topics=topics)
+            sinks.append(sink)
+        for _ in range(4):
+            for topic in ("t/a", "t/b"):
+                rig.publish(topic)
+                rig.clock.turn()
+
+        def publish(*topics: str) -> int:
+            flushes = rig.counters.flushes
+            for topic in topics:
+                rig.publish(topic)
+            rig.clock.turn()
+            return rig.counters.flushes - flushes
+
+        assert publish("t/a", "t/b") == 2  # four deliveries to three cohorts
+        assert publish("t/a", "t/a") == 2  # four to two: each by itself
+        assert len(rig.hub.topic("t/b").crowds) == 1
+        for sink in sinks:
+            client = Client(sink)
+            client.read()  # nothing is missing, and nothing comes twice
+
+    def test_a_block_is_not_cut(self) -> None:
+        """One that is larger than what is left of the turn is left to the next."""
+        rig = Rig(route("t/$n"))
+        self.readers(rig, "t/a", 1)
+        self.readers(rig, "t/b", rule.SLICE_MEMBERS + 1)
+        for topic in ("t/a", "t/b") * 3:
+            rig.publish(topic)
+            rig.clock.advance(1)
+        before = rig.counters.delivered
+        rig.publish("t/a")
+        rig.publish("t/b")
+        rig.clock.turn()
+        assert rig.counters.delivered - before == 1
+        rig.clock.turn()
+        assert rig.counters.delivered - before == 1 + rule.SLICE_MEMBERS
+        rig.clock.turn()
+        assert rig.counters.delivered - before == 1 + rule.SLICE_MEMBERS + 1
+
+    def readers(self, rig: Rig, topic: str, count: int) -> None:
+        """Cohorts of one that read it."""
+        for number in range(count):
+            session, _ = rig.open()
+            say(session, op="subscribe", topics=[topic, f"{topic}{number}"])
+
+
 class NetTests:
     """An exception on behalf of one cohort or one reader reaches nobody else."""
 
@@ -189,24 +251,27 @@ class NetTests:
         assert [client.sink.closed for client in crowd] == [CLOSE_INTERNAL] * 10
         assert places == ["flush"]
 
-    def test_a_gathered_flush_that_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Also where the cohort is in the queue no more; the next one has its turn."""
+    def test_a_crowd_flush_that_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its members are closed; the next crowd has its turn."""
         places: list[str] = []
         rig = Rig(route("t/$n"), report=places.append)
         first, second = self.reader(rig, "t/a"), self.reader(rig, "t/b")
-        sound = rule.flush_gathered
+        for topic in ("t/a", "t/b"):  # the state comes with the first, so the second is the first by itself
+            for _ in range(2):
+                rig.publish(topic)
+                rig.clock.turn()
+        sound = crowds.offer
 
-        def fail_once(ready: Any, *rest: Any) -> int:
-            monkeypatch.setattr(rule, "flush_gathered", sound)
-            ready.popleft()
+        def fail_once(*rest: Any) -> Any:
+            monkeypatch.setattr(crowds, "offer", sound)
             raise RuntimeError("no")
 
-        monkeypatch.setattr(rule, "flush_gathered", fail_once)
+        monkeypatch.setattr(crowds, "offer", fail_once)
         rig.publish("t/a")
         rig.publish("t/b")
         rig.clock.turn()
         second.read()
-        assert second.data["t/b"] == [1]
+        assert second.data["t/b"] == [1, 2, 3]
         assert first.sink.closed is CLOSE_INTERNAL
         assert places == ["flush"]
 

@@ -28,6 +28,32 @@ class PublishTests:
         assert (newest.offset, newest.serial) == (2, 3)
         assert (rig.counters.publications, rig.counters.payload_bytes) == (3, 3)
 
+    def test_crowds(self) -> None:
+        """A publication is one flush for a whole crowd; a gap is for each cohort by itself."""
+        rig = Rig(route("t/$n"))
+        rig.publish("t/a")
+        clients = []
+        for name in ("t/b", "t/c"):
+            session, sink = rig.open()
+            say(session, op="subscribe", topics=["t/a", name])
+            clients.append(Client(sink))
+        topic = rig.hub.topic("t/a")
+        for _ in range(4):
+            rig.publish("t/a")
+            rig.clock.turn()
+        flushes = rig.counters.flushes
+        rig.publish("t/a")
+        rig.clock.turn()
+        assert (len(topic.crowds), len(topic.cohorts), rig.counters.flushes - flushes) == (1, 0, 1)
+        rig.hub.gap(topic, 2, "upstream")
+        assert (len(topic.crowds), len(topic.cohorts)) == (0, 2)
+        rig.publish("t/a")
+        rig.clock.turn()
+        assert (len(topic.crowds), len(topic.cohorts)) == (1, 0)
+        for client in clients:
+            client.read()
+            assert client.data["t/a"] == [1, 2, 3, 4, 5, 6, 8]
+
     def test_stamp_and_key(self) -> None:
         """Only where the route has them."""
         how = replace(delivery(Mode.CONFLATE, stamp=True), key_of=key_reader(parse_path("k")))

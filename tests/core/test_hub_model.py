@@ -31,6 +31,9 @@ class _World:
             route("d/$n", delivery(Mode.LOSSLESS, history_count=40, deltas=True)),
             volley=FakeVolley() if seed % 2 else None,
         )
+        self.calm = seed % 4 > 1
+        """Mostly one publication a turn, so that cohorts step into crowds (core/crowd.py)."""
+        self.crowd_flushes = 0
         self.names = [f"{kind}/{n}" for kind in "qcd" for n in range(4)]
         self.published: dict[str, int] = dict.fromkeys(self.names, 0)
         self.missed: dict[str, int] = dict.fromkeys(self.names, 0)
@@ -118,6 +121,7 @@ class _World:
         else:
             snapshot = name[0] == "d" and (topic.ring.start_for_newcomer() is None or self.random.random() < 0.05)
             self.rig.hub.publish(topic, payload, True, snapshot)
+            self.crowd_flushes += len(topic.crowds)
             self.published[name] += 1
 
     def step(self) -> None:
@@ -125,6 +129,8 @@ class _World:
         chance = self.random.random()
         if chance < 0.55:
             self.publish()
+            if self.calm and self.random.random() < 0.9:
+                self.rig.clock.turn()
         elif chance < 0.75:
             self.rig.clock.turn()
         elif chance < 0.78:
@@ -198,4 +204,6 @@ class HubModelTests:
             session.lost()
         assert world.rig.demand.wanted_topics == []
         assert world.rig.hub.readers.count_lagging() == 0
-        assert all(not topic.cohorts and not topic.readers for topic in world.rig.hub.topics.values())
+        topics = world.rig.hub.topics.values()
+        assert not any(topic.cohorts or topic.crowds or topic.readers for topic in topics)
+        assert world.crowd_flushes > (STEPS // 10 if world.calm else 0)

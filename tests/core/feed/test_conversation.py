@@ -552,9 +552,10 @@ class JunkTests:
         replay = Replay(name)
         for line in replay.lines[:played]:
             replay.play(line)
-        own = [line["in"] for line in replay.lines if "in" in line and not isinstance(line["in"], str)]
+        own = [line["in"] for line in replay.lines if "in" in line]  # a text where the feed does not speak plain JSON
         for one in [*junk, *(mutated(data.draw(st.sampled_from(own)), data) for _ in range(3))]:
-            payload = one if isinstance(one, bytes) else json.dumps(one).encode()
+            said = one if isinstance(one, bytes | str) else json.dumps(one)
+            payload = said.encode() if isinstance(said, str) else said
             is_text = data.draw(st.booleans())
             replay.conversation.message(payload, is_text)
             replay.conversation.reply(payload, data.draw(st.sampled_from([200, 401, 500])))
@@ -562,7 +563,10 @@ class JunkTests:
 
 
 def mutated(message: Any, data: st.DataObject) -> Any:
-    """The message with one value replaced."""
+    """The message with one value replaced; of a text, one character."""
+    if isinstance(message, str):
+        at = data.draw(st.integers(0, max(0, len(message) - 1)))
+        return message[:at] + data.draw(st.text(max_size=2)) + message[at + 1 :]
     copy = json.loads(json.dumps(message))
     place = copy
     while isinstance(place, dict | list) and place:

@@ -1,0 +1,412 @@
+"""Small cohorts flushed together: the same bytes, the same books, as each by itself."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relayd.core.closecode import CLOSE_INTERNAL
+from relayd.core.crowd import BLOCK_MEMBERS, DENSE, MERGED_BYTES_MOST, SMALL_MEMBERS
+from relayd.core.downstream import DownstreamSession
+from relayd.core.flusher import SLICE_MEMBERS
+from relayd.core.mishap import Report, let_it_out
+from relayd.core.publication import Encoding
+from relayd.core.subscriber import Pace
+from tests.support.hub_rig import FakeSink, FakeVolley, Rig, check_who_fails_goes_alone, frames, route, say
+
+Opened = tuple[DownstreamSession, FakeSink]
+
+
+def opened(rig: Rig, *topics: str, room: int = 1 << 40) -> Opened:
+    """A client of these topics that has read its answers."""
+    session, sink = rig.open()
+    say(session, op="subscribe", topics=list(topics))
+    rig.clock.turn()
+    sink.taken.clear()
+    sink.room = room
+    return session, sink
+
+
+def data(sink: FakeSink) -> list[object]:
+    """The payloads it got, in order."""
+    said = [json.loads(text) for _, text in frames(bytearray(sink.taken))]
+    return [message["data"] for message in said if "op" not in message]
+
+
+def alive(volley: FakeVolley | None = None, report: Report = let_it_out) -> Rig:
+    """A rig whose topic `t/x` has spoken, so that nothing but publications follows."""
+    rig = Rig(route("t/$n"), volley=volley, report=report)
+    rig.publish("t/x", b"0")
+    rig.clock.turn()
+    return rig
+
+
+def calm(rig: Rig, clients: Sequence[Opened], topic: str = "t/x") -> None:
+    """Publish until all are in crowds; what they got of it is forgotten."""
+    for _ in range(6):
+        rig.publish(topic, b"0")
+        rig.clock.advance(0.1)
+    for session, sink in clients:
+        assert session.subscriber.cohort is not None and session.subscriber.cohort.crowds
+        sink.taken.clear()
+
+
+def crowd_of(rig: Rig, topic: str) -> int:
+    """How many cohorts are in its crowds."""
+    return sum(len(crowd.cohorts) for crowd in rig.hub.topic(topic).crowds.values())
+
+
+class CrowdTests:
+    """One publication to many cohorts of one."""
+
+    def test_one_volley(self) -> None:
+        """Everybody gets it, by one call of the kernel and counted as one flush."""
+        volley = FakeVolley()
+        rig = alive(volley)
+        clients = [opened(rig, "t/x", f"t/{n}") for n in range(5)]
+        calm(rig, clients)
+        flushes, delivered, fired = rig.counters.flushes, rig.counters.delivered, volley.fired
+        rig.publish("t/x", b"1")
+        rig.clock.turn()
+        assert [data(sink) for _, sink in clients] == [[1]] * 5
+        assert (rig.counters.flushes - flushes, rig.counters.delivered - delivered) == (1, 5)
+        assert volley.fired - fired == 1
+        assert [session.sent_messages for session, _ in clients] == [clients[0][0].sent_messages] * 5
+
+    def test_one_does_not_take_it_all(self) -> None:
+        """It lags, the others do not, and it misses nothing."""
+        rig = alive()
+        slow, slow_sink = opened(rig, "t/x", "t/1")
+        quick, quick_sink = opened(rig, "t/x", "t/2")
+        calm(rig, [(slow, slow_sink), (quick, quick_sink)])
+        lagged, slow_sink.room = rig.counters.lagged, 10
+        for number in (1, 2, 3):
+            rig.publish("t/x", b"%d" % number)
+            rig.clock.turn()
+        assert data(quick_sink) == [1, 2, 3] and rig.counters.lagged - lagged == 1
+        assert crowd_of(rig, "t/x") == 1
+        slow_sink.read(1 << 30)
+        rig.clock.turn()
+        assert data(slow_sink) == [1, 2, 3] and slow.lost_messages == quick.lost_messages == 0
+
+    def test_different_publications(self) -> None:
+        """Each is flushed by itself."""
+        rig = alive()
+        rig.publish("t/y", b"0")
+        rig.clock.turn()
+        (first, one), (second, two) = opened(rig, "t/x"), opened(rig, "t/y")
+        calm(rig, [(first, one)])
+        calm(rig, [(second, two)], "t/y")
+        rig.publish("t/x", b"1")
+        rig.publish("t/y", b"2")
+        rig.clock.turn()
+        assert (data(one), data(two)) == ([1], [2])
+
+    def test_a_few_wait_for_both(self) -> None:
+        """Where few of the cohorts have more than one to come, each publication is a volley, in their order."""
+        rig = alive(FakeVolley())
+        rig.publish("t/y", b"0")
+        rig.clock.turn()
+        of_x, of_y = ([opened(rig, f"t/{name}", f"t/{name}{n}") for n in range(4)] for name in "xy")
+        both = opened(rig, "t/x", "t/y")
+        calm(rig, [*of_x, both])
+        calm(rig, of_y, "t/y")
+        both[1].taken.clear()
+        flushes = rig.counters.flushes
+        rig.publish("t/y", b"0")
+        rig.publish("t/x", b"1")
+        rig.clock.turn()
+        assert [data(sink) for _, sink in (both, *of_x, *of_y)] == [[0, 1], *[[1]] * 4, *[[0]] * 4]
+        assert (rig.counters.flushes - flushes, crowd_of(rig, "t/x"), crowd_of(rig, "t/y")) == (2, 5, 5)
+
+    def test_all_wait_for_several(self) -> None:
+        """Then each gets them all by one send of its own, in their order, and stays where it is."""
+        volley = FakeVolley()
+        rig = alive(volley)
+        clients = [opened(rig, "t/x", f"t/{n}") for n in range(3)]
+        calm(rig, clients)
+        flushes, delivered, fired = rig.counters.flushes, rig.counters.delivered, volley.fired
+        numbers = list(range(1, int(DENSE) + 2))
+        for number in numbers:
+            rig.publish("t/x", b"%d" % number)
+        rig.clock.turn()
+        assert [data(sink) for _, sink in clients] == [numbers] * 3
+        assert (rig.counters.flushes - flushes, volley.fired - fired, crowd_of(rig, "t/x")) == (3, 0, 3)
+        assert rig.counters.delivered - delivered == 3 * len(numbers)
+        assert not rig.hub.topic("t/x").crowds[Encoding.V1].flushes
+
+    def test_one_of_them_takes_a_part(self) -> None:
+        """Of all that it waited for: it lags behind what it took, and its cohort's others have everything."""
+        rig = alive()
+        clients = [opened(rig, "t/x", f"t/{n // 2}") for n in range(4)]
+        calm(rig, clients)
+        (slow, slow_sink), lagged = clients[0], rig.counters.lagged
+        numbers = list(range(1, int(DENSE) + 4))
+        for number in numbers:
+            rig.publish("t/x", b"%d" % number)
+        slow_sink.room = len(rig.hub.topic("t/x").ring.newest().frames[0] or b"") * 2 + 3
+        rig.clock.turn()
+        assert [data(sink) for _, sink in clients[1:]] == [numbers] * 3
+        assert (slow.subscriber.pace, rig.counters.lagged - lagged) == (Pace.LAGGING, 1)
+        slow_sink.read(1 << 30)
+        rig.clock.advance(1)
+        assert data(slow_sink) == numbers and slow.lost_messages == 0
+
+    def test_a_merged_send_is_bounded(self) -> None:
+        """What is more comes by the next."""
+        rig = alive()
+        clients = [opened(rig, "t/x", f"t/{n}") for n in range(2)]
+        calm(rig, clients)
+        flushes, numbers = rig.counters.flushes, list(range(5))
+        for number in numbers:
+            rig.publish("t/x", b"%d%s" % (number, b" " * (MERGED_BYTES_MOST // 3)))
+        rig.clock.turn()
+        assert [data(sink) for _, sink in clients] == [numbers] * 2
+        assert rig.counters.flushes - flushes > 2
+
+    def test_large_cohort_between(self) -> None:
+        """It is flushed by itself."""
+        rig = alive()
+        before = [opened(rig, "t/x", f"t/{n}") for n in range(3)]
+        many = [opened(rig, "t/x") for _ in range(SMALL_MEMBERS + 1)]
+        after = [opened(rig, "t/x", f"t/{n}") for n in range(3, 6)]
+        calm(rig, [*before, *after])
+        for _, sink in many:
+            sink.taken.clear()
+        rig.publish("t/x", b"1")
+        rig.clock.turn()
+        assert [data(sink) for _, sink in (*before, *many, *after)] == [[1]] * (6 + len(many))
+
+    def test_rate(self) -> None:
+        """A topic read at a rate waits for its beat."""
+        rig = alive()
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/x"], max_hz=1)
+        rig.clock.advance(2)
+        sink.taken.clear()
+        for number in (1, 2, 3):
+            rig.publish("t/x", b"%d" % number)
+            rig.clock.turn()
+        assert data(sink) == [1]
+        rig.clock.advance(2)
+        assert data(sink) == [1, 3]
+
+    def test_more_than_a_slice(self) -> None:
+        """The budget of a turn ends the row; the rest follows on the next turn."""
+        rig = alive()
+        assert BLOCK_MEMBERS == SLICE_MEMBERS
+        clients = [opened(rig, "t/x", f"t/{n}") for n in range(600)]
+        calm(rig, clients)
+        rig.publish("t/x", b"1")
+        rig.clock.turn()
+        assert sum(1 for _, sink in clients if sink.taken) == BLOCK_MEMBERS
+        # One of each block goes its own way meanwhile, and the second block gets it when there is room for it whole.
+        for session, _ in (clients[0], clients[-1]):
+            say(session, op="unsubscribe", topics=["t/0", "t/599"])
+        rig.clock.turn()
+        assert [data(sink) for _, sink in clients] == [[1]] * 600
+        rig.publish("t/x", b"2")
+        rig.publish("t/1", b"3")
+        rig.clock.turn()
+        rig.clock.turn()
+        assert [data(sink) for _, sink in clients] == [[1, 2], [1, 2, 3], *[[1, 2]] * 598]
+
+    def test_a_block_waits_for_its_turn(self) -> None:
+        """What a turn has no room for whole is left to the next."""
+        rig = alive()
+        clients = [opened(rig, "t/x", f"t/{n}") for n in range(BLOCK_MEMBERS)]
+        other = opened(rig, "t/y")
+        calm(rig, clients)
+        rig.publish("t/y", b"0")
+        rig.clock.turn()
+        other[1].taken.clear()
+        rig.publish("t/y", b"1")
+        rig.publish("t/x", b"2")
+        rig.clock.turn()
+        assert data(other[1]) == [1] and not any(sink.taken for _, sink in clients)
+        rig.clock.turn()
+        assert [data(sink) for _, sink in clients] == [[2]] * BLOCK_MEMBERS
+
+    def test_one_waits_to_join(self) -> None:
+        """Who came from a cohort that was further on joins after the flush, and gets nothing twice."""
+        rig = alive()
+        session, sink = opened(rig, "t/x", "t/y")
+        _, other = opened(rig, "t/x")
+        rig.publish("t/x", b"1")
+        say(session, op="unsubscribe", topics=["t/y"])
+        rig.publish("t/x", b"2")
+        rig.clock.turn()
+        rig.publish("t/x", b"3")
+        rig.clock.turn()
+        rig.clock.turn()
+        assert data(sink) == data(other) == [1, 2, 3]
+
+    def test_one_waits_for_this_flush(self) -> None:
+        """Who had more than its new cohort joins it once that has been flushed with the others."""
+        rig = alive()
+        both, sink = opened(rig, "t/x", "t/y")
+        one, other = opened(rig, "t/x")
+        assert one.subscriber.cohort is not None
+        one.subscriber.cohort.not_before = rig.clock() + 0.01
+        rig.publish("t/x", b"1")
+        rig.clock.turn()
+        say(both, op="unsubscribe", topics=["t/y"])
+        assert (both.subscriber.pace, data(sink), data(other)) == (Pace.WAITING, [1], [])
+        rig.clock.advance(0.1)
+        assert (both.subscriber.pace, data(sink), data(other)) == (Pace.CURRENT, [1], [1])
+        rig.publish("t/x", b"2")
+        rig.clock.turn()
+        assert data(sink) == data(other) == [1, 2]
+
+    @given(st.lists(st.integers(0, 4), min_size=1, max_size=30), st.integers(1, 12), st.booleans())
+    def test_as_each_by_itself(self, turns: list[int], readers: int, at_once: bool) -> None:
+        """Whatever is published between two turns, everybody gets all of it once and in order."""
+        rig = alive(FakeVolley() if at_once else None)
+        clients = [opened(rig, "t/x", f"t/{n // 2}") for n in range(readers)]
+        calm(rig, clients)
+        number = 0
+        for count in turns:
+            for _ in range(count):
+                number += 1
+                rig.publish("t/x", b"%d" % number)
+            rig.clock.advance(0.001)
+        rig.clock.advance(1)
+        assert [data(sink) for _, sink in clients] == [list(range(1, number + 1))] * readers
+
+
+class StepOutTests:
+    """What concerns one cohort between a publication and its flush."""
+
+    def pair(self, volley: FakeVolley | None = None) -> tuple[Rig, Opened, Opened]:
+        """Two cohorts in the crowd of `t/x`, to which a publication is under way."""
+        rig = alive(volley)
+        rig.publish("t/2", b"0")
+        one, two = opened(rig, "t/x", "t/1"), opened(rig, "t/x", "t/2")
+        calm(rig, [one, two])
+        rig.publish("t/x", b"1")
+        return rig, one, two
+
+    def test_books_before_and_after(self) -> None:
+        """What is under way counts as sent once it is."""
+        rig, (session, _), _ = self.pair()
+        rig.publish("t/2", b"2")  # not for the first
+        before = session.subscriber.totals()
+        rig.clock.turn()
+        frame_bytes = len(rig.hub.topic("t/x").ring.newest().frames[0] or b"")
+        assert session.subscriber.totals() == (before[0] + 1, before[1] + frame_bytes)
+        say(session, op="unsubscribe", topics=["t/x", "t/1"])
+        assert session.subscriber.totals() == (before[0] + 1, before[1] + frame_bytes)
+
+    def test_a_newcomer_to_the_cohort(self) -> None:
+        """It has the publication from the ring, the others by their flush, nobody twice."""
+        rig, (_, sink), (_, other) = self.pair()
+        late = opened(rig, "t/x", "t/1")
+        rig.publish("t/x", b"2")
+        rig.clock.turn()
+        rig.clock.turn()
+        assert (data(sink), data(other), data(late[1])) == ([1, 2], [1, 2], [2])
+        assert crowd_of(rig, "t/x") == 2
+
+    @pytest.mark.parametrize("gone", [False, True])
+    def test_one_leaves(self, gone: bool) -> None:
+        """Its topics or the relay: the other one does not notice."""
+        rig, (session, sink), (_, other) = self.pair()
+        if gone:
+            session.lost()
+        else:
+            say(session, op="unsubscribe", topics=["t/1"])
+        rig.clock.turn()
+        assert data(other) == [1] and data(sink) == ([] if gone else [1])
+
+    def test_the_last_one_leaves(self) -> None:
+        """There is no crowd then, and nobody is sent anything."""
+        rig, (one, _), (two, _) = self.pair()
+        delivered = rig.counters.delivered
+        one.lost()
+        two.lost()
+        rig.clock.turn()
+        topic = rig.hub.topic("t/x")
+        assert (topic.crowds, topic.cohorts, rig.counters.delivered) == ({}, {}, delivered)
+
+    def test_something_is_buffered(self) -> None:
+        """A port that is no longer valid is not fired; the bytes follow what is buffered."""
+        rig, (session, sink), (_, other) = self.pair(FakeVolley())
+        sink.room = 0
+        session.subscriber.tell(b'{"op":"pong"}')
+        rig.clock.turn()
+        assert (data(sink), data(other), session.subscriber.pace) == ([], [1], Pace.LAGGING)
+        sink.read(1 << 30)
+        assert data(sink) == [1]
+
+    def test_notice_and_gap(self) -> None:
+        """They keep their place among the publications, for everybody."""
+        rig, (_, sink), (_, other) = self.pair()
+        rig.hub.gap(rig.hub.topic("t/x"), 3, "upstream")
+        rig.publish("t/x", b"2")
+        rig.clock.turn()
+        said = [json.loads(text) for _, text in frames(bytearray(sink.taken))]
+        assert [message.get("op", message.get("data")) for message in said] == [1, "lost", 2]
+        assert sink.taken == other.taken
+
+    def test_out_and_in_while_it_stands(self) -> None:
+        """One that has stepped in again is not sent what it got by itself, and steps out again with nothing pending."""
+        rig = alive()
+        clients = [opened(rig, "t/x", f"t/{n}") for n in range(BLOCK_MEMBERS + 1)]
+        calm(rig, clients)
+        cohort = clients[-1][0].subscriber.cohort
+        assert cohort is not None
+        rig.publish("t/x", b"1")
+        rig.clock.turn()
+        [flush] = rig.hub.topic("t/x").crowds[Encoding.V1].flushes
+        assert flush.is_for(cohort)
+        cohort.step_out()
+        cohort.flush_slice(1)
+        cohort.scheduled = False
+        assert cohort.crowds and not flush.is_for(cohort)
+        cohort.step_out()
+        assert not cohort.pending
+        rig.publish("t/x", b"2")
+        rig.clock.advance(1)
+        assert [data(sink) for _, sink in clients] == [[1, 2]] * len(clients)
+
+
+class NetTests:
+    """One member that fails while it falls behind."""
+
+    def test_goes_alone(self) -> None:
+        """It is closed; the others have the publication, all by one flush."""
+        places: list[str] = []
+        rig = alive(report=places.append)
+        clients = [opened(rig, "t/x", f"t/{number}") for number in range(5)]
+        calm(rig, clients)
+        sinks = [sink for _, sink in clients]
+        flushes = rig.counters.flushes
+        check_who_fails_goes_alone(rig, "t/x", sinks)
+        assert (places, rig.counters.flushes - flushes) == (["delivery"], 1)
+
+    def test_a_block_that_fails(self) -> None:
+        """Who was in it is closed, since nobody knows what it has; who stepped out before and other blocks go on."""
+
+        class Faulty(FakeVolley):
+            def fire(self, ports: array[int], data: bytes) -> list[int] | None:
+                if len(ports) == BLOCK_MEMBERS - 1:
+                    raise RuntimeError("no")
+                return super().fire(ports, data)
+
+        places: list[str] = []
+        rig = alive(Faulty(), places.append)
+        clients = [opened(rig, "t/x", f"t/{number}") for number in range(BLOCK_MEMBERS + 3)]
+        calm(rig, clients)
+        rig.publish("t/x", b"1")
+        say(clients[0][0], op="unsubscribe", topics=["t/0"])
+        rig.clock.turn()
+        rig.clock.turn()
+        closed = [sink.closed for _, sink in clients]
+        assert closed == [None, *[CLOSE_INTERNAL] * (BLOCK_MEMBERS - 1), None, None, None]
+        assert [data(sink) for _, sink in (clients[0], *clients[-3:])] == [[1]] * 4
+        assert places == ["flush"]
