@@ -147,8 +147,8 @@ class CrowdFlush:
         """This one gets it in another way."""
         self._struck.add(cohort)
 
-    def flush_block(self, volley: Volley | None, counters: HubCounters) -> int:
-        """Offer it to the next block. Returns the number of members."""
+    def flush_block(self, volley: Volley | None, counters: HubCounters, *, stands_alone: bool) -> int:
+        """Offer it to the next block. Returns the number of members. `stands_alone`: nothing else is to be flushed."""
         block = self._blocks[self._next]
         self._next += 1
         if self.is_over:
@@ -157,7 +157,7 @@ class CrowdFlush:
             block = Block(cohort for cohort in block.cohorts if cohort not in self._struck)
         if not block.members:
             return 0
-        if _is_dense(block.cohorts):
+        if not stands_alone and _is_dense(block.cohorts):
             for cohort in block.cohorts:
                 self._flush_all(cohort, counters)
         else:

@@ -3,9 +3,11 @@
     Publications gather in the cohort and are flushed on the next reactor turn. Only if the last flush carried two
     publications or more does the next one start no sooner than HOLD_SHARE x EWMA(flush cost) after its end.
 
-So an idle relay adds a turn of the reactor and nothing else, and a busy one merges: the longer a flush takes, the
-more the
-next one carries. A fixed interval wastes one or the other (figures in docs/performance.md).
+So an idle relay adds a turn of the reactor and nothing else, and a busy one merges: the longer a flush takes, the more
+the next one carries. A fixed interval wastes one or the other (figures in docs/performance.md).
+
+What goes to small cohorts goes to them as crowds (core/crowd.py): one publication after the other, held back by nothing
+but those before it, and merged where several stand.
 
 Long flushes go in slices of SLICE_MEMBERS, so that accepts, pongs and upstream reads are never starved.
 """
@@ -56,7 +58,7 @@ class Flusher:
         self.counters = counters
         self.volley = volley
         """How the cohorts send to many at once; None: one by one."""
-        self.stalls = Stalls()
+        self.stalls = Stalls(monotonic)
         """Who waits for its socket."""
         self.report = report
         """Hears of exceptions that nobody foresaw, while they are handled."""
@@ -170,7 +172,7 @@ class Flusher:
     def _flush_block(self, flush: CrowdFlush) -> int:
         offered = 0
         try:
-            offered = flush.flush_block(self.volley, self.counters)
+            offered = flush.flush_block(self.volley, self.counters, stands_alone=len(self._ready) == 1)
         except Exception:  # as with a cohort of its own
             self.report(FLUSH)
             flush.fail()

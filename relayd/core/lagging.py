@@ -96,7 +96,7 @@ class Lagging:
         return self._mark_at + self.cohort.slow_after_s
 
     def stalled_s(self, now: float) -> float:
-        """For how long its socket has taken nothing; counted from a second after it fell behind at the latest."""
+        """For how long its socket has taken nothing since it fell behind."""
         return 0.0 if self._mark_at is None else now - max(self._mark_at, self.subscriber.sink.drained_at())
 
     def produce(self) -> None:

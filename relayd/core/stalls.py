@@ -1,13 +1,13 @@
 """Whose socket stands still, found without looking at everybody.
 
-A laggard is looked at when it could be due and not before: within a second of falling behind, when what it takes from
-there on begins to count, and then once per `slow_after`. Ten thousand clients that read nothing thus cost a look each
-in that time, and publishing does not feel them. A laggard stands in exactly one second of the calendar, from its first
-wait for the socket to the last, and leaves it in O(1).
+A laggard is looked at when it could be due and not before: `slow_after` from when it fell behind or was looked at last.
+Ten thousand clients that read nothing thus cost a look each in that time, and publishing does not feel them. A laggard
+stands in exactly one second of the calendar, from its first wait for the socket to the last, and leaves it in O(1).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Stalls:
     """The calendar of those who wait for their sockets."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
         self._seconds: dict[int, dict[Lagging, None]] = {}
         """Who is looked at in which second."""
         self._next = 0
@@ -26,9 +27,9 @@ class Stalls:
         """How many wait for their socket, now."""
 
     def watch(self, lagging: Lagging) -> None:
-        """Look at it in the next second. Idempotent."""
+        """Look at it in the second in which it could be due; what it takes counts from the first call. Idempotent."""
         self.forget(lagging)
-        self._enter(lagging, self._next)
+        self._enter(lagging, max(int(lagging.due(self._monotonic())), self._next))
 
     def forget(self, lagging: Lagging) -> None:
         """It waits no more. Idempotent."""

@@ -32,6 +32,9 @@ log = Logger()
 
 #: How long a client has to answer a close frame and hang up (docs/protocol.md).
 CLOSE_WITHIN_S: Final = 2.0
+#: The same for who is closed because it takes nothing, and has not taken what stands before its close: so it is gone
+#: within 2 s of its `slow_after`, one second of the calendar of stalls included.
+DEAF_CLOSE_WITHIN_S: Final = 0.5
 
 
 class Client(Protocol):
@@ -69,6 +72,7 @@ class Clients:
         self.open: dict[str, Client] = {}
         """By session id."""
         self._closing: deque[tuple[float, Client]] = deque()  # (abort at, who), ascending
+        self._deaf: deque[tuple[float, Client]] = deque()  # those of them that take nothing
         self._pongs: dict[DownstreamProtocol, bytes] = {}
 
     def tick(self, now: float) -> None:
@@ -80,10 +84,10 @@ class Clients:
             self._safely(client, client.no_pong)
         for stream in self.heartbeats.tick(now):
             self._safely(stream, stream.beat)
-        closing = self._closing
-        while closing and closing[0][0] <= now:
-            ending = closing.popleft()[1]
-            self._safely(ending, ending.abort_if_not_lost)
+        for closing in (self._closing, self._deaf):
+            while closing and closing[0][0] <= now:
+                ending = closing.popleft()[1]
+                self._safely(ending, ending.abort_if_not_lost)
         for client, payload in list(self._pongs.items()):
             self._safely(client, self._pong, client, payload)
 
@@ -112,9 +116,13 @@ class Clients:
         self.counters.errors += 1
         log.failure("looking after a client failed, and it is closed")
 
-    def expect_end(self, client: Client) -> None:
-        """A close was sent or answered: abort the connection if it is not lost in time."""
-        self._closing.append((self.monotonic() + CLOSE_WITHIN_S, client))
+    def expect_end(self, client: Client, *, is_deaf: bool = False) -> None:
+        """A close was sent or answered: abort the connection if it is not lost in time. `is_deaf`: it is closed for
+        taking nothing, and the close stands behind what it has not taken."""
+        if is_deaf:
+            self._deaf.append((self.monotonic() + DEAF_CLOSE_WITHIN_S, client))
+        else:
+            self._closing.append((self.monotonic() + CLOSE_WITHIN_S, client))
 
     def pong_later(self, client: DownstreamProtocol, payload: bytes) -> None:
         """Answer only the newest ping, once the client reads again (RFC 6455 5.5.3): a flood must not pile up pongs."""

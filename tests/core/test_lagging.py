@@ -259,15 +259,15 @@ class ProgressTests:
     """`slow_after`: by progress, never for lagging with progress."""
 
     def test_none(self) -> None:
-        """Nothing taken for that long since it was first looked at."""
+        """Nothing taken for that long since it fell behind."""
         rig = Rig(route("t/$n"))
         session, _ = lag(rig, "t/a")
         lagging = session.subscriber.lagging
         slow_after_s = rig.hub.topic("t/a").route.delivery.slow_after_s
-        first = rig.clock()
-        assert lagging.stalled_s(first) == 0.0
-        assert lagging.due(first) == lagging.due(first + 99.0) == first + slow_after_s
-        assert lagging.stalled_s(first + 99.0) == pytest.approx(99.0)
+        fell_at = rig.clock() - 0.1
+        assert lagging.stalled_s(fell_at) == 0.0
+        assert lagging.due(fell_at) == lagging.due(fell_at + 99.0) == pytest.approx(fell_at + slow_after_s)
+        assert lagging.stalled_s(fell_at + 99.0) == pytest.approx(99.0)
 
     def test_some(self) -> None:
         """A kilobyte in that time is alive, from when it was taken."""
@@ -297,7 +297,7 @@ class ProgressTests:
         first = rig.clock()
         due = lagging.due(first)
         rig.clock.advance(3.0)
-        client.sink.read(PROGRESS_BYTES - 1)
+        client.sink.read(PROGRESS_BYTES - 1 - 100)
         assert lagging.due(rig.clock()) == due
         assert lagging.stalled_s(rig.clock()) == 0.0
 

@@ -28,7 +28,7 @@ from relayd.core.subscriber import Sink
 from relayd.core.turns import SHARE_S
 from relayd.core.volley import NO_PORT, Volley
 from relayd.io import clients
-from relayd.io.clients import CLOSE_WITHIN_S, Clients
+from relayd.io.clients import CLOSE_WITHIN_S, DEAF_CLOSE_WITHIN_S, Clients
 from relayd.io.downstream import READ_AFTER_CLOSE_BYTES, DownstreamProtocol
 from relayd.io.downstream_factory import DownstreamFactory
 from relayd.io.transport import DirectServer
@@ -693,10 +693,22 @@ class EndTests:
         line.socket.room = 0
         line.session.sink.write(b"rest")
         line.session.sink.pull(lambda: None)
-        line.session.sink.close(CLOSE_SLOW)
+        line.session.sink.close(CLOSE_RESTART)
         assert line.transport.producer is None
         line.tick_for(CLOSE_WITHIN_S + 0.1)
+        self.ended(line, "restart")
+
+    def test_who_takes_nothing_is_not_waited_for(self) -> None:
+        """Closed for being slow, with something before the close: it would not hear of it in 2 s either."""
+        line = Line()
+        line.socket.room = 0
+        line.session.sink.write(b"rest")
+        line.session.sink.close(CLOSE_SLOW)
+        line.tick_for(DEAF_CLOSE_WITHIN_S - STEP_S)
+        assert not line.transport.disconnected
+        line.tick_for(STEP_S)
         self.ended(line, "slow")
+        assert line.counters.aborted == 1
 
     def test_the_client_closes_and_does_not_read(self) -> None:
         """The answer to its close cannot be sent; aborted in time."""

@@ -10,13 +10,14 @@ from twisted.trial.unittest import TestCase
 
 from relayd.core.admission import AdmissionLimits
 from relayd.core.auth.credentials import Places
-from relayd.core.closecode import CLOSE_RESTART
+from relayd.core.closecode import CLOSE_RESTART, CLOSE_SLOW
 from relayd.core.guard import GuardSettings
 from relayd.core.heartbeat import LOOK_EVERY_S
 from relayd.core.origin import OriginPolicy
 from relayd.core.publication import RETAINED_OVERHEAD_BYTES
 from relayd.core.routes import Route
 from relayd.core.subscriber import Pace
+from relayd.io.clients import DEAF_CLOSE_WITHIN_S
 from tests.support.door import DoorRig
 from tests.support.hub_rig import Event, delivery, events, route
 from tests.support.relay_rig import Relay, eventually, turn
@@ -212,6 +213,23 @@ class LifeTests(StreamTestCase):
         relay.clients.tick(now[0])
         await eventually(lambda: not relay.clients.open)
         browser.transport.resumeProducing()
+
+    async def test_who_takes_nothing_is_not_waited_for(self) -> None:
+        """Closed for being slow, with something before the end: half a second, since it would not hear of it."""
+        now = [100.0]
+        relay = self.relay(route("t/$name"), monotonic=lambda: now[0])
+        browser = await self.begin(relay, "/sse?topics=t/a")
+        await self.until(browser, 3)
+        browser.transport.pauseProducing()
+        [stream] = relay.clients.open.values()
+        while stream._session.subscriber.pace is not Pace.LAGGING:
+            relay.publish("t/a", b'"%b"' % (b"x" * 60_000))
+            await turn()
+        stream.close(CLOSE_SLOW)
+        now[0] += DEAF_CLOSE_WITHIN_S
+        relay.clients.tick(now[0])
+        await eventually(lambda: not relay.clients.open)
+        assert relay.clients.counters.aborted == 1
 
     async def test_a_reader_that_does_not_read(self) -> None:
         """Holds the rest of one flush and a place in the ring, whatever is published; when it reads it gets all."""
