@@ -15,28 +15,27 @@ TO_FLOOR_MAX = 1.15
 # is nothing to gather for a client, so the shared case is the one without batching; `messages/read` shows it.
 SHARED = Workload(connections=5000, rate=20, drain_s=3.0)
 OWN_SETS = Workload(connections=5000, rate=2000, topics=1000, topics_each=10, drain_s=3.0, history="100/1m/1MiB")
+WORKLOADS = {"shared": SHARED, "own sets": OWN_SETS}
 
 
 def run(effort: Effort) -> Figure:
     """relayd and the floor: shared and own sets, interleaved."""
     figure = Figure("own_sets", TITLE, (*SAMPLE_HEAD, "messages/read"))
-    rounds: dict[str, list[Sample]] = {
-        f"{peer}, {sets}": [] for peer in ("relayd", "floor") for sets in ("shared", "own sets")
+    rounds: dict[tuple[str, str], list[Sample]] = {
+        (peer, sets): [] for peer in ("relayd", "floor") for sets in WORKLOADS
     }
     for number in range(effort.rounds):
-        for name, samples in rounds.items():
-            peer, sets = name.split(", ")
-            samples.append(measure(effort.peers[peer], SHARED if sets == "shared" else OWN_SETS))
-            effort.say(f"    round {number + 1}: {name:<17}{line(samples[-1])}")
-    for name, samples in rounds.items():
-        floor_us = median(_us(rounds[f"floor, {name.split(', ')[1]}"]))
+        for (peer, sets), samples in rounds.items():
+            samples.append(measure(effort.peers[peer], WORKLOADS[sets]))
+            effort.say(f"    round {number + 1}: {sets:<9}{line(samples[-1])}")
+    for (peer, sets), samples in rounds.items():
         per_read = median([s.window.delivered / max(1, s.window.reads) for s in samples])
-        figure.rows.append([*sample_row(name, samples, floor_us), f"{per_read:.2f}"])
-    for name in ("relayd, shared", "relayd, own sets"):
-        figure.checks += soundness(name, rounds[name])
+        floor_us = median(_us(rounds["floor", sets]))
+        figure.rows.append([*sample_row(f"{peer}, {sets}", samples, floor_us), f"{per_read:.2f}"])
+    for sets in WORKLOADS:
+        figure.checks += soundness(f"relayd, {sets}", rounds["relayd", sets])
     ratios = {
-        peer: paired_ratio(_us(rounds[f"{peer}, own sets"]), _us(rounds[f"{peer}, shared"]))
-        for peer in ("relayd", "floor")
+        peer: paired_ratio(_us(rounds[peer, "own sets"]), _us(rounds[peer, "shared"])) for peer in ("relayd", "floor")
     }
     to_floor = ratios["relayd"] / ratios["floor"]
     name = "CPU per delivery: own sets / shared, to that of the floor"
@@ -44,7 +43,9 @@ def run(effort: Effort) -> Figure:
     figure.notes.append(
         f"own sets cost {ratios['relayd']:.2f} times the shared case, and the floor {ratios['floor']:.2f} times"
     )
-    figure.data = {name: [sample_data(sample) for sample in samples] for name, samples in rounds.items()}
+    figure.data = {
+        f"{peer}, {sets}": [sample_data(sample) for sample in samples] for (peer, sets), samples in rounds.items()
+    }
     return figure
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from relayd.core.counters import HubCounters
     from relayd.core.subscriber import Subscriber
 
-#: A crowd is offered a publication in blocks, so that accepts and reads are never starved: as many members as a turn
-#: has at most (core/flusher.py).
+#: A crowd is offered a publication in blocks, so that accepts and reads are never starved. A turn has room for one
+#: (core/flusher.py).
 BLOCK_MEMBERS: Final = 500
 
 #: Cohorts of so many may be in crowds. Beyond it a flush of its own costs a member little beside its send: 1.5 us of
@@ -96,10 +96,6 @@ class Crowd:
         flush = CrowdFlush(self, entry, frame, self._blocks)
         self.flushes.append(flush)
         return flush
-
-    def under_way(self, cohort: Cohort) -> list[CrowdFlush]:
-        """Those that are still to come to this one."""
-        return [flush for flush in self.flushes if flush.is_for(cohort)]
 
 
 def _blocks_of(cohorts: Iterable[Cohort]) -> list[Block]:
@@ -222,7 +218,7 @@ def _is_dense(cohorts: Iterable[Cohort]) -> bool:
 
 def _under_way(cohort: Cohort) -> list[CrowdFlush]:
     """What is still to come to this one, in its order."""
-    flushes = [flush for crowd in cohort.crowds if crowd.flushes for flush in crowd.under_way(cohort)]
+    flushes = [flush for crowd in cohort.crowds for flush in crowd.flushes if flush.is_for(cohort)]
     flushes.sort(key=_serial_of)
     return flushes
 

@@ -22,7 +22,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from relayd.core.counters import HubCounters
-from relayd.core.crowd import CrowdFlush
+from relayd.core.crowd import BLOCK_MEMBERS, CrowdFlush
 from relayd.core.mishap import CATCHING_UP, FLUSH, Report, let_it_out
 from relayd.core.stalls import Stalls
 from relayd.core.volley import Volley
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 HOLD_SHARE = 0.5
 EWMA_ALPHA = 0.3
 HOLD_MAX_S = 0.020
-# 500 sends are about 3 ms (6 us each with the copying of a merged flush; measured).
-SLICE_MEMBERS = 500
+# 500 sends are about 3 ms (6 us each with the copying of a merged flush; measured). A block of a crowd has to fit in.
+SLICE_MEMBERS = BLOCK_MEMBERS
 # Lagging clients that could go on at once and gave way: so many of them per turn, each at most 512 KiB.
 CHORES_PER_TURN = 32
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from twisted.logger import Logger
 
 from relayd.core import wire
-from relayd.core.closecode import CloseCode
+from relayd.core.closecode import CLOSE_SLOW, CloseCode
 from relayd.core.counters import ListenerCounters
 from relayd.core.heartbeat import Heartbeats
 from relayd.core.keepalive import Beat, PingSweep
@@ -26,6 +26,7 @@ from relayd.io.mishaps import safely
 if TYPE_CHECKING:
     from relayd.core.subscriber import Subscriber
     from relayd.io.downstream import DownstreamProtocol
+    from relayd.io.sink import TransportSink
     from relayd.io.sse import EventStream
 
 log = Logger()
@@ -116,10 +117,9 @@ class Clients:
         self.counters.errors += 1
         log.failure("looking after a client failed, and it is closed")
 
-    def expect_end(self, client: Client, *, is_deaf: bool = False) -> None:
-        """A close was sent or answered: abort the connection if it is not lost in time. `is_deaf`: it is closed for
-        taking nothing, and the close stands behind what it has not taken."""
-        if is_deaf:
+    def expect_end(self, client: Client, cause: str | None, sink: TransportSink | None) -> None:
+        """A close was sent or answered: abort the connection if it is not lost in time. `cause`: why we closed it."""
+        if cause == CLOSE_SLOW.name and sink is not None and sink.busy:
             self._deaf.append((self.monotonic() + DEAF_CLOSE_WITHIN_S, client))
         else:
             self._closing.append((self.monotonic() + CLOSE_WITHIN_S, client))

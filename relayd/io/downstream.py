@@ -32,7 +32,6 @@ from relayd.core.closecode import (
     CLOSE_NO_PONG,
     CLOSE_POLICY,
     CLOSE_PROTOCOL,
-    CLOSE_SLOW,
     CLOSE_TOO_BIG,
     CloseCode,
     reason,
@@ -322,12 +321,11 @@ class DownstreamProtocol(TurnReader):
         self._ending = True
         if not self._gone and self._intake is not None:
             self._intake.release(self.factory.clients.monotonic())
-        is_deaf = self._cause == CLOSE_SLOW.name and self._sink is not None and self._sink.busy
+        self.factory.clients.expect_end(self, self._cause, self._sink)
         if self._sink is not None:
             self._sink.end()
         if self._pulse is not None:
             self.factory.clients.sweep.leave(self._pulse)
-        self.factory.clients.expect_end(self, is_deaf=is_deaf)
 
     def abort_if_not_lost(self) -> None:
         """The deadline after a close."""

@@ -47,6 +47,7 @@ from relayd.core.turns import Turns
 from relayd.io.guard_connection import Guard
 from relayd.io.mishaps import safely
 from relayd.io.proxied import Proxied
+from relayd.io.reactor import next_turn_of
 
 __all__ = ["GuardCounters", "GuardFactory", "GuardSettings", "HttpRefusal", "RequestHead"]
 
@@ -96,7 +97,7 @@ class GuardFactory(ServerFactory):
         self.counters = counters
         self.admission = admission or Admission(settings.admission, started=monotonic(), random=random_module.random)
         self._repeaters = Repeaters(monotonic, ListenerCounters()) if repeaters is None else repeaters
-        self._turns = Turns(monotonic, partial(reactor.callLater, 0)) if turns is None else turns
+        self._turns = Turns(monotonic, next_turn_of(reactor)) if turns is None else turns
         self._show_address = show_address
         self._reactor = reactor
         self._call: IDelayedCall | None = None

@@ -112,14 +112,16 @@ class Guard(Protocol):
         if isinstance(purpose, Plain) and purpose.body_bytes + factory.bodies_bytes > BODIES_BYTES:
             self._turn_away(head, TOO_MANY_BODIES)
             return
-        opens_at = factory.opens_at(self.client) if isinstance(purpose, Handshake) else None
-        if opens_at is None or not isinstance(purpose, Handshake):
+        if isinstance(purpose, Handshake) and (opens_at := factory.opens_at(self.client)) is not None:
+            self._wait(head, purpose, rest, opens_at)
+        else:
             self._let_in(head, purpose, rest)
-            return
+
+    def _wait(self, head: RequestHead, purpose: Handshake, rest: bytes, opens_at: float) -> None:
         self.state = GuardState.WAITING
         self._head, self._held, self._gathered = None, (head, purpose), rest
         self.transport.pauseProducing()
-        factory.wait(self, opens_at)
+        self.factory.wait(self, opens_at)
 
     def _keep(self, data: bytes) -> None:
         """Came with the handshake; TLS has up to a record of it (16 KiB) when reading ends."""

@@ -23,7 +23,7 @@ from relayd.core.address import canonical
 from relayd.core.asking import Asking, of_query
 from relayd.core.auth.credentials import Credential
 from relayd.core.auth.door import Door, Visitor
-from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_SLOW, CloseCode
+from relayd.core.closecode import CLOSE_INTERNAL, CloseCode
 from relayd.core.counters import CLOSED_BY_CLIENT, CLOSED_BY_LOSS
 from relayd.core.guard import GuardSettings, Stream
 from relayd.core.head import RequestHead
@@ -146,11 +146,10 @@ class EventStream(Protocol):
         if self._ending:
             return
         self._ending = True
-        is_deaf = self._cause == CLOSE_SLOW.name and self._sink is not None and self._sink.busy
+        self.factory.clients.expect_end(self, self._cause, self._sink)
         if self._sink is not None:
             self._sink.end()
         self.factory.clients.heartbeats.leave(self)
-        self.factory.clients.expect_end(self, is_deaf=is_deaf)
 
     def abort_if_not_lost(self) -> None:
         """The deadline after the end."""

@@ -56,6 +56,13 @@ def calm(rig: Rig, clients: Sequence[Opened], topic: str = "t/x") -> None:
         sink.taken.clear()
 
 
+def crowded(rig: Rig, count: int, alike: int = 1) -> list[Opened]:
+    """So many clients in the crowd of `t/x`, which read another topic each, or `alike` of them the same one."""
+    clients = [opened(rig, "t/x", f"t/{n // alike}") for n in range(count)]
+    calm(rig, clients)
+    return clients
+
+
 def crowd_of(rig: Rig, topic: str) -> int:
     """How many cohorts are in its crowds."""
     return sum(len(crowd.cohorts) for crowd in rig.hub.topic(topic).crowds.values())
@@ -68,8 +75,7 @@ class CrowdTests:
         """Everybody gets it, by one call of the kernel and counted as one flush."""
         volley = FakeVolley()
         rig = alive(volley)
-        clients = [opened(rig, "t/x", f"t/{n}") for n in range(5)]
-        calm(rig, clients)
+        clients = crowded(rig, 5)
         flushes, delivered, fired = rig.counters.flushes, rig.counters.delivered, volley.fired
         rig.publish("t/x", b"1")
         rig.clock.turn()
@@ -128,8 +134,7 @@ class CrowdTests:
         """Then each gets them all by one send of its own, in their order, and stays where it is."""
         volley = FakeVolley()
         rig = alive(volley)
-        clients = [opened(rig, "t/x", f"t/{n}") for n in range(3)]
-        calm(rig, clients)
+        clients = crowded(rig, 3)
         flushes, delivered, fired = rig.counters.flushes, rig.counters.delivered, volley.fired
         numbers = list(range(1, int(DENSE) + 2))
         for number in numbers:
@@ -143,8 +148,7 @@ class CrowdTests:
     def test_one_of_them_takes_a_part(self) -> None:
         """Of all that it waited for: it lags behind what it took, and its cohort's others have everything."""
         rig = alive()
-        clients = [opened(rig, "t/x", f"t/{n // 2}") for n in range(4)]
-        calm(rig, clients)
+        clients = crowded(rig, 4, alike=2)
         (slow, slow_sink), lagged = clients[0], rig.counters.lagged
         numbers = list(range(1, int(DENSE) + 4))
         for number in numbers:
@@ -160,8 +164,7 @@ class CrowdTests:
     def test_a_merged_send_is_bounded(self) -> None:
         """What is more comes by the next."""
         rig = alive()
-        clients = [opened(rig, "t/x", f"t/{n}") for n in range(2)]
-        calm(rig, clients)
+        clients = crowded(rig, 2)
         flushes, numbers = rig.counters.flushes, list(range(5))
         for number in numbers:
             rig.publish("t/x", b"%d%s" % (number, b" " * (MERGED_BYTES_MOST // 3)))
@@ -200,8 +203,7 @@ class CrowdTests:
         """The budget of a turn ends the row; the rest follows on the next turn."""
         rig = alive()
         assert BLOCK_MEMBERS == SLICE_MEMBERS
-        clients = [opened(rig, "t/x", f"t/{n}") for n in range(600)]
-        calm(rig, clients)
+        clients = crowded(rig, 600)
         rig.publish("t/x", b"1")
         rig.clock.turn()
         assert sum(1 for _, sink in clients if sink.taken) == BLOCK_MEMBERS
@@ -267,8 +269,7 @@ class CrowdTests:
     def test_as_each_by_itself(self, turns: list[int], readers: int, at_once: bool) -> None:
         """Whatever is published between two turns, everybody gets all of it once and in order."""
         rig = alive(FakeVolley() if at_once else None)
-        clients = [opened(rig, "t/x", f"t/{n // 2}") for n in range(readers)]
-        calm(rig, clients)
+        clients = crowded(rig, readers, alike=2)
         number = 0
         for count in turns:
             for _ in range(count):
@@ -356,8 +357,7 @@ class StepOutTests:
     def test_out_and_in_while_it_stands(self) -> None:
         """One that has stepped in again is not sent what it got by itself, and steps out again with nothing pending."""
         rig = alive()
-        clients = [opened(rig, "t/x", f"t/{n}") for n in range(BLOCK_MEMBERS + 1)]
-        calm(rig, clients)
+        clients = crowded(rig, BLOCK_MEMBERS + 1)
         cohort = clients[-1][0].subscriber.cohort
         assert cohort is not None
         rig.publish("t/x", b"1")
@@ -382,8 +382,7 @@ class NetTests:
         """It is closed; the others have the publication, all by one flush."""
         places: list[str] = []
         rig = alive(report=places.append)
-        clients = [opened(rig, "t/x", f"t/{number}") for number in range(5)]
-        calm(rig, clients)
+        clients = crowded(rig, 5)
         sinks = [sink for _, sink in clients]
         flushes = rig.counters.flushes
         check_who_fails_goes_alone(rig, "t/x", sinks)
@@ -400,8 +399,7 @@ class NetTests:
 
         places: list[str] = []
         rig = alive(Faulty(), places.append)
-        clients = [opened(rig, "t/x", f"t/{number}") for number in range(BLOCK_MEMBERS + 3)]
-        calm(rig, clients)
+        clients = crowded(rig, BLOCK_MEMBERS + 3)
         rig.publish("t/x", b"1")
         say(clients[0][0], op="unsubscribe", topics=["t/0"])
         rig.clock.turn()
