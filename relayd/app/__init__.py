@@ -57,7 +57,7 @@ from relayd.io.reactor import next_turn_of
 from relayd.io.sse import EventStreamFactory
 from relayd.io.state import StateService
 from relayd.io.ticker import Ticker
-from relayd.io.volley import AioVolley
+from relayd.io.volley import KernelVolley
 
 #: Ages, stale topics and clients without progress are looked at this often: `slow_after` and `stale_after` are seconds.
 HUB_TICK_S: Final = 0.5
@@ -119,7 +119,7 @@ class Relay(MultiService):
         self._names = Names(reactor)
         self.ticker = Ticker(reactor, monotonic)
         self.ticker.setServiceParent(self)
-        self._volley = AioVolley()
+        self._volley = KernelVolley()
         self.state: StateService | None = None
         self.mishaps = Mishaps(MishapCounters())
         self.ticker.report = self.mishaps.report

@@ -26,7 +26,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
 from relayd.io.transport import Backlog, transport_for
-from relayd.io.volley import AioVolley
+from relayd.io.volley import KernelVolley
 
 #: A crowd that reconnects at once waits here for its accept; the kernel cuts it to net.core.somaxconn (4096 on Linux).
 BACKLOG: Final = 4096
@@ -48,7 +48,7 @@ def listen(
     reactor: Any,
     endpoint: str,
     factory: IProtocolFactory,
-    volley: AioVolley | None = None,
+    volley: KernelVolley | None = None,
     backlog: Backlog | None = None,
 ) -> list[IListeningPort]:
     """Open `endpoint` now: one port, or as many as systemd passed under its name. Raises ListenError.

@@ -32,7 +32,7 @@ from relayd.io.clients import CLOSE_WITHIN_S, Clients
 from relayd.io.endpoints import listen
 from relayd.io.guard import GuardFactory
 from relayd.io.proxied import ProxiedFactory
-from relayd.io.volley import AioVolley
+from relayd.io.volley import KernelVolley
 
 #: What a client is asked to wait before it comes back after a restart, at most: it adds its own jitter (guess).
 RETRY_AFTER_RESTART_S: Final = 2
@@ -88,7 +88,7 @@ class ListenerService(Service):
         factory: IProtocolFactory,
         reactor: Any,
         files: model.ListenerTls | None = None,
-        volley: AioVolley | None = None,
+        volley: KernelVolley | None = None,
         backlog: transport.Backlog | None = None,
     ) -> None:
         self.endpoint = endpoint
@@ -132,7 +132,7 @@ class ListenerService(Service):
             try:
                 self._volley.open()
             except OSError as error:
-                log.warn("browsers are sent to one by one, which costs a tenth more: no io_submit", why=str(error))
+                log.warn("browsers are sent to one by one, which costs a tenth more", why=error.strerror)
         self.ports = listen(self._reactor, self.endpoint, factory, self._volley, self._backlog)
         for port in self.ports:
             log.info("listening", endpoint=self.endpoint, at=place_of(port), tls=self.tls is not None)

@@ -31,7 +31,7 @@ from twisted.internet.main import CONNECTION_LOST
 
 from relayd.core.subscriber import PutWay
 from relayd.core.volley import NO_PORT
-from relayd.io.volley import AioVolley
+from relayd.io.volley import KernelVolley
 
 #: How many unsent bytes the kernel takes before the socket counts as full. A client that does not read otherwise parks
 #: 2.3-4.1 MB in the kernel; with this 20 KB, and clients that read lose nothing (measured on Linux, loopback, 44 KB
@@ -89,7 +89,7 @@ class DirectTransport(_Base):
     _backlog = Backlog()
 
     def __init__(
-        self, sock: socket.socket, *args: Any, volley: AioVolley | None = None, backlog: Backlog | None = None
+        self, sock: socket.socket, *args: Any, volley: KernelVolley | None = None, backlog: Backlog | None = None
     ) -> None:
         super().__init__(sock, *args)
         self._send: Callable[[bytes], int] = sock.send
@@ -239,7 +239,7 @@ class DirectUnixServer(DirectTransport, unix.Server):
 
 
 def transport_for(
-    port: Any, volley: AioVolley | None = None, backlog: Backlog | None = None
+    port: Any, volley: KernelVolley | None = None, backlog: Backlog | None = None
 ) -> Callable[..., DirectTransport]:
     """What makes the connections of `port`, which is what `endpoint.listen` returned (TCP or unix).
 

@@ -1,161 +1,112 @@
-"""Many sends in one system call, by Linux's native asynchronous I/O (io_submit(2)), which carries writes to sockets.
+"""Many sends in one system call, the best way that this kernel, or a sandbox, allows.
 
-A write to a non-blocking socket is carried out inside io_submit, as send(2) would do it, and its outcome is there when
-the call returns: nothing is asynchronous about it, and nothing is left in the kernel's hands. What is saved is the
-Python around each send: on CPython 3.11 some 0.5 us of 4 to 5 (docs/design/fan-out.md).
+What is saved is the Python around each send, on CPython 3.11 some 0.5 us of 4 to 5, and by io_uring a little of the
+kernel's own work (docs/design/fan-out.md). Containers and hardened kernels often have no io_uring; io_submit is almost
+everywhere. Where there is neither, everybody is sent to one by one.
 
-Each connection has a *port*: the address of its control block (struct iocb), made once and never changed. All blocks
-name one and the same vector of bytes (struct iovec), so that a volley writes the address of the data once, and a list
-of addresses. A port must be given back before its descriptor is closed: the number may be another connection's next.
-
-Where the kernel or a sandbox has no io_submit, everybody is sent to one by one.
+Each connection has a *port*, made once. It must be given back before its descriptor is closed: the number may be
+another connection's next.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
-import platform
-import struct
-import sys
 from array import array
-from errno import EAGAIN, EIO, ENOSYS
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from errno import EAGAIN, ENOSYS
+from typing import Final, Protocol
 
 from relayd.core.volley import NO_PORT
+from relayd.io.aio import AioWay
+from relayd.io.uring import UringWay
 
-#: Control blocks that the kernel may have under way at once: as many as one slice of a flush has members
-#: (core/flusher.py), rounded up. It counts against fs.aio-max-nr, 65,536 for the whole machine by default.
+#: As many as one slice of a flush has members (core/flusher.py), rounded up to a power of two.
 DEPTH: Final = 512
 
-
-class _Numbers(NamedTuple):
-    """System calls by number; the C library has no functions for them."""
-
-    setup: int
-    destroy: int
-    getevents: int
-    submit: int
-
-
-#: A volley is two system calls and some 5 us of preparation; a single send is 0.5 us of Python (measured,
+#: A volley is one or two system calls and some 5 us of preparation; a single send is 0.5 us of Python (measured,
 #: docs/design/fan-out.md).
 LEAST: Final = 12
 
-#: Linux: arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
-_NUMBERS: Final = {"x86_64": _Numbers(206, 207, 208, 209), "aarch64": _Numbers(0, 1, 4, 2)}
 
-#: struct iocb of linux/aio_abi.h, little-endian: data, key, rw_flags, opcode, reqprio, fildes, buf, nbytes, offset,
-#: reserved, flags, resfd.
-_IOCB: Final = struct.Struct("<QIiHhIQQqQII")
-_PWRITEV: Final = 8  # IOCB_CMD_PWRITEV: buf is the address of a vector, nbytes its length
-_EVENT_WORDS: Final = 4  # struct io_event: data, obj, res, res2, each 64 bits
-_PORTS_PER_BLOCK: Final = 1024
+class Way(Protocol):
+    """One way to send to many sockets."""
 
-
-class _Iovec(ctypes.Structure):
-    _fields_ = (("base", ctypes.c_char_p), ("bytes", ctypes.c_size_t))
-
-
-class _Timespec(ctypes.Structure):
-    _fields_ = (("s", ctypes.c_long), ("ns", ctypes.c_long))
-
-
-class AioVolley:
-    """The volley of one process (core/volley.py).
-
-    `open` it in the process that will use it: the kernel's context does not go with a fork. Until then, and where the
-    kernel or a sandbox has none to give, every port is NO_PORT and everybody is sent to one by one.
-    """
-
-    def __init__(self, depth: int = DEPTH, least: int = LEAST) -> None:
-        self.least = least
-        self._depth = depth
-        self._context = 0
-        self._syscall: Any = None
-        self._numbers = _Numbers(0, 0, 0, 0)
-        self._iovec = _Iovec()
-        self._events = (ctypes.c_int64 * (_EVENT_WORDS * depth))()
-        words = memoryview(self._events).cast("B").cast("q")
-        self._ports_answered = words[1::_EVENT_WORDS]
-        self._answers = words[2::_EVENT_WORDS]
-        self._at_once = _Timespec(0, 0)
-        self._events_at, self._at_once_at = ctypes.addressof(self._events), ctypes.addressof(self._at_once)
-        self._blocks: list[ctypes.Array[ctypes.c_char]] = []
-        self._free: list[int] = []
+    @property
+    def name(self) -> str:
+        """Of the system call."""
+        ...
 
     def open(self) -> None:
-        """Get a context from the kernel. Idempotent. Raises OSError where there is none to be had."""
-        if self._context:
-            return
-        numbers = _NUMBERS.get(platform.machine()) if sys.platform == "linux" and sys.byteorder == "little" else None
-        if numbers is None:
-            raise OSError(ENOSYS, f"no io_submit for {sys.platform} on {platform.machine()}")
-        syscall = ctypes.CDLL(None, use_errno=True).syscall
-        syscall.restype = ctypes.c_long
-        syscall.argtypes = (ctypes.c_long, *(ctypes.c_ulong,) * 5)
-        context = ctypes.c_ulong(0)
-        if syscall(numbers.setup, self._depth, ctypes.addressof(context), 0, 0, 0):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-        self._syscall, self._numbers, self._context = syscall, numbers, context.value
+        """Idempotent. Raises OSError where the kernel does not give it."""
+        ...
 
     def close(self) -> None:
-        """Give the context back. Idempotent; from here on every port is NO_PORT, so all connections must be gone."""
-        context, self._context = self._context, 0
-        if context:
-            self._syscall(self._numbers.destroy, context, 0, 0, 0, 0)
+        """Idempotent."""
+        ...
 
     def port(self, descriptor: int) -> int:
-        """The port of a non-blocking socket, NO_PORT while not open; to be given back before that socket is closed."""
-        if not self._context:
-            return NO_PORT
-        if not self._free:
-            block = ctypes.create_string_buffer(_PORTS_PER_BLOCK * _IOCB.size)
-            self._blocks.append(block)
-            start = ctypes.addressof(block)
-            self._free = list(range(start, start + len(block) - 1, _IOCB.size))
-        port = self._free.pop()
-        block_of = _IOCB.pack(0, 0, 0, _PWRITEV, 0, descriptor, ctypes.addressof(self._iovec), 1, 0, 0, 0, 0)
-        ctypes.memmove(port, block_of, _IOCB.size)
-        return port
+        """What stands for a non-blocking socket: any number but NO_PORT."""
+        ...
 
     def free(self, port: int) -> None:
         """Take a port back."""
-        self._free.append(port)
+        ...
 
-    def fire(self, ports: array[int], data: bytes) -> list[int] | None:
-        """Offer `data` to each port's socket: None when each took all of it, else bytes or -errno, port by port."""
-        self._iovec.base = data
-        self._iovec.bytes = size = len(data)
-        if len(ports) <= self._depth:
-            answers = self._fire(ports, size)
-        else:
-            answers = []
-            for start in range(0, len(ports), self._depth):
-                answers += self._fire(ports[start : start + self._depth], size)
-        return None if answers.count(size) == len(answers) else answers
+    def fire(self, ports: array[int], data: bytes) -> Sequence[int] | None:
+        """As `core/volley.py` says."""
+        ...
 
-    def _fire(self, ports: array[int], size: int) -> list[int]:
-        """At most `depth` ports: their answers, in their order."""
-        address, count = ports.buffer_info()
-        done = self._syscall(self._numbers.submit, self._context, count, address, 0, 0)
-        if done == count:
-            return self._reap(ports, count, size)
-        # The kernel stops at the first block it cannot take, and names the reason only when nothing came before it.
-        if done > 0:
-            return self._reap(ports[:done], done, size) + self._fire(ports[done:], size)
-        return [-(ctypes.get_errno() or EAGAIN)] + (self._fire(ports[1:], size) if count > 1 else [])
 
-    def _reap(self, ports: array[int], count: int, size: int) -> list[int]:
-        """What became of those submitted. They are done: a socket that would block has said so."""
-        have = self._syscall(self._numbers.getevents, self._context, count, count, self._events_at, self._at_once_at)
-        # Where all took all of it nobody needs to know who was answered when; a volley seldom ends otherwise.
-        if have == count and self._answers[:count].tobytes() == size.to_bytes(8, "little") * count:
-            return [size] * count
-        answers: list[int] = self._answers[: max(have, 0)].tolist()
-        if have == count and self._ports_answered[:count].tolist() == ports.tolist():
-            return answers
-        # In another order, or too few: an unknown outcome is a broken connection, since its stream may be torn.
-        by_port = dict(zip(self._ports_answered[: max(have, 0)].tolist(), answers, strict=True))
-        return [by_port.get(port, -EIO) for port in ports]
+class KernelVolley:
+    """The volley of one process (core/volley.py).
+
+    `open` it in the process that will use it: the kernel's part does not go with a fork. Until then, and where the
+    kernel or a sandbox has none to give, every port is NO_PORT and everybody is sent to one by one.
+    """
+
+    fire: Callable[[array[int], bytes], Sequence[int] | None]
+    """That of the way which was opened, without a call between."""
+
+    def __init__(self, ways: Sequence[Way] | None = None, least: int = LEAST) -> None:
+        self.least = least
+        self._ways: Sequence[Way] = (UringWay(DEPTH), AioWay(DEPTH)) if ways is None else ways
+        self._way: Way | None = None
+        self.fire = _not_open
+
+    @property
+    def name(self) -> str:
+        """Of the system call: `io_uring`, `io_submit`, or `send` where everybody is sent to one by one."""
+        return "send" if self._way is None else self._way.name
+
+    def open(self) -> None:
+        """Open the first way that there is. Idempotent. Raises OSError, which says why, where there is none."""
+        if self._way is not None:
+            return
+        refused: list[str] = []
+        for way in self._ways:
+            try:
+                way.open()
+            except OSError as error:
+                refused.append(f"{way.name}: {error.strerror}")
+            else:
+                self._way, self.fire = way, way.fire
+                return
+        raise OSError(ENOSYS, "; ".join(refused))
+
+    def close(self) -> None:
+        """Give all back. Idempotent; from here on every port is NO_PORT, so all connections must be gone."""
+        way, self._way, self.fire = self._way, None, _not_open
+        if way is not None:
+            way.close()
+
+    def port(self, descriptor: int) -> int:
+        """The port of a non-blocking socket, NO_PORT while not open; to be given back before that socket is closed."""
+        return NO_PORT if self._way is None else self._way.port(descriptor)
+
+    def free(self, port: int) -> None:
+        """Take a port back."""
+        if self._way is not None:
+            self._way.free(port)
+
+
+def _not_open(ports: array[int], data: bytes) -> Sequence[int]:
+    return [-EAGAIN] * len(ports)  # nothing was sent; nobody has a port

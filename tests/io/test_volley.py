@@ -1,75 +1,60 @@
-"""Volleys on real sockets: every byte arrives as with `send`, whatever some sockets do."""
+"""Volleys on real sockets, by each way: every byte arrives as with `send`, whatever some sockets do."""
 
 from __future__ import annotations
 
-import ctypes
+import os
 import socket
 from array import array
-from collections.abc import Iterator
-from errno import EAGAIN, EBADF, EINVAL, EIO, ENOSYS, EPIPE
+from collections.abc import Callable, Iterator
+from errno import EAGAIN, EBADF, ENOSYS, EPIPE
 
 import pytest
 
 from relayd.core.volley import NO_PORT
-from relayd.io import volley as module
-from relayd.io.volley import AioVolley
-from tests.support.require import missing
+from relayd.io.aio import AioWay
+from relayd.io.uring import UringWay
+from relayd.io.volley import KernelVolley, Way
+from tests.support.ways import opened
 
 Pair = tuple[socket.socket, socket.socket]
 
 
-@pytest.fixture
-def volley() -> Iterator[AioVolley]:
-    one = AioVolley(depth=4)
-    try:
-        one.open()
-    except OSError as error:
-        missing("io_submit", f"{error}: another kernel, or a sandbox that allows it")
+@pytest.fixture(params=[UringWay, AioWay])
+def way(request: pytest.FixtureRequest) -> Iterator[Way]:
+    one = opened(request.param)
     yield one
     one.close()
-
-
-@pytest.fixture
-def pairs() -> Iterator[list[Pair]]:
-    made = [socket.socketpair() for _ in range(10)]
-    for near, _ in made:
-        near.setblocking(False)
-    yield made
-    for pair in made:
-        for end in pair:
-            end.close()
 
 
 class FireTests:
     """What a volley does to sockets."""
 
-    def test_all_take_all(self, volley: AioVolley, pairs: list[Pair]) -> None:
-        """More sockets than the kernel's context has places; a port serves again and again."""
-        ports = array("Q", [volley.port(near.fileno()) for near, _ in pairs])
+    def test_all_take_all(self, way: Way, pairs: list[Pair]) -> None:
+        """More sockets than the kernel's part has places; a port serves again and again, and the rings go round."""
+        ports = array("Q", [way.port(near.fileno()) for near, _ in pairs])
         assert len(set(ports)) == 10 and all(ports)
-        assert volley.fire(ports, b"hello") is None
-        assert volley.fire(ports, b", you") is None
-        assert [far.recv(100) for _, far in pairs] == [b"hello, you"] * 10
+        said = [b"hello", b", ", b"you", b"!", b"x" * 1000]
+        for data in said:
+            assert way.fire(ports, data) is None
+        assert [far.recv(2000) for _, far in pairs] == [b"".join(said)] * 10
 
-    def test_full(self, volley: AioVolley, pairs: list[Pair]) -> None:
-        """A socket takes a part, then nothing; the others are none the worse."""
-        ports = array("Q", [volley.port(near.fileno()) for near, _ in pairs[:3]])
+    def test_full(self, way: Way, pairs: list[Pair]) -> None:
+        """A socket takes nothing; the others are none the worse."""
+        ports = array("Q", [way.port(near.fileno()) for near, _ in pairs[:3]])
         data = bytes(300_000)
-        filled = 0
-        while (taken := pairs[1][0].send(data)) == len(data):
-            filled += taken
-        answers = volley.fire(ports, b"x" * 100)
-        assert answers == [100, -EAGAIN, 100]
+        while pairs[1][0].send(data) == len(data):
+            pass
+        assert way.fire(ports, b"x" * 100) == [100, -EAGAIN, 100]
         assert pairs[0][1].recv(1000) == pairs[2][1].recv(1000) == b"x" * 100
 
-    def test_part(self, volley: AioVolley) -> None:
+    def test_part(self, way: Way) -> None:
         """What TCP takes of more than it has room for is what arrives."""
         with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as far:
             near, _ = server.accept()
             with near:
                 near.setblocking(False)
                 data = bytes(range(256)) * 64 * 1024
-                answers = volley.fire(array("Q", [volley.port(near.fileno())]), data)
+                answers = way.fire(array("Q", [way.port(near.fileno())]), data)
                 assert answers is not None and 0 < answers[0] < len(data)
                 near.shutdown(socket.SHUT_WR)
                 arrived = bytearray()
@@ -77,85 +62,89 @@ class FireTests:
                     arrived += part
                 assert arrived == data[: answers[0]]
 
-    def test_broken(self, volley: AioVolley, pairs: list[Pair]) -> None:
+    def test_broken(self, way: Way, pairs: list[Pair]) -> None:
         """The error of one is its own."""
-        ports = array("Q", [volley.port(near.fileno()) for near, _ in pairs[:6]])
+        ports = array("Q", [way.port(near.fileno()) for near, _ in pairs[:6]])
         pairs[2][1].close()
-        assert volley.fire(ports, b"hello") == [5, 5, -EPIPE, 5, 5, 5]
+        assert way.fire(ports, b"hello") == [5, 5, -EPIPE, 5, 5, 5]
+        assert way.fire(ports, b"again") == [5, 5, -EPIPE, 5, 5, 5]
 
     @pytest.mark.parametrize("closed", [0, 2, 5])
-    def test_closed(self, volley: AioVolley, pairs: list[Pair], closed: int) -> None:
-        """A descriptor that is none stops the kernel's list; those after it are served all the same."""
-        ports = array("Q", [volley.port(near.fileno()) for near, _ in pairs[:6]])
+    def test_closed(self, way: Way, pairs: list[Pair], closed: int) -> None:
+        """A descriptor that is none; those after it are served all the same."""
+        ports = array("Q", [way.port(near.fileno()) for near, _ in pairs[:6]])
         pairs[closed][0].close()
-        assert volley.fire(ports, b"hello") == [-EBADF if n == closed else 5 for n in range(6)]
+        assert way.fire(ports, b"hello") == [-EBADF if n == closed else 5 for n in range(6)]
 
-    def test_nobody(self, volley: AioVolley) -> None:
+    def test_nobody(self, way: Way) -> None:
         """An empty list is a volley, too."""
-        assert volley.fire(array("Q"), b"hello") is None
+        assert way.fire(array("Q"), b"hello") is None
 
-
-class PortTests:
-    """Ports are addresses that are used again."""
-
-    def test_used_again(self, volley: AioVolley, pairs: list[Pair]) -> None:
-        """With another descriptor."""
-        port = volley.port(pairs[0][0].fileno())
-        volley.free(port)
-        assert volley.port(pairs[1][0].fileno()) == port
-        assert volley.fire(array("Q", [port]), b"hello") is None
+    def test_number_of_another(self, way: Way, pairs: list[Pair]) -> None:
+        """A port that was given back, and made anew with another descriptor."""
+        way.free(way.port(pairs[0][0].fileno()))
+        port = way.port(pairs[1][0].fileno())
+        assert way.fire(array("Q", [port]), b"hello") is None
         assert pairs[1][1].recv(100) == b"hello"
 
-    def test_many(self, volley: AioVolley) -> None:
-        """More than one block of them."""
-        assert len({volley.port(number) for number in range(3000)}) == 3000
+    def test_opened_again(self, way: Way, pairs: list[Pair]) -> None:
+        """Open and close are idempotent, and leave nothing behind."""
+        way.open()
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            way.close()
+            way.close()
+            way.open()
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert way.fire(array("Q", [way.port(pairs[0][0].fileno())]), b"hello") is None
 
 
-class OpenTests:
-    """Where there is no context, there is no port."""
+class Refusing:
+    """A way that the kernel does not give."""
 
-    def test_not_open(self) -> None:
-        """Before `open`, and after `close`."""
-        volley = AioVolley()
-        assert volley.port(1) == NO_PORT
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def open(self) -> None:
+        raise OSError(ENOSYS, "Function not implemented")
+
+    close: Callable[[], None]
+    port: Callable[[int], int]
+    free: Callable[[int], None]
+    fire: Callable[[array[int], bytes], None]
+
+
+class KernelVolleyTests:
+    """The best way that there is."""
+
+    def test_first(self, pairs: list[Pair]) -> None:
+        """Of those in the list, the first that the kernel gives; none of it before `open` and after `close`."""
+        volley = KernelVolley([Refusing("first"), opened(AioWay)])
+        near, far = pairs[0]
+        assert volley.name == "send"
+        assert volley.port(near.fileno()) == NO_PORT
         volley.close()
         volley.open()
         volley.open()
-        assert volley.port(1) != NO_PORT
+        assert volley.name == "io_submit"
+        port = volley.port(near.fileno())
+        assert port != NO_PORT
+        assert volley.fire(array("Q", [port]), b"hello") is None
+        assert far.recv(100) == b"hello"
+        volley.free(port)
         volley.close()
         volley.close()
-        assert volley.port(1) == NO_PORT
+        assert volley.name == "send"
+        assert volley.port(near.fileno()) == NO_PORT
+        volley.free(port)
+        assert volley.fire(array("Q", [port]), b"hello") == [-EAGAIN]
 
-    def test_other_machine(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """One whose numbers nobody has looked up."""
-        monkeypatch.setattr(module.platform, "machine", lambda: "vax")
-        with pytest.raises(OSError, match="no io_submit for linux on vax") as raised:
-            AioVolley().open()
+    def test_none(self) -> None:
+        """It says why, of each."""
+        with pytest.raises(OSError, match="io_uring: Function not implemented; io_submit: Function") as raised:
+            KernelVolley([Refusing("io_uring"), Refusing("io_submit")]).open()
         assert raised.value.errno == ENOSYS
 
-    def test_kernel_refuses(self) -> None:
-        """It says why."""
-        with pytest.raises(OSError) as raised:
-            AioVolley(depth=1 << 18).open()
-        assert raised.value.errno in (EAGAIN, EINVAL)
-
-
-class AnswerTests:
-    """Answers that do not come as they should."""
-
-    def test_unknown_outcome(self, volley: AioVolley, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch) -> None:
-        """A connection whose bytes may be torn is broken; answers in another order are put right."""
-        ports = array("Q", [volley.port(near.fileno()) for near, _ in pairs[:3]])
-        kernel = volley._syscall
-
-        def call(number: int, *arguments: int) -> int:
-            done = kernel(number, *arguments)
-            if number != volley._numbers.getevents:
-                return done
-            events = volley._events
-            events[0:4], events[8:12] = events[8:12], events[0:4]  # the first and the third change places
-            return 2
-
-        monkeypatch.setattr(volley, "_syscall", call)
-        assert volley.fire(ports, b"hello") == [-EIO, 5, 5]
-        assert ctypes.sizeof(volley._events) == 4 * 32
+    def test_usual(self) -> None:
+        """What relayd uses: io_uring before io_submit."""
+        assert [way.name for way in KernelVolley()._ways] == ["io_uring", "io_submit"]

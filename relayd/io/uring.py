@@ -1,0 +1,204 @@
+"""A volley by Linux's io_uring(7): the sends of all members stand in a ring, and one system call carries them out.
+
+Each send says that it must not wait (MSG_DONTWAIT), so that it is carried out inside io_uring_enter, as send(2) would
+do it, and its outcome is there when the call returns: nothing is left in the kernel's hands, no thread of the kernel
+has a part in it, and what the two rings hold is read and written by this thread alone.
+
+A port is the first word of a member's entry (struct io_uring_sqe): the operation and the descriptor. So a volley writes
+three words for each member, the port, the address of the data and its length, by three assignments of C. A port needs
+no memory of its own.
+
+It is 0.3 us a send less than io_submit and some 0.1 us less than send(2) itself (measured, docs/design/fan-out.md).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import socket
+import struct
+import sys
+from array import array
+from contextlib import suppress
+from errno import EAGAIN, EIO, ENOSYS
+from typing import Any, Final
+
+#: The same numbers on every machine: include/uapi/asm-generic/unistd.h.
+_SETUP: Final = 425
+_ENTER: Final = 426
+
+#: struct io_uring_params of linux/io_uring.h: sq_entries, cq_entries, flags, sq_thread_cpu, sq_thread_idle, features,
+#: wq_fd, resv[3]; where the parts of the submission ring lie (head, tail, mask, entries, flags, dropped, array, resv,
+#: user_addr); where those of the completion ring lie (head, tail, mask, entries, overflow, cqes, flags, resv,
+#: user_addr).
+_PARAMS: Final = struct.Struct("<10I8IQ8IQ")
+_FEATURES, _SQ_HEAD, _SQ_TAIL, _SQ_ARRAY, _CQ_HEAD, _CQ_TAIL, _CQES = 5, 10, 11, 16, 19, 20, 24
+_ONE_MAPPING: Final = 1  # IORING_FEAT_SINGLE_MMAP, Linux 5.4: both rings in one piece of memory
+_SQES_AT: Final = 0x1000_0000  # IORING_OFF_SQES
+
+#: struct io_uring_sqe, as words of 64 bits: opcode, flags, ioprio and fd; off; addr; len and msg_flags; user_data; ...
+_SQE_BYTES: Final = 64
+_SQE_WORDS: Final = 8
+_ADDRESS, _LENGTH, _USER_DATA = 2, 3, 4
+_SEND: Final = 26  # IORING_OP_SEND, Linux 5.6
+_FLAGS: Final = (socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) << 32
+
+#: struct io_uring_cqe: user_data of 64 bits, res and flags of 32.
+_CQE_BYTES: Final = 16
+_CQE_HALVES: Final = 4
+_U32: Final = 0xFFFF_FFFF
+
+#: The answer of one whose outcome the kernel did not tell: a broken connection, since its stream may be torn.
+UNKNOWN: Final = -EIO
+
+
+class UringWay:
+    """One ring for `depth` sends (rounded up to a power of two by the kernel)."""
+
+    name: Final = "io_uring"
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._ring: _Ring | None = None
+
+    def open(self) -> None:
+        """Get a ring from the kernel, and try it. Idempotent. Raises OSError where there is none to be had."""
+        if self._ring is not None:
+            return
+        if sys.platform != "linux" or sys.byteorder != "little":
+            raise OSError(ENOSYS, f"no io_uring for {sys.platform}, {sys.byteorder}-endian")
+        ring = _Ring(self._depth)
+        # A kernel before Linux 5.6 has rings, and no sends.
+        near, far = socket.socketpair()
+        with near, far:
+            near.setblocking(False)
+            answers = ring.fire(array("Q", (self.port(near.fileno()),)), b"?")
+        if answers is not None:
+            ring.close()
+            raise OSError(-answers[0], f"a kernel that does not send by it: {os.strerror(-answers[0])}")
+        self._ring = ring
+
+    def close(self) -> None:
+        """Give the ring back. Idempotent."""
+        ring, self._ring = self._ring, None
+        if ring is not None:
+            ring.close()
+
+    def port(self, descriptor: int) -> int:
+        """The first word of a send to this socket."""
+        return _SEND | descriptor << 32
+
+    def free(self, port: int) -> None:
+        """A port has nothing to give back."""
+
+    def fire(self, ports: array[int], data: bytes) -> list[int] | None:
+        """Offer `data` to each port's socket: None when each took all of it, else bytes or -errno, port by port."""
+        depth, size = self._depth, len(data)
+        if len(ports) <= depth:
+            return self._offer(ports, data)
+        parts = [ports[start : start + depth] for start in range(0, len(ports), depth)]
+        answers = [answer for part in parts for answer in self._offer(part, data) or [size] * len(part)]
+        return None if answers.count(size) == len(answers) else answers
+
+    def _offer(self, ports: array[int], data: bytes) -> list[int] | None:
+        """At most `depth` ports."""
+        if (ring := self._ring) is None:
+            return [-EAGAIN] * len(ports)  # nothing was sent: each has its own socket left
+        answers = ring.fire(ports, data)
+        if answers is not None and UNKNOWN in answers:
+            # The answer must not be taken for another's, should it come late: from here on by another ring.
+            self.close()
+            with suppress(OSError):
+                self._ring = _Ring(self._depth)
+        return answers
+
+
+class _Ring:
+    """A ring of the kernel's, and views of its memory."""
+
+    def __init__(self, depth: int) -> None:
+        self._syscall: Any = ctypes.CDLL(None, use_errno=True).syscall
+        self._syscall.restype = ctypes.c_long
+        self._syscall.argtypes = (ctypes.c_long, *(ctypes.c_ulong,) * 6)
+        said = ctypes.create_string_buffer(_PARAMS.size)
+        self._number = self._syscall(_SETUP, depth, ctypes.addressof(said), 0, 0, 0, 0)
+        if self._number < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        self._data = (ctypes.c_char_p * 1)()
+        self._address = memoryview(self._data).cast("B").cast("Q")
+        try:
+            self._map(_PARAMS.unpack(said.raw))
+        except OSError:
+            os.close(self._number)
+            raise
+
+    def _map(self, params: tuple[int, ...]) -> None:
+        """Each word of the entries has a view of its own, all entries in it."""
+        if not params[_FEATURES] & _ONE_MAPPING:
+            raise OSError(ENOSYS, "a kernel before Linux 5.4")
+        places, answers = self._depth, self._answers = params[:2]
+        size = max(params[_SQ_ARRAY] + 4 * places, params[_CQES] + _CQE_BYTES * answers)
+        shared = mmap.MAP_SHARED | mmap.MAP_POPULATE
+        rings = memoryview(mmap.mmap(self._number, size, shared))
+        entries = memoryview(mmap.mmap(self._number, _SQE_BYTES * places, shared, offset=_SQES_AT)).cast("Q")
+
+        def words(place: int, count: int = 1) -> memoryview:
+            return rings[place : place + 4 * count].cast("I")
+
+        self._sq_head, self._sq_tail = words(params[_SQ_HEAD]), words(params[_SQ_TAIL])
+        self._cq_head, self._cq_tail = words(params[_CQ_HEAD]), words(params[_CQ_TAIL])
+        # Which entry is whose turn. The ring turns, and the entries should not: the first member's is always the first.
+        self._turns = words(params[_SQ_ARRAY], places)
+        self._turned = memoryview(array("I", [*range(places)] * 2))
+        self._ports, self._addresses = entries[::_SQE_WORDS], entries[_ADDRESS::_SQE_WORDS]
+        self._lengths = entries[_LENGTH::_SQE_WORDS]
+        entries[_USER_DATA::_SQE_WORDS] = array("Q", range(places))
+        completions = rings[params[_CQES] : params[_CQES] + _CQE_BYTES * answers]
+        self._places = completions.cast("Q")[::2]
+        self._results = completions.cast("i")[2::_CQE_HALVES]
+
+    def close(self) -> None:
+        os.close(self._number)  # the memory goes with the last view of it
+
+    def fire(self, ports: array[int], data: bytes) -> list[int] | None:
+        """As that of the way, for at most `depth` ports; UNKNOWN for an outcome that the kernel did not tell."""
+        count, size = len(ports), len(data)
+        self._data[0] = data
+        tail = self._sq_tail[0]
+        turn = -tail % self._depth
+        self._turns[:] = self._turned[turn : turn + self._depth]
+        self._ports[:count] = ports
+        self._addresses[:count] = array("Q", (self._address[0],)) * count
+        self._lengths[:count] = array("Q", (size | _FLAGS,)) * count
+        self._sq_tail[0] = tail + count & _U32
+        done = self._syscall(_ENTER, self._number, count, 0, 0, 0, 0)
+        head = self._cq_head[0]
+        place = head % self._answers
+        # Where all took all of it nobody needs to know who was answered when; a volley seldom ends otherwise.
+        if done == count == self._cq_tail[0] - head & _U32:
+            results = self._results[place : place + count].tobytes()
+            if (over := place + count - self._answers) > 0:
+                results += self._results[:over].tobytes()
+            if results == size.to_bytes(4, "little") * count:
+                self._cq_head[0] = head + count & _U32
+                return None
+        return self._sort_out(count, done)
+
+    def _sort_out(self, count: int, done: int) -> list[int]:
+        """The answers of a volley of `count` that did not go as it should: the kernel took in `done`, or none (-1)."""
+        taken_in = max(done, 0)
+        while done > 0 and taken_in < count:
+            done = self._syscall(_ENTER, self._number, count - taken_in, 0, 0, 0, 0)
+            taken_in += max(done, 0)
+        # What the kernel would not take in was not sent. It goes the way of what a full socket does not take.
+        self._sq_tail[0] = self._sq_head[0]
+        answers = [UNKNOWN] * taken_in + [-EAGAIN] * (count - taken_in)
+        head, tail = self._cq_head[0], self._cq_tail[0]
+        while head != tail:
+            place = head % self._answers
+            answers[self._places[place]] = self._results[place]
+            head = head + 1 & _U32
+        self._cq_head[0] = tail
+        return answers
