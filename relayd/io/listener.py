@@ -134,8 +134,9 @@ class ListenerService(Service):
             except OSError as error:
                 log.warn("browsers are sent to one by one, which costs a tenth more", why=error.strerror)
         self.ports = listen(self._reactor, self.endpoint, factory, self._volley, self._backlog)
+        by = self._volley.name if self._volley is not None and self.tls is None else "send"
         for port in self.ports:
-            log.info("listening", endpoint=self.endpoint, at=place_of(port), tls=self.tls is not None)
+            log.info("listening", endpoint=self.endpoint, at=place_of(port), tls=self.tls is not None, sends_by=by)
         if transport.TCP_NOTSENT_LOWAT is None:
             log.warn("no TCP_NOTSENT_LOWAT on this system: a client that never reads can hold megabytes in the kernel")
 
