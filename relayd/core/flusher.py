@@ -159,6 +159,12 @@ class Flusher:
                     break
                 self._over(cohort, ended)
             ready.popleft()
+        if self._chores:
+            self._do_chores()
+        if self._ready or self._chores:
+            self._ask_turn()
+
+    def _do_chores(self) -> None:
         for _ in range(min(CHORES_PER_TURN, len(self._chores))):
             lagging = self._chores.popleft()
             try:
@@ -166,8 +172,6 @@ class Flusher:
             except Exception:
                 self.report(CATCHING_UP)
                 lagging.subscriber.give_up()
-        if self._ready or self._chores:
-            self._ask_turn()
 
     def _flush_block(self, flush: CrowdFlush) -> int:
         offered = 0

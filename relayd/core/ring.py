@@ -33,8 +33,8 @@ class Ring:
     """
 
     __slots__ = (
-        "_base", "_dead", "_deltas", "_entries", "_ledger", "_max_age_s", "_max_bytes", "_max_count", "bytes", "first",
-        "last_gap_gone",
+        "_base", "_dead", "_deltas", "_entries", "_ledger", "_max_age_s", "_max_bytes", "_max_count", "bytes", "end",
+        "first", "last_gap_gone",
     )  # fmt: skip
 
     def __init__(self, *, max_count: int, max_bytes: int, max_age_s: float, deltas: bool) -> None:
@@ -46,18 +46,13 @@ class Ring:
         self._dead = 0
         self._base: int | None = None
         self._ledger: Ledger | None = None
-        self.first = 1
+        self.first = self.end = 1
         self.bytes = 0
         self.last_gap_gone = 0
         """Offset of the newest gap mark let go: from before it on, nobody can count what was missed."""
 
     def __len__(self) -> int:
-        return len(self._entries) - self._dead
-
-    @property
-    def end(self) -> int:
-        """The offset that follows the newest entry's."""
-        return self.first + len(self._entries) - self._dead
+        return self.end - self.first
 
     def append(self, entry: Entry) -> int:
         """Keep the entry, whose offset is `end`; let go of what is over the bounds. Returns by how much `bytes`
@@ -65,6 +60,7 @@ class Ring:
         before = self.bytes
         entries = self._entries
         entries.append(entry)
+        self.end += 1
         self.bytes += entry.size
         if self._deltas:
             if entry.snapshot:
@@ -72,8 +68,8 @@ class Ring:
             elif type(entry) is GapMark:
                 # What was missed may have changed anything: until the next snapshot there is no state to hand out.
                 self._base = None
-        while len(entries) - self._dead > self._max_count or (
-            self.bytes > self._max_bytes and len(entries) - self._dead > 1
+        while self.end - self.first > self._max_count or (
+            self.bytes > self._max_bytes and self.end - self.first > 1
         ):
             self._drop_oldest()
         if entries[self._dead].at < entry.at - self._max_age_s:
@@ -102,7 +98,7 @@ class Ring:
         if type(oldest) is GapMark:
             self.last_gap_gone = oldest.offset
         if self._ledger is not None:
-            self._ledger.add(oldest.serial, len(self._entries) - self._dead)
+            self._ledger.add(oldest.serial, len(self))
         self.bytes -= oldest.size
         self.first += 1
         self._entries[self._dead] = _GONE

@@ -48,12 +48,13 @@ def offer(
     if volley is None or len(members) < volley.least:
         return _one_by_one(members, data)
     ports = ports or ports_of(members)
-    if ports is not None:
-        return _at_once(members, ports, data, volley)
-    short = _one_by_one([member for member in members if not member.port], data)
-    rest = [member for member in members if member.port]
-    ports = ports_of(rest)
-    return short + _at_once(rest, ports, data, volley) if ports else short
+    short: list[tuple[Subscriber, int]] = []
+    if ports is None:
+        short = _one_by_one([member for member in members if not member.port], data)
+        members = [member for member in members if member.port]
+        ports = ports_of(members)
+    answers = volley.fire(ports, data) if ports else None
+    return short if answers is None else short + _short(members, answers, len(data))
 
 
 def _one_by_one(members: Sequence[Subscriber], data: bytes) -> list[tuple[Subscriber, int]]:
@@ -83,13 +84,8 @@ def _not_taken(member: Subscriber, error: OSError, size: int) -> int:
     return 0
 
 
-def _at_once(
-    members: Sequence[Subscriber], ports: array[int], data: bytes, volley: Volley
-) -> list[tuple[Subscriber, int]]:
-    answers = volley.fire(ports, data)
-    if answers is None:
-        return []
-    size = len(data)
+def _short(members: Sequence[Subscriber], answers: Sequence[int], size: int) -> list[tuple[Subscriber, int]]:
+    """Who did not take all, by the answers of a volley."""
     short: list[tuple[Subscriber, int]] = []
     for member, taken in zip(members, answers, strict=True):
         if taken < 0:

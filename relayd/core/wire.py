@@ -39,7 +39,7 @@ def frame(opcode: int, payload: bytes) -> bytes:
     if size < 126:
         return bytes((0x80 | opcode, size)) + payload
     if size < 65536:
-        return bytes((0x80 | opcode, 126)) + size.to_bytes(2, "big") + payload
+        return bytes((0x80 | opcode, 126, size >> 8, size & 0xFF)) + payload
     return bytes((0x80 | opcode, 127)) + size.to_bytes(8, "big") + payload
 
 
@@ -126,7 +126,7 @@ def encode(entry: Entry, encoding: Encoding) -> bytes:
     made = entry.frames[encoding]
     if made is None:
         made = entry.frames[encoding] = (
-            _encode(entry, encoding) if isinstance(entry, Publication) else _encode_gap(entry, encoding)
+            _encode(entry, encoding) if type(entry) is Publication else _encode_gap(entry, encoding)
         )
     return made
 
