@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from autobahn.websocket.types import ConnectingRequest
 from OpenSSL import SSL
+from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import connectionDone
@@ -95,6 +96,8 @@ class UpstreamProtocol(WebSocketClientProtocol):
     # -- what the transport and Autobahn tell
 
     def connectionMade(self) -> None:
+        if isinstance(self.transport, tcp.Connection):
+            self.transport.protocol = self  # the endpoint's own, which stands between, has no more to do
         self.transport.registerProducer(_SendBuffer(self), True)
         if self._owner is not None:
             self._owner.tcp_up(self)
@@ -112,37 +115,46 @@ class UpstreamProtocol(WebSocketClientProtocol):
         return self.factory.request
 
     def dataReceived(self, data: bytes) -> None:
-        try:
-            self._take(data)
+        try:  # on the way of every publication: what is seldom stands in methods of its own
+            if self._owner is None:
+                return
+            if self._reply is not None:
+                data = self._answered(self._owner, self._reply, data)
+            parts = self._parts
+            parts += self._frames.feed(data)
+            while parts and not self._is_held:
+                kind, part = parts.popleft()
+                if kind == OTHER:
+                    self._dataReceived(part)  # the public one makes a coloured log line of each read first, for nobody
+                elif self._owner is not None and not self.failedByMe and self.state != self.STATE_CLOSED:
+                    self._owner.message(part, kind == TEXT)
+            if self.failedByMe or self.state == self.STATE_CLOSED:
+                self._given_up()
         except Exception:
             self.factory.failed(self, UNREADABLE)
 
-    def _take(self, data: bytes) -> None:
+    def _answered(self, owner: UpstreamService, answer: HandshakeReply, data: bytes) -> bytes:
+        """A portion of the answer to the handshake. Returns what follows it, once it is whole."""
+        reply = answer.feed(data)
+        if reply is None:
+            if answer.refused and self._waits is None:
+                self._waits = self.factory.reactor.callLater(BODY_WITHIN_S, self._waited)
+            return b""
+        owner.answered(answer.fields)
+        if isinstance(reply, Loss):
+            self._lose(reply, abort=True)
+            return b""
+        self._reply = None
+        self._dataReceived(reply[: len(reply) - len(answer.rest)])
+        return answer.rest
+
+    def _given_up(self) -> None:
+        """Autobahn has ended the connection, for what was said on it or for the answer to the handshake."""
         if self._owner is None:
             return
-        if self._reply is not None:
-            reply = self._reply.feed(data)
-            if reply is None:
-                if self._reply.refused and self._waits is None:
-                    self._waits = self.factory.reactor.callLater(BODY_WITHIN_S, self._waited)
-                return
-            self._owner.answered(self._reply.fields)
-            if isinstance(reply, Loss):
-                self._lose(reply, abort=True)
-                return
-            data = self._reply.rest
-            self._reply = None
-            self._dataReceived(reply[: len(reply) - len(data)])
-        self._parts += self._frames.feed(data)
-        while self._parts and not self._is_held:
-            kind, part = self._parts.popleft()
-            if kind == OTHER:
-                self._dataReceived(part)  # the public one makes a coloured log line of each read first, for nobody
-            elif self._owner is not None and not self.failedByMe and self.state != self.STATE_CLOSED:
-                self._owner.message(part, kind == TEXT)
-        if self.failedByMe and self._owner is not None:
+        if self.failedByMe:
             self._lose(Loss(LossKind.PROTOCOL, text=_text(self.localCloseReason)), abort=False)
-        elif self.state == self.STATE_CLOSED and self._owner is not None:
+        else:
             text = printable(self.wasNotCleanReason or "the handshake failed")
             self._lose(Loss(LossKind.HANDSHAKE, text=text), abort=True)
 

@@ -11,6 +11,7 @@ from relayd.core.auth.keyring import KeyRing
 from relayd.core.auth.webhook import Webhook
 from relayd.core.mishap import AUTH, UPSTREAM
 from relayd.core.upstream.effects import Loss, LossKind
+from relayd.core.upstream.frames import FrameCutter
 from relayd.core.upstream.session import UpstreamSession
 from relayd.core.upstream.states import State
 from relayd.core.wayup import WayUp
@@ -145,7 +146,8 @@ WEBSOCKET: tuple[tuple[Any, str], ...] = (
     (upstream_calls, "call"),
     (WayUp, "filled"),
     (WayUp, "drained"),
-    (UpstreamProtocol, "_take"),
+    (UpstreamProtocol, "_answered"),
+    (FrameCutter, "feed"),
     (UpstreamProtocol, "_end"),
     (UpstreamProtocol, "onCloseFrame"),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 from relayd.core.feed.decode import Message, slice_of
@@ -34,14 +34,14 @@ class Hearing(Generic[T]):
         """The target of the last message, where it was data of exactly one."""
 
     @property
-    def resolved(self) -> Callable[[Target[T]], tuple[T, ...]] | None:
-        """Tells who wants a message now, where that is known elsewhere and may change from one to the next; else None:
-        the target knows."""
-        return None if self._router.resolve is None else self._router.resolved
+    def resolve(self) -> Callable[[Mapping[str, str]], tuple[T, ...]] | None:
+        """Tells who wants the fields of a target now, where that is known elsewhere and may change from one message to
+        the next; else None: the target knows."""
+        return self._router.resolve
 
     def is_wanted(self, target: Target[T]) -> bool:
         """Whether messages of a target that is known are wanted now."""
-        return bool(target.topics if self.resolved is None else self.resolved(target))
+        return bool(target.topics if self.resolve is None else self._router.resolved(target))
 
     @property
     def has_losses(self) -> bool:

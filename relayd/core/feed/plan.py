@@ -114,11 +114,13 @@ class Planner(Generic[T]):
 
     def _plain(self, target: Target[T]) -> Take[T]:
         """Nothing is counted, or by the connection alone."""
-        cut, hearing, resolved = self._extractor.payload, self._hearing, self._hearing.resolved
+        cut, hearing, resolve = self._extractor.payload, self._hearing, self._hearing.resolve
         read, counter = self._counted_alone, self._hearing.counter
 
         def take(payload: bytes, is_text: bool, message: Any, inner: Any, sse: Sse | None) -> Data[T] | None:
-            topics = target.topics if resolved is None else resolved(target)
+            if resolve is not None:
+                target.topics = resolve(target.fields)
+            topics = target.topics
             if not topics:
                 return None
             if cut is not None:
@@ -147,7 +149,7 @@ class Planner(Generic[T]):
 
     def _numbered(self, target: Target[T], decode: Get | None) -> Take[T]:
         """The topic has a sequence or snapshots, or the connection is counted. `decode`: of the payload, if needed."""
-        cut, count, hearing, resolved = self._extractor.payload, self._count, self._hearing, self._hearing.resolved
+        cut, count, hearing, resolve = self._extractor.payload, self._count, self._hearing, self._hearing.resolve
         counter = hearing.counter
         read = None if target.number is None else target.number.read
         head = None if self._counts_inside else target.head
@@ -155,7 +157,9 @@ class Planner(Generic[T]):
         repair = "" if target.sequence is None else target.sequence.repair
 
         def take(payload: bytes, is_text: bool, message: Any, inner: Any, sse: Sse | None) -> Data[T] | Beat | None:
-            topics = target.topics if resolved is None else resolved(target)
+            if resolve is not None:
+                target.topics = resolve(target.fields)
+            topics = target.topics
             if not topics:
                 return None
             body = payload

@@ -150,6 +150,7 @@ class Connection(Generic[T]):
         self.data_at = now
         self._counters.published += 1
         topics, sink, waiting = self._topics, self._sink, self._snapshots.waiting
+        flowing = topics.flowing
         heard = sink.heard
         repair: Signal = None
         if data.gap:
@@ -157,7 +158,7 @@ class Connection(Generic[T]):
         for topic in data.topics:
             if data.gap:
                 sink.gap(topic, data.missed, UPSTREAM)
-            if topic in waiting or not topics.is_live(topic):
+            if topic in waiting or topic not in flowing:
                 self.data_from = min(self.data_from, now)
                 if self._joins(topic, data, now):
                     continue

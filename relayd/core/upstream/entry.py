@@ -20,7 +20,7 @@ class Phase(Enum):
 
 
 class Entry(Generic[T]):
-    """One topic. Slots and no dataclass of values: it lives as long as the demand and is looked up for each message."""
+    """One topic. Slots and no dataclass of values: it lives as long as the demand."""
 
     __slots__ = ("asked", "fields", "gap_due", "gap_sure", "had_data", "leaving", "phase", "told_away", "topic", "why")
 

@@ -46,9 +46,10 @@ class FrameCutter:
         if self._head:
             data, self._head = self._head + data, b""
         size = len(data)
-        at = min(self._due, size)
+        at = 0
         parts: list[Part] = []
-        if at:
+        if self._due:
+            at = min(self._due, size)
             self._due -= at
             parts.append((OTHER, data[:at]))
         while at < size:
@@ -76,7 +77,7 @@ class FrameCutter:
                 parts.append((OTHER, data[at:]))
                 return parts
             payload = data[start:end]
-            if is_plain and length <= self._most_bytes and (first == BINARY or is_utf8(payload)):
+            if is_plain and length <= self._most_bytes and (first == BINARY or payload.isascii() or is_utf8(payload)):
                 parts.append((first, payload))
             else:
                 parts.append((OTHER, data[at:end]))

@@ -99,7 +99,7 @@ class Overlap(Generic[T]):
 
     def _is_with_old(self, topic: T) -> bool:
         """Whether a topic that had no data so far is the old connection's to serve."""
-        return topic not in self._moved and not self._new.is_live(topic) and self._old.is_sent(topic)
+        return topic not in self._moved and topic not in self._new.flowing and self._old.is_sent(topic)
 
     def _new_heard(self, topic: T, data: Data[T]) -> None:
         self.is_heard = True

@@ -18,8 +18,6 @@ from relayd.core.upstream.entry import Entry, Phase, shown
 from relayd.core.upstream.places import Places
 
 T = TypeVar("T")
-_LIVE = Phase.LIVE
-"""For `is_live`: looking a member up in an enum costs 0.1 us on CPython 3.11 (measured)."""
 
 UPSTREAM = "upstream"
 """Why a gap is in a topic: the upstream's fault, not a slow reader's."""
@@ -51,6 +49,8 @@ class TopicLedger(Generic[T]):
         self.crowded_out = 0
         """How often a topic found no place on the connection."""
         self._entries: dict[T, Entry[T]] = {}
+        self.flowing: set[T] = set()
+        """Those whose data has come on this connection: what each message looks at, without a call."""
         self._to_want: dict[T, Entry[T]] = {}
         self._to_drop: dict[T, Entry[T]] = {}
         self._to_retry: dict[T, Entry[T]] = {}
@@ -176,11 +176,6 @@ class TopicLedger(Generic[T]):
         """Sent on this connection, without an answer so far."""
         return [topic for topic, entry in self._entries.items() if entry.phase is Phase.SENT]
 
-    def is_live(self, topic: T) -> bool:
-        """Whether its data has come on this connection. On the way of every message."""
-        entry = self._entries.get(topic)
-        return entry is not None and entry.phase is _LIVE
-
     def is_sent(self, topic: T) -> bool:
         """Whether it is wanted, and asked for on this connection."""
         entry = self._entries.get(topic)
@@ -202,8 +197,8 @@ class TopicLedger(Generic[T]):
         return entry is not None and not entry.leaving and entry.phase is Phase.SENT
 
     def data(self, topic: T, *, follows: bool = False) -> None:
-        """Data for it is about to be published; `follows`: the upstream resumed where the last connection ended. On the
-        way of every message: one look-up when it is live."""
+        """Data for it is about to be published, the first on this connection; `follows`: the upstream resumed where the
+        last connection ended."""
         if follows and not self._followed:
             self._follow()
         entry = self._entries.get(topic)
@@ -257,7 +252,7 @@ class TopicLedger(Generic[T]):
             return
         entry.gap_due, entry.gap_sure, entry.told_away = True, sure, False
         if entry.phase is Phase.LIVE:
-            entry.phase = Phase.CONFIRMED
+            self._settle(entry, Phase.CONFIRMED)
 
     def is_waiting(self, topic: T) -> bool:
         """Whether it is wanted, and was not asked for on this connection."""
@@ -359,6 +354,7 @@ class TopicLedger(Generic[T]):
     def _settle(self, entry: Entry[T], phase: Phase) -> None:
         """Its fate on this connection is known for now."""
         entry.phase = phase
+        (self.flowing.add if phase is Phase.LIVE else self.flowing.discard)(entry.topic)
         entry.why = ""
         self._overdue.discard(entry.topic)
         self._failed.discard(entry.topic)

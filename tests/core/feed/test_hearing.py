@@ -60,14 +60,14 @@ class DataTests:
         """Then it is asked for each message."""
         ear = Ear(dialect(), a=BTC)
         target = ear.router.find(BTC)
-        assert target is not None and ear.hearing.is_wanted(target) and ear.hearing.resolved is None
+        assert target is not None and ear.hearing.is_wanted(target) and ear.hearing.resolve is None
         pushed = dialect(subscribe=None)
         topics = ["x"]
         router = Router[str](pushed, lambda fields: tuple(topics))
         hearing = Hearing[str](pushed, router, Ledger[str](pushed), Resume())
         target = router.find(BTC)
         assert target is not None and hearing.is_wanted(target)
-        assert hearing.resolved is not None and hearing.resolved(target) == ("x",)
+        assert hearing.resolve is not None and hearing.resolve(target.fields) == ("x",)
         topics.clear()
         assert not hearing.is_wanted(target)
 

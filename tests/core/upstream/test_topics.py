@@ -118,12 +118,12 @@ class AnswerTests(LedgerCase):
         self.ledger.acked(["a", "x"])
         assert [self.ledger.is_unanswered(topic) for topic in "abx"] == [False, True, False]
         assert [self.ledger.is_sent(topic) for topic in "abx"] == [True, True, False]
-        assert [self.ledger.is_live(topic) for topic in "abx"] == [False, False, False]
+        assert not self.ledger.flowing
         assert [self.ledger.fields_of(topic) for topic in "ax"] == [{"name": "a"}, {}]
         assert (self.phases(), self.ledger.unconfirmed()) == ({"a": "confirmed", "b": "sent"}, ["b"])
         self.ledger.data("a")
         self.ledger.acked(["a"])
-        assert (self.phases()["a"], self.ledger.live()) == ("live", ["a"])
+        assert (self.phases()["a"], self.ledger.live(), self.ledger.flowing) == ("live", ["a"], {"a"})
         assert self.hub.read() == ["a live"]
 
     def test_refused(self) -> None:
