@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,15 @@ class Program:
         if not self.alive():
             tail = self.log.read_text(errors="replace")[-2000:]
             raise ProgramFailed(f"{self.argv[0]} ended with status {self.process.returncode}; its log ends:\n{tail}")
+
+    @contextlib.contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Meanwhile it does nothing, whatever is due."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """End it and everything of its process group; idempotent."""
