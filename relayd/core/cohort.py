@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING
 from relayd.core import wire
 from relayd.core.closecode import CLOSE_POSITION_LOST
 from relayd.core.crowd import SMALL_MEMBERS, Crowd, step_in, step_out, totals
-from relayd.core.flush import Flush, Notice
+from relayd.core.flush import Flush, Notice, breaks, frame_of
 from relayd.core.lagging import Lagging
 from relayd.core.publication import Encoding, Entry, GapMark, Publication
-from relayd.core.routes import Mode
 from relayd.core.subscriber import Pace, Subscriber
 from relayd.core.volley import offer, ports_of
 
@@ -84,9 +83,7 @@ class Lane:
             self.told_at = now
             for topic, count in self.skipped.items():
                 following = min((pub.offset for (held, _), pub in self.held.items() if held is topic), default=0)
-                cohort.add_notice(
-                    Notice(wire.lost(topic.name, self.flushed[topic], following, count, "rate"), 0), now
-                )
+                cohort.add_notice(Notice(wire.lost(topic.name, self.flushed[topic], following, count, "rate"), now))
             self.skipped.clear()
         for publication in self.held.values():
             cohort.add(publication, now)
@@ -102,8 +99,8 @@ class Cohort:
     """Subscribers that read alike. Its key is (encoding, {(topic, rate)}). Slots: there may be one for each browser."""
 
     __slots__ = (
-        "behind", "bytes", "carried", "cost_s", "crowds", "encoding", "flush", "flush_number", "flushed",
-        "flusher", "key", "lanes", "members", "messages", "not_before", "pending", "pending_bytes", "ports",
+        "behind", "bytes", "carried", "cost_s", "crowd_number", "crowds", "encoding", "flush", "flush_number",
+        "flushed", "flusher", "key", "lanes", "members", "messages", "not_before", "pending", "pending_bytes", "ports",
         "scheduled", "slow_after_s", "spent_s", "topics", "waiting",
     )  # fmt: skip
 
@@ -126,6 +123,8 @@ class Cohort:
         self.pending_bytes = 0
         self.crowds: list[Crowd] = []
         """Of each of its topics, while it is flushed with others (core/crowd.py): then nothing is pending here."""
+        self.crowd_number = 0
+        """Number of the newest flush of a crowd that does not concern it: it came later, or got it in another way."""
         self.flushed = serial
         """Serial of the newest entry whose flush has begun (or of the hub when the cohort was made)."""
         self.flush: Flush | None = None
@@ -159,8 +158,8 @@ class Cohort:
 
     # -- what comes in ------------------------------------------------------------------------------------------------
 
-    def add(self, entry: Entry, now: float = 0.0) -> None:
-        """A publication for the next flush. This is the whole cost of a cohort per message."""
+    def add(self, entry: Entry | Notice, now: float = 0.0) -> None:
+        """Something for the next flush. This is the whole cost of a cohort per message."""
         self.pending.append(entry)
         self.pending_bytes += entry.size
         if not self.scheduled:
@@ -171,15 +170,11 @@ class Cohort:
             self.not_before = 0.0
             self.flusher.ready(self)
 
-    def add_notice(self, notice: Notice, now: float) -> None:
+    def add_notice(self, notice: Notice) -> None:
         """A control message in its place. Those who are behind get them at once: rings hold publications only."""
         if self.encoding is Encoding.RAW:
             return
-        self.pending.append(notice)
-        self.pending_bytes += len(notice.data)
-        if not self.scheduled:
-            self.scheduled = True
-            self.flusher.want(self, now)
+        self.add(notice)
         for member in self.behind:
             member.tell(notice.data)
 
@@ -329,12 +324,11 @@ class Cohort:
         frames: list[bytes] = []
         broken = False
         for entry in entries:
+            frames.append(frame_of(entry, encoding))
             if type(entry) is Notice:
-                frames.append(wire.dress(entry.data, encoding))
                 continue
-            frames.append(entry.frames[encoding] or wire.encode(entry, encoding))
             if type(entry) is GapMark:
-                broken = encoding is Encoding.RAW and entry.topic.route.delivery.mode is not Mode.CONFLATE
+                broken = breaks(entry, encoding)
             elif self.lanes and entry.topic in self.lanes:
                 self.lanes[entry.topic].flushed_now(entry)
                 if encoding is Encoding.SSE:
@@ -362,12 +356,13 @@ class Cohort:
             end += len(frame)
         self.quit(member, len(flush.frames) - kept, len(flush.data) - end)
         member.sink.write(flush.data[taken:end])
-        unkept = flush.entries[kept:]
-        for entry in unkept:
+        # What came while the flush was under way is for members only, and it is none any more.
+        missed = flush.entries[kept:] + self.pending
+        for entry in missed:
             if type(entry) is Notice:
                 member.tell(entry.data)
         self.behind[member] = None
-        member.lagging = Lagging(member, self.positions(unkept + self.pending), self.flushed)
+        member.lagging = Lagging(member, self.positions(missed), self.flushed)
         member.lagging.cohort = self
         self.flusher.counters.lagged += 1
         member.lagging.wait_for_socket()

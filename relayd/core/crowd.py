@@ -1,31 +1,32 @@
 """Crowds: the small cohorts of one topic, flushed together and counted together.
 
 Where every browser has topics of its own choice, each is a cohort of one, and to keep the books of each would cost more
-than to send to it. So a small cohort with nothing pending steps into the crowd of each of its topics. From then on a
-publication is one `CrowdFlush` for all of them, whatever their number: nothing of a cohort is touched, since the crowd
-counts what was sent.
+than to send to it. So a small cohort with nothing pending steps into the crowd of each of its topics. From then on an
+entry of a topic (a publication, a gap) or a notice about it is one `CrowdFlush` for all of them, whatever their number:
+nothing of a cohort is touched, since the crowd counts what was sent.
 
-Whatever concerns one cohort alone (somebody comes, goes or has something buffered) or is more than a publication (a
-notice, a gap) makes it step out of all of its crowds: it takes over what they counted for it, and what they were still
-to send it is pending in it. Then it is flushed by itself, until it steps in again.
+Whatever concerns one cohort alone (somebody comes, goes or has something buffered), and a gap that closes its readers,
+makes it step out of all of its crowds: it takes over what they counted for it, and what they were still to send it is
+pending in it. Then it is flushed by itself, until it steps in again.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from relayd.core import wire
-from relayd.core.flush import Flush, Notice
-from relayd.core.publication import Encoding, Entry, Publication
+from relayd.core.flush import Flush, Notice, breaks, frame_of
+from relayd.core.publication import Encoding, Entry, GapMark
 from relayd.core.volley import Volley, offer, ports_of
 
 if TYPE_CHECKING:
     from relayd.core.cohort import Cohort
     from relayd.core.counters import HubCounters
+    from relayd.core.flusher import Flusher
     from relayd.core.subscriber import Subscriber
 
 #: A crowd is offered a publication in blocks, so that accepts and reads are never starved. A turn has room for one
@@ -43,6 +44,11 @@ DENSE: Final = 3.0
 DENSE_LOOKS: Final = 4
 #: Of that send, as of a flush (core/cohort.py).
 MERGED_BYTES_MOST: Final = 1 << 20
+#: So many that are sent at once take a turn as long as one member more, some 8 us (measured without sockets).
+MERGED_PER_MEMBER: Final = 32
+
+
+_number_of = attrgetter("number")
 
 
 class Block:
@@ -70,32 +76,40 @@ class Crowd:
         self._blocks: list[Block] | None = None
         self.messages = 0
         self.bytes = 0
-        """Totals per member, of all publications given to `flush_of`."""
+        """Totals per member, of all that was given."""
         self.newest = 0
-        """Serial of the last of them."""
+        """Serial of the newest entry among it."""
 
     def add(self, cohort: Cohort) -> None:
-        """One more, from the next publication on."""
+        """One more, from the next flush on."""
         self.cohorts[cohort] = None
         self._blocks = None
 
     def remove(self, cohort: Cohort) -> None:
-        """One less, from the next publication on."""
+        """One less, from the next flush on."""
         del self.cohorts[cohort]
         self._blocks = None
 
-    def flush_of(self, entry: Publication) -> CrowdFlush:
-        """The flush of a publication to all who are here now. It counts as sent; who steps out before it takes it
-        back."""
-        frame = entry.frames[self.encoding] or wire.encode(entry, self.encoding)
+    def give(self, entry: Entry | Notice, flusher: Flusher) -> None:
+        """One flush to all who are here now. It counts as sent; who steps out before it takes it back. What closes
+        its readers makes them all step out."""
+        if type(entry) is Notice:
+            if self.encoding is Encoding.RAW:
+                return
+        else:
+            if type(entry) is GapMark and breaks(entry, self.encoding):
+                for cohort in list(self.cohorts):
+                    cohort.step_out()
+                return
+            self.newest = entry.serial
+        frame = frame_of(entry, self.encoding)
         self.messages += 1
         self.bytes += len(frame)
-        self.newest = entry.serial
         if self._blocks is None:
             self._blocks = _blocks_of(self.cohorts)
         flush = CrowdFlush(self, entry, frame, self._blocks)
         self.flushes.append(flush)
-        return flush
+        flusher.want_crowd(flush)
 
 
 def _blocks_of(cohorts: Iterable[Cohort]) -> list[Block]:
@@ -112,102 +126,115 @@ def _blocks_of(cohorts: Iterable[Cohort]) -> list[Block]:
 
 
 class CrowdFlush:
-    """One publication on its way to a crowd, block by block."""
+    """One entry on its way to a crowd, block by block."""
 
-    __slots__ = ("_blocks", "_crowd", "_next", "_struck", "entry", "frame")
+    __slots__ = ("_blocks", "_crowd", "_is_struck", "_left", "_offered", "entry", "frame", "number", "passed")
 
-    def __init__(self, crowd: Crowd, entry: Publication, frame: bytes, blocks: list[Block]) -> None:
+    def __init__(self, crowd: Crowd, entry: Entry | Notice, frame: bytes, blocks: list[Block]) -> None:
         self._crowd = crowd
         self.entry = entry
         self.frame = frame
+        self.number = 0
+        """Its place among those of all crowds, from one on, given by the flusher."""
         self._blocks = blocks
-        self._next = 0
-        """Index of the block that is offered it next."""
-        self._struck: set[Cohort] = set()
+        self.passed = 0
+        """Blocks that were offered it."""
+        self._left = len(crowd.cohorts)
+        """Cohorts that are still to be offered it."""
+        self._is_struck = False
+        """Whether some of the blocks' cohorts are not to be offered it."""
+        self._offered: Collection[Cohort] = ()
+        """Whom it is being offered to."""
 
     @property
     def is_over(self) -> bool:
         """Whether there is nobody left to be offered it."""
-        return self._next == len(self._blocks)
+        return not self._left
 
     @property
     def next_members(self) -> int:
         """How many members the next block has, those struck among them."""
-        return len(self._blocks[self._next].members)
+        return len(self._blocks[self.passed].members)
 
     def is_for(self, cohort: Cohort) -> bool:
-        """Whether this cohort is still to be offered it."""
-        return cohort not in self._struck and any(cohort in block.cohorts for block in self._blocks[self._next :])
+        """Whether this cohort of the crowd is still to be offered it."""
+        return self.number > cohort.crowd_number and any(cohort in block.cohorts for block in self._blocks[self.passed :])
 
-    def strike(self, cohort: Cohort) -> None:
-        """This one gets it in another way."""
-        self._struck.add(cohort)
+    def strike(self) -> None:
+        """One of those left gets it in another way: its `crowd_number` says which."""
+        self._is_struck = True
+        self._left -= 1
 
-    def flush_block(self, volley: Volley | None, counters: HubCounters, *, stands_alone: bool) -> int:
-        """Offer it to the next block. Returns the number of members. `stands_alone`: nothing else is to be flushed."""
-        block = self._blocks[self._next]
-        self._next += 1
-        if self.is_over:
-            self._crowd.flushes.popleft()
-        if self._struck and not self._struck.isdisjoint(block.cohorts):
-            block = Block(cohort for cohort in block.cohorts if cohort not in self._struck)
-        if not block.members:
+    def end(self) -> None:
+        """It is over, and the oldest of its crowd."""
+        self._crowd.flushes.popleft()
+
+    def flush_block(self, budget: int, volley: Volley | None, counters: HubCounters, *, stands_alone: bool) -> int:
+        """Offer it to the next block. Returns what that used of the turn's budget of members, where the block is cut if
+        each of its cohorts is sent to by itself. `stands_alone`: nothing else is to be flushed."""
+        if not self._left:
             return 0
+        block = self._blocks[self.passed]
+        self._offered = block.cohorts
+        if self._is_struck:
+            block = Block(cohort for cohort in block.cohorts if cohort.crowd_number < self.number)
         if not stands_alone and _is_dense(block.cohorts):
-            for cohort in block.cohorts:
-                self._flush_all(cohort, counters)
-        else:
-            self._flush_alone(block, volley, counters)
+            return self._flush_each(block.cohorts, budget, counters)
+        self._offered = block.cohorts
+        self.passed += 1
+        self._left -= len(block.cohorts)
+        if block.ports is None and volley is not None and len(block.members) >= volley.least:
+            block.ports = ports_of(block.members)
+        _send(block.members, [self], counters, volley, block.ports)
         return len(block.members)
 
-    def _flush_alone(self, block: Block, volley: Volley | None, counters: HubCounters) -> None:
-        """This publication, to all members at once."""
-        members, frame = block.members, self.frame
-        offered, size = len(members), len(frame)
-        if block.ports is None and volley is not None and offered >= volley.least:
-            block.ports = ports_of(members)
-        for member, taken in offer(members, frame, volley, block.ports):
-            _fall_behind(member, [self.entry], [frame], taken)
-        counters.flushes += 1
-        counters.delivered += offered
-        counters.delivered_bytes += offered * size
-
-    def _flush_all(self, cohort: Cohort, counters: HubCounters) -> None:
-        """With it all that this cohort waits for beside it, by one send for each member."""
-        entries: list[Entry | Notice] = [self.entry]
-        frames = [self.frame]
-        size = len(self.frame)
-        for flush in _under_way(cohort):
-            if size + len(flush.frame) > MERGED_BYTES_MOST:
-                break
-            flush.strike(cohort)
-            entries.append(flush.entry)
-            frames.append(flush.frame)
-            size += len(flush.frame)
-        data, members = b"".join(frames), list(cohort.members)
-        for member in members:
-            if (taken := member.send(data)) != size:
-                _fall_behind(member, entries, frames, taken)
-        self.strike(cohort)  # not before: `fail` is for those that are not
-        counters.flushes += 1
-        counters.delivered += len(members) * len(entries)
-        counters.delivered_bytes += len(members) * size
+    def _flush_each(self, cohorts: Collection[Cohort], budget: int, counters: HubCounters) -> int:
+        """To each cohort all that it waits for, by one send for each member, until the budget is used."""
+        used = 0
+        for cohort in cohorts:
+            if used >= budget:
+                return used
+            self._offered = (cohort,)
+            flushes = _under_way(cohort)
+            size = sum([len(flush.frame) for flush in flushes])
+            while size > MERGED_BYTES_MOST and len(flushes) > 1:
+                size -= len(flushes.pop().frame)
+            cohort.crowd_number = flushes[-1].number
+            for flush in flushes:
+                flush.strike()
+            _send(cohort.members, flushes, counters)
+            used += len(cohort.members) + len(flushes) // MERGED_PER_MEMBER
+        self.passed += 1
+        return used
 
     def fail(self) -> None:
-        """The last block could not be offered it: nobody knows what its members have got, so they come back and ask."""
-        for cohort in self._blocks[self._next - 1].cohorts:
-            if cohort not in self._struck:
-                cohort.step_out()
-                cohort.fail()
+        """Those whom it was being offered to are in doubt: nobody knows what they have got, so they come back and ask."""
+        for cohort in self._offered:
+            cohort.step_out()
+            cohort.fail()
 
 
-def _fall_behind(member: Subscriber, entries: list[Entry | Notice], frames: list[bytes], taken: int) -> None:
-    """The member took less than all."""
-    assert member.cohort is not None
-    try:
-        member.cohort.fall_behind(member, Flush(entries, frames, 0, broken=False), taken)
-    except Exception:
-        member.fault()
+def _send(
+    members: Sequence[Subscriber],
+    flushes: list[CrowdFlush],
+    counters: HubCounters,
+    volley: Volley | None = None,
+    ports: array[int] | None = None,
+) -> None:
+    """All of these flushes, by one send for each member."""
+    frames = [flush.frame for flush in flushes]
+    data = b"".join(frames)  # one is not copied
+    short = offer(members, data, volley, ports) if data else []
+    whole = len(members) - len(short)
+    counters.flushes += 1
+    counters.delivered += whole * len(frames)
+    counters.delivered_bytes += whole * len(data)
+    for member, taken in short:
+        assert member.cohort is not None
+        try:
+            member.cohort.fall_behind(member, Flush([flush.entry for flush in flushes], frames, 0, broken=False), taken)
+        except Exception:
+            member.fault()
 
 
 def _is_dense(cohorts: Iterable[Cohort]) -> bool:
@@ -218,8 +245,14 @@ def _is_dense(cohorts: Iterable[Cohort]) -> bool:
 
 def _under_way(cohort: Cohort) -> list[CrowdFlush]:
     """What is still to come to this one, in its order."""
-    flushes = [flush for crowd in cohort.crowds for flush in crowd.flushes if flush.is_for(cohort)]
-    flushes.sort(key=_serial_of)
+    number = cohort.crowd_number
+    flushes = [
+        flush
+        for crowd in cohort.crowds
+        for flush in crowd.flushes
+        if flush.number > number and (not flush.passed or flush.is_for(cohort))
+    ]
+    flushes.sort(key=_number_of)
     return flushes
 
 
@@ -250,6 +283,7 @@ def step_in(cohort: Cohort) -> None:
         del topic.cohorts[cohort]
         crowds.append(crowd)
     cohort.crowds = crowds
+    cohort.crowd_number = cohort.flusher.crowd_number
 
 
 def step_out(cohort: Cohort) -> None:
@@ -264,13 +298,12 @@ def step_out(cohort: Cohort) -> None:
         cohort.flushed = max(cohort.flushed, crowd.newest)
         topic.cohorts[cohort] = None
     cohort.crowds = []
+    cohort.crowd_number = cohort.flusher.crowd_number
     for flush in under_way:
-        flush.strike(cohort)
+        flush.strike()
+        entry = flush.entry
         cohort.messages -= 1
         cohort.bytes -= len(flush.frame)
-        cohort.flushed = min(cohort.flushed, flush.entry.serial - 1)
-        cohort.add(flush.entry)
-
-
-def _serial_of(flush: CrowdFlush) -> int:
-    return flush.entry.serial
+        if type(entry) is not Notice:
+            cohort.flushed = min(cohort.flushed, entry.serial - 1)
+        cohort.add(entry)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from relayd.core.publication import Entry
+from relayd.core import wire
+from relayd.core.publication import Encoding, Entry, GapMark
+from relayd.core.routes import Mode
 
 if TYPE_CHECKING:
     from relayd.core.subscriber import Subscriber
@@ -15,11 +17,26 @@ class Notice:
     """A control message that keeps its place among the publications, such as a topic's new state. Not held by any
     ring."""
 
-    __slots__ = ("data", "serial")
+    __slots__ = ("at", "data", "size")
 
-    def __init__(self, data: bytes, serial: int) -> None:
+    def __init__(self, data: bytes, at: float) -> None:
         self.data = data
-        self.serial = serial
+        """The message (JSON)."""
+        self.at = at
+        """Monotonic seconds at which it was given."""
+        self.size = len(data)
+
+
+def frame_of(entry: Entry | Notice, encoding: Encoding) -> bytes:
+    """The bytes that all readers of this encoding get; b"" where they get none."""
+    if type(entry) is Notice:
+        return wire.dress(entry.data, encoding)
+    return entry.frames[encoding] or wire.encode(entry, encoding)
+
+
+def breaks(mark: GapMark, encoding: Encoding) -> bool:
+    """Whether its readers are closed for it: they have no place for a notice, and a jump is not what they asked for."""
+    return encoding is Encoding.RAW and mark.topic.route.delivery.mode is not Mode.CONFLATE
 
 
 class Flush:

@@ -65,6 +65,8 @@ class Flusher:
         self._monotonic = monotonic
         self._call_later = call_later
         self._next_turn = next_turn or partial(call_later, 0.0)
+        self.crowd_number = 0
+        """Of the newest flush of a crowd: they are numbered in their order, whatever the crowd."""
         self._ready: deque[Cohort | CrowdFlush] = deque()
         self._held: list[tuple[float, int, Cohort | Lane]] = []
         self._order = count()
@@ -84,7 +86,9 @@ class Flusher:
             self._ask_turn()
 
     def want_crowd(self, flush: CrowdFlush) -> None:
-        """A publication for a crowd: it is never held back, since its members are flushed one publication at a time."""
+        """A flush of a crowd, which gets its number: it is never held back, since each is of one entry."""
+        self.crowd_number += 1
+        flush.number = self.crowd_number
         self._ready.append(flush)
         if not self._turn_asked:
             self._ask_turn()
@@ -140,7 +144,7 @@ class Flusher:
             if isinstance(cohort, CrowdFlush):
                 if cohort.next_members > budget:
                     break
-                budget -= self._flush_block(cohort)
+                budget -= self._flush_block(cohort, budget) or 1
                 begun = self._monotonic()
                 continue
             try:
@@ -173,16 +177,17 @@ class Flusher:
                 self.report(CATCHING_UP)
                 lagging.subscriber.give_up()
 
-    def _flush_block(self, flush: CrowdFlush) -> int:
-        offered = 0
+    def _flush_block(self, flush: CrowdFlush, budget: int) -> int:
+        used = 0
         try:
-            offered = flush.flush_block(self.volley, self.counters, stands_alone=len(self._ready) == 1)
+            used = flush.flush_block(budget, self.volley, self.counters, stands_alone=len(self._ready) == 1)
         except Exception:  # as with a cohort of its own
             self.report(FLUSH)
             flush.fail()
         if flush.is_over:
+            flush.end()
             self._ready.popleft()
-        return offered
+        return used
 
     def _over(self, cohort: Cohort, now: float) -> None:
         """Its flush has just ended: when may the next one begin?"""

@@ -217,12 +217,8 @@ class Hub:
         self.ring_bytes += topic.ring.append(entry)
         if self.ring_bytes > self.limits.ring_bytes:
             self._shrink_rings()
-        if topic.crowds:
-            if type(entry) is Publication:
-                for crowd in topic.crowds.values():
-                    self.flusher.want_crowd(crowd.flush_of(entry))
-            else:
-                topic.scatter()
+        for crowd in [*topic.crowds.values()]:  # a copy: one that is left by all is gone
+            crowd.give(entry, self.flusher)
         for cohort in topic.cohorts:
             cohort.add(entry)
 
@@ -245,10 +241,11 @@ class Hub:
         if (topic.state, topic.why) == (state, why):
             return
         topic.state, topic.why = state, why
-        notice = Notice(wire.state(topic.name, state, why), self.serial)
-        topic.scatter()
+        notice = Notice(wire.state(topic.name, state, why), self.now())
+        for crowd in topic.crowds.values():
+            crowd.give(notice, self.flusher)
         for reader in topic.cohorts:
-            (reader.cohort if isinstance(reader, Lane) else reader).add_notice(notice, self.now())
+            (reader.cohort if isinstance(reader, Lane) else reader).add_notice(notice)
 
     # -- who reads ----------------------------------------------------------------------------------------------------
 

@@ -87,12 +87,6 @@ class Topic:
         """Epoch and offset of the newest entry, as on the wire."""
         return f"{self.epoch}:{self.ring.end - 1}"
 
-    def scatter(self) -> None:
-        """Have every cohort stand for itself: what comes next is no publication."""
-        for crowd in list(self.crowds.values()):
-            for cohort in list(crowd.cohorts):
-                cohort.step_out()
-
     def add_reader(self, claims: bool) -> None:
         """One reader more; the first that claims creates demand."""
         self.readers += 1
