@@ -178,6 +178,9 @@ class CrowdFlush:
         self._offered = block.cohorts
         if self._is_struck:
             block = Block(cohort for cohort in block.cohorts if cohort.crowd_number < self.number)
+        if not block.cohorts:
+            self.passed += 1
+            return 0
         if not stands_alone and _is_dense(block.cohorts):
             return self._flush_each(block.cohorts, budget, counters)
         self._offered = block.cohorts

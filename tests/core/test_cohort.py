@@ -229,6 +229,27 @@ class RestTests:
         client.read()
         assert client.states["t/a"] == "stale"
 
+    def test_a_notice_that_came_meanwhile(self) -> None:
+        """A state between two slices, of which the later one is not taken: it is the business of members, which this
+        one is no more, and of no ring."""
+        rig = Rig(route("t/$n"))
+        rig.publish("t/a")
+        clients = []
+        for _ in range(SLICE_MEMBERS + 1):
+            session, sink = rig.open()
+            say(session, op="subscribe", topics=["t/a"])
+            clients.append(Client(sink))
+        rig.publish("t/a")
+        rig.clock.turn()
+        rig.hub.state(rig.hub.topic("t/a"), TopicState.STALE)
+        clients[-1].sink.room = 10
+        for _ in range(3):
+            rig.clock.turn()
+        clients[-1].sink.read(1 << 30)
+        for client in clients:
+            client.read()
+            assert (client.data["t/a"], client.states["t/a"]) == ([1, 2], "stale")
+
     def test_those_behind_hear_notices_at_once(self) -> None:
         """Rings hold publications only."""
         rig = Rig(route("t/$n"))

@@ -2,7 +2,44 @@
 
 from __future__ import annotations
 
-from relayd.core.flush import Flush, Notice
+import pytest
+
+from relayd.core import wire
+from relayd.core.flush import Flush, Notice, breaks, frame_of
+from relayd.core.publication import Encoding, GapMark, Publication
+from relayd.core.routes import Mode
+from tests.support.hub_rig import Rig, delivery, route
+
+
+class NoticeTests:
+    """A message with a time."""
+
+    def test_what_it_holds(self) -> None:
+        """Its size is that of the message."""
+        notice = Notice(b'{"op":"state"}', 7.5)
+        assert (notice.data, notice.at, notice.size) == (b'{"op":"state"}', 7.5, 14)
+
+
+class FrameTests:
+    """The bytes for all readers of an encoding."""
+
+    @pytest.mark.parametrize("encoding", list(Encoding))
+    def test_of_each_kind(self, encoding: Encoding) -> None:
+        """A notice is dressed; an entry is encoded once, however often it is asked for."""
+        topic = Rig(route("t/$n")).hub.topic("t/a")
+        publication = Publication(topic, 1, 1, b"1", True, False, 0.0)
+        mark = GapMark(topic, 2, 2, None, "upstream", 0.0)
+        for entry in (publication, mark):
+            frame = frame_of(entry, encoding)
+            assert frame == wire.encode(entry, encoding) and frame_of(entry, encoding) is frame
+        assert frame_of(Notice(b"{}", 0.0), encoding) == wire.dress(b"{}", encoding)
+
+    @pytest.mark.parametrize("mode", list(Mode))
+    def test_what_closes(self, mode: Mode) -> None:
+        """A gap, those who read nothing but payloads, where every one of them counts."""
+        mark = GapMark(Rig(route("t/$n", delivery(mode))).hub.topic("t/a"), 1, 1, None, "upstream", 0.0)
+        closing = [encoding for encoding in Encoding if breaks(mark, encoding)]
+        assert closing == ([] if mode is Mode.CONFLATE else [Encoding.RAW])
 
 
 class FlushTests:
@@ -11,10 +48,9 @@ class FlushTests:
     def test_one_frame_is_not_copied(self) -> None:
         """Nearly every flush of a quiet feed has one."""
         frame = bytes(range(200))
-        notice = Notice(frame, 7)
+        notice = Notice(frame, 7.0)
         flush = Flush([notice], [frame], 1, broken=False)
-        assert flush.data is frame
-        assert (notice.data, notice.serial, flush.entries) == (frame, 7, [notice])
+        assert flush.data is frame and flush.entries == [notice]
 
     def test_several_in_a_row(self) -> None:
         """Nobody has been offered them yet."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from relayd.core.closecode import CLOSE_POSITION_LOST
 from relayd.core.conflation import key_reader
 from relayd.core.feed.path import parse_path
 from relayd.core.hub import EMPTY_LOCAL_S
@@ -29,7 +30,7 @@ class PublishTests:
         assert (rig.counters.publications, rig.counters.payload_bytes) == (3, 3)
 
     def test_crowds(self) -> None:
-        """A publication is one flush for a whole crowd; a gap is for each cohort by itself."""
+        """A publication, a state, a gap: each is one flush for a whole crowd, and nobody leaves it."""
         rig = Rig(route("t/$n"))
         rig.publish("t/a")
         clients = []
@@ -41,18 +42,45 @@ class PublishTests:
         for _ in range(4):
             rig.publish("t/a")
             rig.clock.turn()
-        flushes = rig.counters.flushes
+        for give in (
+            lambda: rig.publish("t/a"),
+            lambda: rig.hub.state(topic, TopicState.STALE),
+            lambda: rig.hub.gap(topic, 2, "upstream"),
+        ):
+            flushes = rig.counters.flushes
+            give()
+            rig.clock.turn()
+            assert (len(topic.crowds), len(topic.cohorts), rig.counters.flushes - flushes) == (1, 0, 1)
         rig.publish("t/a")
         rig.clock.turn()
-        assert (len(topic.crowds), len(topic.cohorts), rig.counters.flushes - flushes) == (1, 0, 1)
-        rig.hub.gap(topic, 2, "upstream")
-        assert (len(topic.crowds), len(topic.cohorts)) == (0, 2)
-        rig.publish("t/a")
-        rig.clock.turn()
-        assert (len(topic.crowds), len(topic.cohorts)) == (1, 0)
         for client in clients:
             client.read()
-            assert client.data["t/a"] == [1, 2, 3, 4, 5, 6, 8]
+            assert client.data["t/a"] == [1, 2, 3, 4, 5, 6, 8] and client.lost["t/a"] == 2
+            said = [message.get("state", message.get("op", "data")) for message in client.messages[-5:]]
+            assert said == ["data", "stale", "lost", "live", "data"]
+
+    def test_a_gap_that_closes_a_crowd(self) -> None:
+        """`/raw` readers have no place for it, and none for a state: the others of the topic have both."""
+        rig = Rig(route("t/$n"))
+        topic = rig.hub.topic("t/a")
+        rig.publish("t/a")
+        _, raw = rig.open(raw="t/a")
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        for _ in range(4):
+            rig.publish("t/a")
+            rig.clock.turn()
+        assert len(topic.crowds) == 2
+        taken = len(raw.taken)
+        rig.hub.state(topic, TopicState.STALE)
+        rig.clock.turn()
+        assert len(topic.crowds) == 2 and len(raw.taken) == taken
+        rig.hub.gap(topic, 2, "upstream")
+        rig.clock.turn()
+        client = Client(sink)
+        client.read()
+        assert raw.closed is CLOSE_POSITION_LOST and sink.closed is None
+        assert (client.states["t/a"], client.lost["t/a"]) == ("stale", 2)
 
     def test_stamp_and_key(self) -> None:
         """Only where the route has them."""

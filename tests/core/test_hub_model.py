@@ -7,6 +7,7 @@ import random
 import pytest
 
 from relayd.core.cohort import MAX_REST_BYTES
+from relayd.core.publication import TopicState
 from relayd.core.routes import Mode
 from relayd.core.subscriber import MAX_CONTROL_BYTES
 from tests.support.hub_rig import Client, FakeVolley, PollClient, Rig, StreamClient, delivery, route, say
@@ -111,13 +112,17 @@ class _World:
         self.clients[index] = (again, client)
 
     def publish(self) -> None:
-        """A message, a snapshot or a gap, of any size."""
+        """A message, a snapshot, a gap or a state, of any size."""
         name = self.random.choice(self.names)
         payload = b'"' + b"x" * self.random.choice([1, 10, 100, MAX_PAYLOAD_BYTES]) + b'"'
         topic = self.rig.hub.topic(name)
-        if self.random.random() < 0.02:
+        chance = self.random.random()
+        if chance < 0.02:
             self.rig.hub.gap(topic, self.random.choice([None, 1, 3]), "upstream")
             self.missed[name] += 1
+        elif chance < 0.06:
+            state = self.random.choice([TopicState.STALE, TopicState.RECONNECTING, TopicState.LIVE])
+            self.rig.hub.state(topic, state)
         else:
             snapshot = name[0] == "d" and (topic.ring.start_for_newcomer() is None or self.random.random() < 0.05)
             self.rig.hub.publish(topic, payload, True, snapshot)
@@ -187,6 +192,7 @@ class _World:
                 # A conflated reader meets an upstream's gap as a jump, so a mark at the very end is not told yet.
                 end = newest.offset + 1 if newest and _conflated(topic.name) else topic.ring.end
                 assert expected is None or expected >= end, topic.name
+                assert client.states[topic.name] == topic.state.value
 
 
 class HubModelTests:
@@ -194,7 +200,8 @@ class HubModelTests:
 
     @pytest.mark.parametrize("seed", range(SEEDS))
     def test_promises_hold(self, seed: int) -> None:
-        """Order, no silent loss, no duplicate, bounds, and at the end everybody has everything."""
+        """Order, no silent loss, no duplicate, bounds, and at the end everybody has everything and knows how it
+        stands with each topic."""
         world = _World(seed)
         for _ in range(STEPS):
             world.step()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relayd.core.topics import Topic
-from tests.support.hub_rig import Rig, route, say
+from tests.support.hub_rig import Rig, route
 
 
 class TopicTests:
@@ -43,18 +43,3 @@ class TopicTests:
         rig = Rig(route("t/$n"))
         rig.publish("t/a")
         assert rig.hub.topic("t/a").position == "e1:1"
-
-    def test_scatter(self) -> None:
-        """Every cohort of its crowds stands for itself again."""
-        rig = Rig(route("t/$n"))
-        rig.publish("t/a")
-        for topics in (["t/a"], ["t/a", "t/b"]):
-            session, _ = rig.open()
-            say(session, op="subscribe", topics=topics)
-        topic = rig.hub.topic("t/a")
-        for _ in range(3):
-            rig.publish("t/a")
-            rig.clock.turn()
-        assert (len(topic.crowds), len(topic.cohorts)) == (1, 0)
-        topic.scatter()
-        assert (len(topic.crowds), len(topic.cohorts)) == (0, 2)
