@@ -47,7 +47,6 @@ MERGED_BYTES_MOST: Final = 1 << 20
 #: So many that are sent at once take a turn as long as one member more, some 8 us (measured without sockets).
 MERGED_PER_MEMBER: Final = 32
 
-
 _number_of = attrgetter("number")
 
 
@@ -158,7 +157,8 @@ class CrowdFlush:
 
     def is_for(self, cohort: Cohort) -> bool:
         """Whether this cohort of the crowd is still to be offered it."""
-        return self.number > cohort.crowd_number and any(cohort in block.cohorts for block in self._blocks[self.passed :])
+        to_come = self._blocks[self.passed :]
+        return self.number > cohort.crowd_number and any(cohort in block.cohorts for block in to_come)
 
     def strike(self) -> None:
         """One of those left gets it in another way: its `crowd_number` says which."""
@@ -211,7 +211,7 @@ class CrowdFlush:
         return used
 
     def fail(self) -> None:
-        """Those whom it was being offered to are in doubt: nobody knows what they have got, so they come back and ask."""
+        """It could not be offered to some: nobody knows what they have got, so they come back and ask."""
         for cohort in self._offered:
             cohort.step_out()
             cohort.fail()
@@ -232,10 +232,13 @@ def _send(
     counters.flushes += 1
     counters.delivered += whole * len(frames)
     counters.delivered_bytes += whole * len(data)
+    if not short:
+        return
+    together = Flush([flush.entry for flush in flushes], frames, 0, broken=False)
     for member, taken in short:
         assert member.cohort is not None
         try:
-            member.cohort.fall_behind(member, Flush([flush.entry for flush in flushes], frames, 0, broken=False), taken)
+            member.cohort.fall_behind(member, together, taken)
         except Exception:
             member.fault()
 

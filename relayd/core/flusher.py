@@ -6,8 +6,8 @@
 So an idle relay adds a turn of the reactor and nothing else, and a busy one merges: the longer a flush takes, the more
 the next one carries. A fixed interval wastes one or the other (figures in docs/performance.md).
 
-What goes to small cohorts goes to them as crowds (core/crowd.py): one publication after the other, held back by nothing
-but those before it, and merged where several stand.
+What goes to small cohorts goes to them as crowds (core/crowd.py): one entry or notice after the other, held back by
+nothing but those before it, and merged where several stand.
 
 Long flushes go in slices of SLICE_MEMBERS, so that accepts, pongs and upstream reads are never starved.
 """

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import random
 from array import array
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.core.closecode import CLOSE_INTERNAL
-from relayd.core.crowd import BLOCK_MEMBERS, DENSE, MERGED_BYTES_MOST, SMALL_MEMBERS
+from relayd.core import crowd as crowds
+from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_POSITION_LOST
+from relayd.core.crowd import BLOCK_MEMBERS, DENSE, MERGED_BYTES_MOST, MERGED_PER_MEMBER, SMALL_MEMBERS
 from relayd.core.downstream import DownstreamSession
 from relayd.core.flusher import SLICE_MEMBERS
 from relayd.core.mishap import Report, let_it_out
-from relayd.core.publication import Encoding
-from relayd.core.subscriber import Pace
-from tests.support.hub_rig import FakeSink, FakeVolley, Rig, check_who_fails_goes_alone, frames, route, say
+from relayd.core.publication import Encoding, TopicState
+from relayd.core.routes import Mode
+from relayd.core.subscriber import Pace, Subscriber
+from tests.support.hub_rig import FakeSink, FakeVolley, Rig, check_who_fails_goes_alone, delivery, frames, route, say
+
+STALE, RECONNECTING = TopicState.STALE, TopicState.RECONNECTING
 
 Opened = tuple[DownstreamSession, FakeSink]
 
@@ -280,6 +286,146 @@ class CrowdTests:
         assert [data(sink) for _, sink in clients] == [list(range(1, number + 1))] * readers
 
 
+def said(sink: FakeSink) -> list[object]:
+    """What it was told, in order: payloads, states, `lost`."""
+    messages = [json.loads(text) for _, text in frames(bytearray(sink.taken))]
+    return [message.get("state", message.get("op", message.get("data"))) for message in messages]
+
+
+class NoticeTests:
+    """What is no publication goes the same way."""
+
+    def test_one_volley(self) -> None:
+        """A state, a gap: each one call of the kernel, counted for everybody, and nobody leaves the crowd."""
+        volley = FakeVolley()
+        rig = alive(volley)
+        clients = crowded(rig, 5)
+        topic = rig.hub.topic("t/x")
+        sent = [session.sent_messages for session, _ in clients]
+        for number, give in enumerate((lambda: rig.hub.state(topic, STALE), lambda: rig.hub.gap(topic, 2, "upstream"))):
+            flushes, delivered, fired = rig.counters.flushes, rig.counters.delivered, volley.fired
+            give()
+            assert [session.sent_messages for session, _ in clients] == [count + number for count in sent]
+            rig.clock.turn()
+            assert (rig.counters.flushes - flushes, rig.counters.delivered - delivered) == (1, 5)
+            assert (volley.fired - fired, crowd_of(rig, "t/x")) == (1, 5)
+        assert [said(sink) for _, sink in clients] == [["stale", "lost"]] * 5
+        assert [session.sent_messages for session, _ in clients] == [count + 2 for count in sent]
+
+    def test_in_place(self) -> None:
+        """Between the publications that it was given between, of whatever topic, however they are sent."""
+        for count in (1, 4):
+            rig = alive()
+            clients = [opened(rig, "t/x", "t/y") for _ in range(2)]
+            rig.publish("t/y", b"0")
+            calm(rig, clients)
+            for number in range(count):
+                rig.hub.state(rig.hub.topic("t/y"), STALE, f"{number}")
+                rig.hub.state(rig.hub.topic("t/x"), STALE, f"{number}")
+                rig.publish("t/x", b"%d" % number)
+            rig.clock.turn()
+            expected = [word for number in range(count) for word in ("stale", "stale", "live", number)]
+            assert [said(sink) for _, sink in clients] == [expected] * 2
+
+    def test_who_falls_behind(self) -> None:
+        """It hears at once what was still to come: no ring holds it."""
+        rig = alive()
+        slow, quick, *_ = crowded(rig, 5)
+        slow[1].room = 10
+        rig.publish("t/x", b"1")
+        rig.hub.state(rig.hub.topic("t/x"), STALE)
+        rig.clock.turn()
+        assert slow[0].subscriber.pace is Pace.LAGGING
+        slow[1].read(1 << 30)
+        rig.clock.turn()
+        assert said(slow[1]) == said(quick[1]) == [1, "stale"]
+
+    def test_who_comes_meanwhile(self) -> None:
+        """It is told the state by the answer, and once more with the others of its cohort."""
+        rig = alive()
+        clients = crowded(rig, 2)
+        rig.hub.state(rig.hub.topic("t/x"), STALE)
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/x", "t/0"])
+        rig.clock.turn()
+        assert [said(other) for _, other in clients] == [["stale"]] * 2
+        answer = next(message for _, text in frames(bytearray(sink.taken)) if "topics" in (message := json.loads(text)))
+        assert answer["topics"]["t/x"]["state"] == "stale" and said(sink)[-1] == "stale"
+        assert crowd_of(rig, "t/x") == 2
+
+    def test_raw(self) -> None:
+        """It has no place for a state, and is closed for a gap."""
+        rig = alive()
+        reader = rig.open(raw="t/x")
+        rig.publish("t/x", b"1")
+        rig.clock.turn()
+        rig.publish("t/x", b"2")
+        rig.clock.turn()
+        assert crowd_of(rig, "t/x") == 1
+        taken, flushes = len(reader[1].taken), rig.counters.flushes
+        rig.hub.state(rig.hub.topic("t/x"), STALE)
+        rig.clock.turn()
+        assert (len(reader[1].taken), rig.counters.flushes) == (taken, flushes)
+        rig.hub.gap(rig.hub.topic("t/x"), None, "upstream")
+        assert crowd_of(rig, "t/x") == 0
+        rig.clock.turn()
+        assert reader[1].closed is CLOSE_POSITION_LOST
+
+    def test_a_gap_where_the_newest_counts(self) -> None:
+        """The jump in offsets tells it: nobody is sent anything, and it counts as by itself."""
+        rig = Rig(route("t/$n", delivery(Mode.CONFLATE)), volley=FakeVolley())
+        rig.publish("t/x", b"0")
+        clients = crowded(rig, 3)
+        sent, delivered = clients[0][0].sent_messages, rig.counters.delivered
+        rig.hub.gap(rig.hub.topic("t/x"), None, "upstream")
+        rig.clock.turn()
+        assert not any(sink.taken for _, sink in clients)
+        assert (clients[0][0].sent_messages - sent, rig.counters.delivered - delivered) == (1, 3)
+
+    def test_all_topics_at_once(self) -> None:
+        """Such as the loss of a feed: nobody steps out, each is sent its own by one send, and a turn has its bound."""
+        rig = Rig(route("t/$n"))
+        names = [f"t/{n}" for n in range(50)]
+        chosen = random.Random(1)
+        clients = [opened(rig, *chosen.sample(names, 4)) for _ in range(2 * SLICE_MEMBERS)]
+        for _ in range(4):
+            for name in names:
+                rig.publish(name, b"0")
+            rig.clock.advance(1)
+        cohorts = [session.subscriber.cohort for session, _ in clients]
+        assert all(cohort is not None and cohort.crowds for cohort in cohorts)
+        for _, sink in clients:
+            sink.taken.clear()
+        flushes = rig.counters.flushes
+        for name in names:
+            rig.hub.state(rig.hub.topic(name), RECONNECTING)
+        assert all(cohort is not None and cohort.crowds for cohort in cohorts)
+        served, counts = 0, []
+        while served < len(clients):
+            rig.clock.turn()
+            now = sum(1 for _, sink in clients if sink.taken)
+            counts.append(now - served)
+            served = now
+        assert max(counts) <= SLICE_MEMBERS and min(counts[:-1]) > SLICE_MEMBERS // 2
+        assert [said(sink) for _, sink in clients] == [["reconnecting"] * 4] * len(clients)
+        different = len({id(cohort) for cohort in cohorts})
+        rig.clock.advance(1)
+        assert rig.counters.flushes - flushes == different
+        assert not any(crowd.flushes for name in names for crowd in rig.hub.topic(name).crowds.values())
+
+    def test_many_to_each(self) -> None:
+        """What is sent at once takes room in a turn too."""
+        rig = alive()
+        clients = crowded(rig, SLICE_MEMBERS // 2)
+        for number in range(4 * MERGED_PER_MEMBER):
+            rig.hub.state(rig.hub.topic("t/x"), STALE, f"{number}")
+        rig.clock.turn()
+        assert sum(1 for _, sink in clients if sink.taken) == SLICE_MEMBERS // 5
+        for _ in range(2):
+            rig.clock.turn()
+        assert [len(said(sink)) for _, sink in clients] == [4 * MERGED_PER_MEMBER] * len(clients)
+
+
 class StepOutTests:
     """What concerns one cohort between a publication and its flush."""
 
@@ -350,8 +496,7 @@ class StepOutTests:
         rig.hub.gap(rig.hub.topic("t/x"), 3, "upstream")
         rig.publish("t/x", b"2")
         rig.clock.turn()
-        said = [json.loads(text) for _, text in frames(bytearray(sink.taken))]
-        assert [message.get("op", message.get("data")) for message in said] == [1, "lost", 2]
+        assert said(sink) == [1, "lost", 2]
         assert sink.taken == other.taken
 
     def test_out_and_in_while_it_stands(self) -> None:
@@ -375,6 +520,19 @@ class StepOutTests:
         assert [data(sink) for _, sink in clients] == [[1, 2]] * len(clients)
 
 
+    def test_a_block_that_is_left_by_all(self) -> None:
+        """It is passed over, and nothing is fired for it."""
+        volley = FakeVolley()
+        rig = alive(volley)
+        clients = crowded(rig, BLOCK_MEMBERS + 2)
+        rig.publish("t/x", b"1")
+        for session, _ in clients[:BLOCK_MEMBERS]:
+            say(session, op="unsubscribe", topics=["t/x"])
+        fired = volley.fired
+        rig.clock.turn()
+        assert [data(sink) for _, sink in clients[-2:]] == [[1]] * 2 and volley.fired - fired == 1
+
+
 class NetTests:
     """One member that fails while it falls behind."""
 
@@ -387,6 +545,29 @@ class NetTests:
         flushes = rig.counters.flushes
         check_who_fails_goes_alone(rig, "t/x", sinks)
         assert (places, rig.counters.flushes - flushes) == (["delivery"], 1)
+
+    def test_one_that_is_sent_to_by_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What fails there concerns its cohort alone."""
+        places: list[str] = []
+        rig = alive(report=places.append)
+        clients = crowded(rig, 3)
+        sound, calls = crowds.offer, []
+
+        def fail_once(members: Sequence[Subscriber], *rest: Any) -> Any:
+            calls.append(members)
+            if len(calls) == 2:
+                raise RuntimeError("no")
+            return sound(members, *rest)
+
+        monkeypatch.setattr(crowds, "offer", fail_once)
+        numbers = list(range(1, int(DENSE) + 2))
+        for number in numbers:
+            rig.publish("t/x", b"%d" % number)
+        rig.clock.turn()
+        rig.clock.turn()
+        assert [sink.closed for _, sink in clients] == [None, CLOSE_INTERNAL, None]
+        assert [data(sink) for _, sink in clients] == [numbers, [], numbers]
+        assert places == ["flush"] and not rig.hub.topic("t/x").crowds[Encoding.V1].flushes
 
     def test_a_block_that_fails(self) -> None:
         """Who was in it is closed, since nobody knows what it has; who stepped out before and other blocks go on."""
