@@ -188,7 +188,7 @@ class CrowdFlush:
         self._left -= len(block.cohorts)
         if block.ports is None and volley is not None and len(block.members) >= volley.least:
             block.ports = ports_of(block.members)
-        _send(block.members, [self], counters, volley, block.ports)
+        _send(block.members, [self], [self.frame], counters, volley, block.ports)
         return len(block.members)
 
     def _flush_each(self, cohorts: Collection[Cohort], budget: int, counters: HubCounters) -> int:
@@ -199,13 +199,15 @@ class CrowdFlush:
                 return used
             self._offered = (cohort,)
             flushes = _under_way(cohort)
-            size = sum([len(flush.frame) for flush in flushes])
+            frames = [flush.frame for flush in flushes]
+            size = sum(map(len, frames))
             while size > MERGED_BYTES_MOST and len(flushes) > 1:
-                size -= len(flushes.pop().frame)
+                flushes.pop()
+                size -= len(frames.pop())
             cohort.crowd_number = flushes[-1].number
             for flush in flushes:
                 flush.strike()
-            _send(cohort.members, flushes, counters)
+            _send(cohort.members, flushes, frames, counters)
             used += len(cohort.members) + len(flushes) // MERGED_PER_MEMBER
         self.passed += 1
         return used
@@ -220,12 +222,12 @@ class CrowdFlush:
 def _send(
     members: Sequence[Subscriber],
     flushes: list[CrowdFlush],
+    frames: list[bytes],
     counters: HubCounters,
     volley: Volley | None = None,
     ports: array[int] | None = None,
 ) -> None:
-    """All of these flushes, by one send for each member."""
-    frames = [flush.frame for flush in flushes]
+    """All of these flushes, and their frames, by one send for each member."""
     data = b"".join(frames)  # one is not copied
     short = offer(members, data, volley, ports) if data else []
     whole = len(members) - len(short)
