@@ -44,7 +44,7 @@ DENSE: Final = 3.0
 DENSE_LOOKS: Final = 4
 #: Of that send, as of a flush (core/cohort.py).
 MERGED_BYTES_MOST: Final = 1 << 20
-#: So many that are sent at once take a turn as long as one member more, some 8 us (measured without sockets).
+#: So many that go with others in one send take a turn as long as one member more, 8 us and up (measured).
 MERGED_PER_MEMBER: Final = 32
 
 _number_of = attrgetter("number")
