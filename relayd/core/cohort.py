@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from relayd.core import wire
 from relayd.core.closecode import CLOSE_POSITION_LOST
 from relayd.core.crowd import SMALL_MEMBERS, Crowd, step_in, step_out, totals
-from relayd.core.flush import Flush, Notice, breaks, frame_of
+from relayd.core.flush import Flush, Notice, breaks
 from relayd.core.lagging import Lagging
 from relayd.core.publication import Encoding, Entry, GapMark, Publication
 from relayd.core.subscriber import Pace, Subscriber
@@ -324,9 +324,10 @@ class Cohort:
         frames: list[bytes] = []
         broken = False
         for entry in entries:
-            frames.append(frame_of(entry, encoding))
             if type(entry) is Notice:
+                frames.append(wire.dress(entry.data, encoding))
                 continue
+            frames.append(entry.frames[encoding] or wire.encode(entry, encoding))
             if type(entry) is GapMark:
                 broken = breaks(entry, encoding)
             elif self.lanes and entry.topic in self.lanes:

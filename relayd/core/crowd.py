@@ -19,7 +19,8 @@ from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from relayd.core.flush import Flush, Notice, breaks, frame_of
+from relayd.core import wire
+from relayd.core.flush import Flush, Notice, breaks
 from relayd.core.publication import Encoding, Entry, GapMark
 from relayd.core.volley import Volley, offer, ports_of
 
@@ -95,13 +96,14 @@ class Crowd:
         if type(entry) is Notice:
             if self.encoding is Encoding.RAW:
                 return
+            frame = wire.dress(entry.data, self.encoding)
         else:
             if type(entry) is GapMark and breaks(entry, self.encoding):
                 for cohort in list(self.cohorts):
                     cohort.step_out()
                 return
             self.newest = entry.serial
-        frame = frame_of(entry, self.encoding)
+            frame = entry.frames[self.encoding] or wire.encode(entry, self.encoding)
         self.messages += 1
         self.bytes += len(frame)
         if self._blocks is None:

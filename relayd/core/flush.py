@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from relayd.core import wire
 from relayd.core.publication import Encoding, Entry, GapMark
 from relayd.core.routes import Mode
 
@@ -25,13 +24,6 @@ class Notice:
         self.at = at
         """Monotonic seconds at which it was given."""
         self.size = len(data)
-
-
-def frame_of(entry: Entry | Notice, encoding: Encoding) -> bytes:
-    """The bytes that all readers of this encoding get; b"" where they get none."""
-    if type(entry) is Notice:
-        return wire.dress(entry.data, encoding)
-    return entry.frames[encoding] or wire.encode(entry, encoding)
 
 
 def breaks(mark: GapMark, encoding: Encoding) -> bool:

@@ -217,8 +217,9 @@ class Hub:
         self.ring_bytes += topic.ring.append(entry)
         if self.ring_bytes > self.limits.ring_bytes:
             self._shrink_rings()
-        for crowd in [*topic.crowds.values()]:  # a copy: one that is left by all is gone
-            crowd.give(entry, self.flusher)
+        if topic.crowds:
+            for crowd in list(topic.crowds.values()):  # one that is left by all is gone
+                crowd.give(entry, self.flusher)
         for cohort in topic.cohorts:
             cohort.add(entry)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from relayd.core import wire
-from relayd.core.flush import Flush, Notice, breaks, frame_of
-from relayd.core.publication import Encoding, GapMark, Publication
+from relayd.core.flush import Flush, Notice, breaks
+from relayd.core.publication import Encoding, GapMark
 from relayd.core.routes import Mode
 from tests.support.hub_rig import Rig, delivery, route
 
@@ -20,19 +19,8 @@ class NoticeTests:
         assert (notice.data, notice.at, notice.size) == (b'{"op":"state"}', 7.5, 14)
 
 
-class FrameTests:
-    """The bytes for all readers of an encoding."""
-
-    @pytest.mark.parametrize("encoding", list(Encoding))
-    def test_of_each_kind(self, encoding: Encoding) -> None:
-        """A notice is dressed; an entry is encoded once, however often it is asked for."""
-        topic = Rig(route("t/$n")).hub.topic("t/a")
-        publication = Publication(topic, 1, 1, b"1", True, False, 0.0)
-        mark = GapMark(topic, 2, 2, None, "upstream", 0.0)
-        for entry in (publication, mark):
-            frame = frame_of(entry, encoding)
-            assert frame == wire.encode(entry, encoding) and frame_of(entry, encoding) is frame
-        assert frame_of(Notice(b"{}", 0.0), encoding) == wire.dress(b"{}", encoding)
+class BreaksTests:
+    """Whom a gap closes."""
 
     @pytest.mark.parametrize("mode", list(Mode))
     def test_what_closes(self, mode: Mode) -> None:
