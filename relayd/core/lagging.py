@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Hashable, Iterator
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from relayd.core import wire
 from relayd.core.closecode import CLOSE_POSITION_LOST
-from relayd.core.publication import Encoding, Entry, Publication
+from relayd.core.publication import Encoding, Entry, GapMark, Publication
 from relayd.core.routes import Mode
 from relayd.core.subscriber import Pace, Subscriber
 
@@ -204,9 +205,8 @@ class Lagging:
         if lane is not None or delivery.mode is Mode.CONFLATE:
             return self._newest(topic)
         if position + 1 < topic.ring.first:
-            self._lose(topic, topic.ring.first, frames)
-            if delivery.mode is Mode.LOSSLESS:
-                self._restart(topic, frames)
+            following = self._restart(topic) if delivery.mode is Mode.LOSSLESS else topic.ring.first
+            self._lose(topic, following, frames)
         if delivery.max_lag_s is not None:
             self._skip_late(topic, delivery.max_lag_s, frames)
         return self._flushed_only(topic.ring.after(self.positions[topic]))
@@ -262,16 +262,22 @@ class Lagging:
             self._cannot_tell()
             return
         # A gap mark among the lost stands for a number that went with it.
-        known = None if position < topic.ring.last_gap_gone else count
+        skipped = takewhile(lambda entry: entry.offset < following, topic.ring.after(position))
+        has_mark = position < topic.ring.last_gap_gone or any(type(entry) is GapMark for entry in skipped)
+        known = None if has_mark else count
         frames.append(wire.dress(wire.lost(topic.name, position, following, known, "slow"), self.subscriber.encoding))
 
-    def _restart(self, topic: Topic, frames: list[bytes]) -> None:
-        """LOSSLESS after a loss: from the newest snapshot, or from the one that the upstream is asked for."""
+    def _restart(self, topic: Topic) -> int:
+        """LOSSLESS after a loss: from the newest snapshot, or from the one that the upstream is asked for. Returns the
+        offset that follows what is lost."""
         start = topic.ring.start_for_newcomer()
         if start is None:
             topic.hub.refresh(topic)
-        else:
-            self.positions[topic] = start  # what the ring holds begins no later
+            return topic.ring.first
+        # One that is not flushed yet comes with its flush, and so does what stands before it there: to go on from it
+        # would leave a hole between that nobody is told of.
+        is_flushed = next(topic.ring.after(start)).serial <= self.cohort.flushed
+        return start + 1 if is_flushed else topic.ring.first
 
     def _skip_late(self, topic: Topic, max_lag_s: float, frames: list[bytes]) -> None:
         """What is older than `max_lag` is no news any more."""

@@ -175,6 +175,34 @@ class LosslessTests:
         rig.clock.advance(0.1)
         read_all(rig, client)
         assert client.data["d/a"] == [1, 2, 23, 24]
+        [lost] = [message for message in client.messages if message.get("op") == "lost"]
+        assert (lost["after"], lost["next"], lost["count"]) == (2, 23, 20)
+
+    def test_a_snapshot_that_is_not_flushed_yet(self) -> None:
+        """It comes with the flush, and so does what stands before it there; until there is everything that is held."""
+        rig = self.rig()
+        _, client = lag(rig, "d/a")
+        for _ in range(20):
+            rig.publish("d/a")
+        rig.clock.advance(0.1)
+        rig.publish("d/a")
+        rig.publish("d/a", snapshot=True)
+        client.sink.read(1 << 30)
+        rig.clock.advance(0.1)
+        client.read()
+        assert client.data["d/a"] == [1, 2, *range(15, 25)] and client.lost["d/a"] == 12
+
+    def test_a_mark_among_the_lost(self) -> None:
+        """Nobody knows how many it stands for."""
+        rig = self.rig()
+        _, client = lag(rig, "d/a")
+        for _ in range(20):
+            rig.publish("d/a")
+        rig.hub.gap(rig.hub.topic("d/a"), 3, "upstream")
+        rig.publish("d/a", snapshot=True)
+        rig.clock.advance(0.1)
+        read_all(rig, client)
+        assert client.data["d/a"] == [1, 2, 24] and client.unknown_loss == {"d/a"}
 
     def test_fresh_snapshot_is_asked_for(self) -> None:
         """When the ring has none: the upstream is asked, and what comes before it is announced."""
