@@ -24,6 +24,7 @@ from relayd.core.counters import ListenerCounters
 from relayd.core.guard import GuardSettings
 from relayd.core.keepalive import STEP_S
 from relayd.core.meter import MeterLimits
+from relayd.core.publication import TopicState
 from relayd.core.subscriber import Sink
 from relayd.core.turns import SHARE_S
 from relayd.core.volley import NO_PORT, Volley
@@ -867,6 +868,44 @@ class RelayTests(TestCase):
         assert [int(data[:4]) for _, data in browser.frames] == list(range(90))
         relay.publish("t/a", b"live")
         await browser.until(lambda: browser.frames[-1] == (TEXT, b"live"))
+
+    async def test_states_of_many_topics(self) -> None:
+        """Forty browsers with topics of their own, in crowds: each hears of a state of one topic, and of all at once,
+        in its place and once."""
+        relay = self.relay()
+        sets = [("t/all", f"t/{n}", f"t/{n + 100}") for n in range(40)]
+        browsers = [await relay.browse(f"/ws?topics={','.join(topics)}") for topics in sets]
+        for browser in browsers:
+            await browser.until(lambda browser=browser: len(browser.messages) == 2)
+        topic = relay.hub.topic("t/all")
+        told = 2
+        while sum(len(crowd.cohorts) for crowd in topic.crowds.values()) < len(browsers):
+            relay.publish("t/all")
+            told += 1 if told > 2 else 2  # the first brings the state along
+            for browser in browsers:
+                await browser.until(lambda browser=browser, told=told: len(browser.messages) == told)
+        relay.publish("t/all", b"1")
+        relay.hub.state(topic, TopicState.STALE)
+        await eventually(lambda: all(len(browser.messages) == told + 2 for browser in browsers))
+        for name in dict.fromkeys(name for topics in sets for name in topics):
+            relay.hub.state(relay.hub.topic(name), TopicState.RECONNECTING)
+        relay.hub.gap(topic, None, "upstream")
+        relay.publish("t/all", b"2")
+        assert sum(len(crowd.cohorts) for crowd in topic.crowds.values()) == len(browsers)
+        await eventually(lambda: all(len(browser.messages) == told + 8 for browser in browsers))
+        for browser, topics in zip(browsers, sets, strict=True):
+            news = [
+                message.get("data", (message.get("op"), message["topic"], message.get("state")))
+                for message in browser.messages[told:]
+            ]
+            assert news == [
+                1,
+                ("state", "t/all", "stale"),
+                *[("state", name, "reconnecting") for name in topics],
+                ("lost", "t/all", None),
+                ("state", "t/all", "live"),
+                2,
+            ]
 
     async def test_a_crowd_comes_and_goes(self) -> None:
         """Fifty connections, half of them cut without a word: all are forgotten."""
