@@ -100,16 +100,13 @@ def envelope(pub: Publication, *, as_snapshot: bool) -> bytes:
     flags = b',"snapshot":true' if as_snapshot or pub.snapshot else b""
     if pub.at_ms is not None:
         flags += b',"at":%d' % pub.at_ms
-    payload = pub.payload
+    key, value = b"data", pub.payload
     if not pub.is_text:
-        member = b',"base64":"' + base64.b64encode(payload) + b'"}'
-    elif pub.topic.route.delivery.form is not Form.TEXT and is_json(payload):
-        member = b',"data":' + payload + b"}"
-    else:
-        member = b',"text":' + _json.encode(payload.decode("utf-8", "replace")) + b"}"
+        key, value = b"base64", b'"%b"' % base64.b64encode(value)
+    elif pub.topic.route.delivery.form is Form.TEXT or not is_json(value):
+        key, value = b"text", _json.encode(value.decode("utf-8", "replace"))
     # The grammar of topics leaves no character that JSON would escape.
-    head = b'{"topic":"%b","offset":%d' % (pub.topic.name_bytes, pub.offset)
-    return b"%b%b%b" % (head, flags, member)
+    return b'{"topic":"%b","offset":%d%b,"%b":%b}' % (pub.topic.name_bytes, pub.offset, flags, key, value)
 
 
 def binary_frame(pub: Publication, *, as_snapshot: bool) -> bytes:

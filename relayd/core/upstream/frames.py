@@ -48,7 +48,7 @@ class FrameCutter:
         size = len(data)
         at = 0
         parts: list[Part] = []
-        if self._due:
+        if self._due and size:
             at = min(self._due, size)
             self._due -= at
             parts.append((OTHER, data[:at]))
@@ -58,17 +58,21 @@ class FrameCutter:
             first, length = data[at], data[at + 1]
             start = at + 2
             is_plain = first in (TEXT, BINARY) and length < _MASKED and not self._fragments
-            if length & ~_MASKED >= _LENGTH_16:
-                start, least = (at + 4, _LENGTH_16) if length & ~_MASKED == _LENGTH_16 else (at + 10, 1 << 16)
+            if length == _LENGTH_16:  # by far the most: to read it as below costs a cold message 10 us more (measured)
+                start = at + 4
                 if size < start:
                     break
-                is_masked = length >= _MASKED
-                length = int.from_bytes(data[at + 2 : start], "big")
-                is_plain = is_plain and length >= least  # the shortest form is the one that is allowed
+                length = data[at + 2] << 8 | data[at + 3]
+                is_plain = is_plain and length >= _LENGTH_16  # the shortest form is the one that is allowed
+            elif length > _LENGTH_16:
+                is_masked, length = length >= _MASKED, length & ~_MASKED
+                if length >= _LENGTH_16:
+                    start = at + 4 if length == _LENGTH_16 else at + 10
+                    if size < start:
+                        break
+                    length = int.from_bytes(data[at + 2 : start], "big")
+                    is_plain = is_plain and length >= 1 << 16
                 start += _MASK_BYTES if is_masked else 0
-            elif length >= _MASKED:
-                length -= _MASKED
-                start += _MASK_BYTES
             if first & _OPCODE < _FIRST_CONTROL:
                 self._fragments = first < _FIN
             end = start + length
