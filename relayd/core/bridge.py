@@ -254,7 +254,9 @@ class Bridge:
         self._bridges.counters.ended_by_upstream += self.state_now is not BridgeState.CLOSED
         self._close(close)
 
-    def publish(self, topic: Bridge, payload: bytes, is_text: bool, snapshot: bool = False) -> None:
+    def publish(
+        self, topic: Bridge, payload: bytes, is_text: bool, snapshot: bool = False, is_json: bool = False
+    ) -> None:
         """A message of the upstream: out at once, in the frame type it came in."""
         if self.state_now is BridgeState.CLOSED:
             return

@@ -189,11 +189,14 @@ class Hub:
 
     # -- what upstreams say -------------------------------------------------------------------------------------------
 
-    def publish(self, topic: Topic, payload: bytes, is_text: bool, snapshot: bool = False) -> None:
-        """One message. A text payload is UTF-8 already: whoever took it from outside a WebSocket has checked."""
+    def publish(
+        self, topic: Topic, payload: bytes, is_text: bool, snapshot: bool = False, is_json: bool = False
+    ) -> None:
+        """One message. A text payload is UTF-8 already: whoever took it from outside a WebSocket has checked.
+        `is_json`: it is one JSON value, and need not be looked at for that."""
         now = self.now()
         self.serial += 1
-        entry = Publication(topic, topic.ring.end, self.serial, payload, is_text, snapshot, now)
+        entry = Publication(topic, topic.ring.end, self.serial, payload, is_text, snapshot, now, is_json)
         delivery = topic.route.delivery
         if delivery.stamp:
             entry.at_ms = int(self.wall() * 1000)

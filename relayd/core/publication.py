@@ -44,8 +44,8 @@ class Encoding(IntEnum):
     """Binary payloads in a binary frame with the topic's number, everything else as V1."""
 
 
-# On CPython 3.11 by sys.getsizeof: a Publication (120), its frames list (104), its payload's header (33), its offset,
-# serial and size (28 each), its time of arrival (24) and the ring's slot (8), 373 in all. The allocator rounds each of
+# On CPython 3.11 by sys.getsizeof: a Publication (128), its frames list (104), its payload's header (33), its offset,
+# serial and size (28 each), its time of arrival (24) and the ring's slot (8), 381 in all. The allocator rounds each of
 # them up: 200,000 in a list hold 398 to 424 bytes each beside their payloads, by the resident memory of the process.
 # The V1 frame that most publications also carry is about as long as the payload and is dropped with it.
 RETAINED_OVERHEAD_BYTES = 400
@@ -55,10 +55,21 @@ RETAINED_OVERHEAD_BYTES = 400
 class Publication:
     """A payload with its place in the topic and in the hub. Slots and no frozen dataclass: one is made per message."""
 
-    __slots__ = ("at", "at_ms", "frames", "is_text", "key", "offset", "payload", "serial", "size", "snapshot", "topic")
+    __slots__ = (
+        "at", "at_ms", "frames", "is_json", "is_text", "key", "offset", "payload", "serial", "size", "snapshot",
+        "topic",
+    )  # fmt: skip
 
     def __init__(
-        self, topic: Topic, offset: int, serial: int, payload: bytes, is_text: bool, snapshot: bool, at: float
+        self,
+        topic: Topic,
+        offset: int,
+        serial: int,
+        payload: bytes,
+        is_text: bool,
+        snapshot: bool,
+        at: float,
+        is_json: bool = False,
     ) -> None:
         self.topic = topic
         self.offset = offset
@@ -67,6 +78,8 @@ class Publication:
         self.is_text = is_text
         self.snapshot = snapshot
         """True when the feed said so: it replaces all that came before, and deltas follow."""
+        self.is_json = is_json
+        """The payload is known to be one JSON value; False: nobody has looked."""
         self.at = at
         """Monotonic seconds of its arrival; what `max_lag` and the age of a ring are measured by."""
         self.at_ms: int | None = None

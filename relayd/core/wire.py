@@ -103,7 +103,7 @@ def envelope(pub: Publication, *, as_snapshot: bool) -> bytes:
     key, value = b"data", pub.payload
     if not pub.is_text:
         key, value = b"base64", b'"%b"' % base64.b64encode(value)
-    elif pub.topic.route.delivery.form is Form.TEXT or not is_json(value):
+    elif pub.topic.route.delivery.form is Form.TEXT or not (pub.is_json or is_json(value)):
         key, value = b"text", _json.encode(value.decode("utf-8", "replace"))
     # The grammar of topics leaves no character that JSON would escape.
     return b'{"topic":"%b","offset":%d%b,"%b":%b}' % (pub.topic.name_bytes, pub.offset, flags, key, value)

@@ -271,7 +271,9 @@ class TopicHub:
     def __init__(self, hub: WritingHub) -> None:
         self._hub = hub
 
-    def publish(self, topic: Topic, payload: bytes, is_text: bool, snapshot: bool = False) -> None:
+    def publish(
+        self, topic: Topic, payload: bytes, is_text: bool, snapshot: bool = False, is_json: bool = False
+    ) -> None:
         self._hub.publish(topic.name, payload, is_text, snapshot)
 
     def gap(self, topic: Topic, missed: int | None, why: str) -> None:

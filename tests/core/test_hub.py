@@ -29,6 +29,16 @@ class PublishTests:
         assert (newest.offset, newest.serial) == (2, 3)
         assert (rig.counters.publications, rig.counters.payload_bytes) == (3, 3)
 
+    def test_what_is_json(self) -> None:
+        """Where whoever publishes knows it; else nobody does."""
+        rig = Rig(route("t/$n"))
+        rig.publish("t/a")
+        rig.publish("t/a", is_json=True)
+        assert [entry.is_json for entry in rig.hub.topic("t/a").ring.after(0) if isinstance(entry, Publication)] == [
+            False,
+            True,
+        ]
+
     def test_crowds(self) -> None:
         """A publication, a state, a gap: each is one flush for a whole crowd, and nobody leaves it."""
         rig = Rig(route("t/$n"))

@@ -61,6 +61,16 @@ class EnvelopeTests:
         frame = wire.encode(publication(b'{ "a":1.0 }'), Encoding.V1)
         assert body(frame) == '{"topic":"t/a","offset":7,"data":{ "a":1.0 }}'
 
+    def test_what_is_known_to_be_json(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Is not read again; but a binary payload and `deliver.as: text` have their own form."""
+        topics = [RIG.hub.topic(name) for name in ("t/a", "text/a")]
+        monkeypatch.setattr(wire, "is_json", None)
+        known, as_text = [Publication(topic, 7, 1, b"1", True, False, 0.0, True) for topic in topics]
+        assert body(wire.encode(known, Encoding.V1)) == '{"topic":"t/a","offset":7,"data":1}'
+        assert body(wire.encode(as_text, Encoding.V1)) == '{"topic":"text/a","offset":7,"text":"1"}'
+        binary = Publication(topics[0], 7, 1, b"1", False, False, 0.0, True)
+        assert body(wire.encode(binary, Encoding.V1)) == '{"topic":"t/a","offset":7,"base64":"MQ=="}'
+
     @pytest.mark.parametrize("payload", [b"", b"hello", b"{}{}", b"NaN", b"\xef\xbb\xbf1", b"[" * 5000 + b"]" * 5000])
     def test_other_text(self, payload: bytes) -> None:
         """What is not one whole JSON value is text."""

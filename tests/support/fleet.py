@@ -39,7 +39,9 @@ class Rings:
         self.rings: dict[str, list[int | None]] = {}
         self.states: dict[str, str] = {}
 
-    def publish(self, topic: str, payload: bytes, is_text: bool, snapshot: bool = False) -> None:
+    def publish(
+        self, topic: str, payload: bytes, is_text: bool, snapshot: bool = False, is_json: bool = False
+    ) -> None:
         self.rings.setdefault(topic, []).append(int(payload))
 
     def gap(self, topic: str, missed: int | None, why: str) -> None:

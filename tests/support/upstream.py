@@ -204,8 +204,10 @@ class WritingHub:
     def __init__(self) -> None:
         self.heard: list[str] = []
 
-    def publish(self, topic: str, payload: bytes, is_text: bool, snapshot: bool = False) -> None:
-        self.heard.append(f"{topic}{'#' if snapshot else '='}{payload.decode()}")
+    def publish(
+        self, topic: str, payload: bytes, is_text: bool, snapshot: bool = False, is_json: bool = False
+    ) -> None:
+        self.heard.append(f"{topic}{'#' if snapshot else '='}{payload.decode()}{' json' if is_json else ''}")
 
     def gap(self, topic: str, missed: int | None, why: str) -> None:
         self.heard.append(f"{topic} gap {'?' if missed is None else missed} {why}")

@@ -250,10 +250,10 @@ class Conversation(Generic[T]):
         outcomes: list[Outcome[T]] = []
         found: list[Target[T] | Scope | None] = []
         for message in messages:
-            self._hearing.heard = None
+            self._hearing.heard, self._hearing.lacks_payload = None, False
             outcome = self._one(message)
             outcomes.append(outcome)
-            unwanted = message.scope if type(outcome) is Unrouted else None
+            unwanted = message.scope if type(outcome) is Unrouted and not self._hearing.lacks_payload else None
             found.append(self._hearing.heard if type(outcome) is Data else unwanted)
         if self._quick is not None and any(one is not None for one in found):
             self._quick.learn(payload, is_text, found)

@@ -50,6 +50,8 @@ class Message:
     is_text: bool
     codec: str
     scope: Scope
+    is_json: bool = False
+    """It was decoded as JSON, and so is one value of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +95,18 @@ class Decode:
         slices = slice_of(frame.payload, self.split, frame.codec, list[msgspec.Raw])
         outer = whole.scope.doc
         return [
-            Message(bytes(part), frame.is_text, frame.codec, Scope(doc, None, outer, sse))
+            Message(bytes(part), frame.is_text, frame.codec, Scope(doc, None, outer, sse), frame.codec == JSON)
             for part, doc in zip(slices, array, strict=True)
         ]
 
     def _message(self, frame: Unpacked, sse: object) -> Message:
         doc = decode_value(frame.payload, frame.codec)
         text = frame.payload.decode("utf-8", "replace") if frame.is_text else None
+        is_json = frame.codec == JSON and doc is not MISSING
         if doc is MISSING and text is not None:
             # A text that is no JSON (`pong`, or a line of a text protocol) is its own value: `.` finds it.
             doc = text
-        return Message(frame.payload, frame.is_text, frame.codec, Scope(doc, text, sse=sse))
+        return Message(frame.payload, frame.is_text, frame.codec, Scope(doc, text, sse=sse), is_json)
 
 
 def _inflate(payload: bytes, step: str) -> bytes:

@@ -32,6 +32,8 @@ class Hearing(Generic[T]):
         """Subscriptions of which messages were lost before the next that is delivered."""
         self.heard: Target[T] | None = None
         """The target of the last message, where it was data of exactly one."""
+        self.lacks_payload = False
+        """The last message was for somebody, but its payload was not there: another one's may be."""
 
     @property
     def resolve(self) -> Callable[[Mapping[str, str]], tuple[T, ...]] | None:
@@ -73,15 +75,16 @@ class Hearing(Generic[T]):
         `held_gap` is what the connection's counter said when the message came, where it was held.
         """
         targets = self._targets(reading)
-        self.heard = None
+        self.heard, self.lacks_payload = None, False
         if not targets:
             return None
         payload = self._payload(message)
         if payload is None:
+            self.lacks_payload = True
             return None
         if len(targets) == 1:
             self.heard = targets[0]
-        data = Data(targets[0].topics, *payload)
+        data = Data(targets[0].topics, *payload, is_json=message.is_json)
         for target in targets:
             self._count(data, target, message)
         if len(targets) > 1:

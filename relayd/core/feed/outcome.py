@@ -59,6 +59,8 @@ class Data(msgspec.Struct, Generic[T], gc=False):
     """With `gap`: how many messages are missing; None = nobody can know."""
     repair: str = ""
     """With `gap`: what the dialect asks for, `mark`, `resubscribe`, `resync` or `reconnect`."""
+    is_json: bool = False
+    """It is one JSON value, since it was decoded as one; False: nobody has looked."""
 
     sends: ClassVar[Sends] = ()
 

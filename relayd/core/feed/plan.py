@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from msgspec import UNSET
 
+from relayd.core.feed.decode import JSON
 from relayd.core.feed.dialect import Dialect
 from relayd.core.feed.extract import Extractor
 from relayd.core.feed.extract_tree import Get
@@ -78,7 +79,7 @@ class Planner(Generic[T]):
         inside = target.counts_inside or self._counts_inside
         decode = self._extractor.inner[codec] if inside else None
         is_plain = not target.counts and (self._count is None or self._counted_alone is not None)
-        take = self._plain(target) if is_plain else self._numbered(target, decode)
+        take = self._plain(target, codec) if is_plain else self._numbered(target, decode, codec)
         is_wanted = self._hearing.is_wanted
 
         def prepare(message: Any, inner: Any) -> Any:
@@ -112,10 +113,11 @@ class Planner(Generic[T]):
 
         return Plan(take, prepare, is_data=False)
 
-    def _plain(self, target: Target[T]) -> Take[T]:
+    def _plain(self, target: Target[T], codec: str) -> Take[T]:
         """Nothing is counted, or by the connection alone."""
         cut, hearing, resolve = self._extractor.payload, self._hearing, self._hearing.resolve
         read, counter = self._counted_alone, self._hearing.counter
+        of_json = codec == JSON
 
         def take(payload: bytes, is_text: bool, message: Any, inner: Any, sse: Sse | None) -> Data[T] | None:
             if resolve is not None:
@@ -130,6 +132,7 @@ class Planner(Generic[T]):
                 payload = bytes(part)
             if read is None or counter is None:
                 data = Data(topics, payload, is_text)
+                data.is_json = of_json and message is not None
                 if hearing.gapped:
                     hearing.tell_losses(data)
                 return data
@@ -141,19 +144,21 @@ class Planner(Generic[T]):
                     counter.count(number)
                     number = end_of(number)
             data = Data(topics, payload, is_text, False, False, number)
+            data.is_json = of_json
             if counter.gap or hearing.gapped:
                 hearing.tell_losses(data)
             return data
 
         return take
 
-    def _numbered(self, target: Target[T], decode: Get | None) -> Take[T]:
+    def _numbered(self, target: Target[T], decode: Get | None, codec: str) -> Take[T]:
         """The topic has a sequence or snapshots, or the connection is counted. `decode`: of the payload, if needed."""
         cut, count, hearing, resolve = self._extractor.payload, self._count, self._hearing, self._hearing.resolve
         counter = hearing.counter
         read = None if target.number is None else target.number.read
         head = None if self._counts_inside else target.head
         flags, own = tuple(flag.read for flag in target.flags), target.counter
+        of_json = codec == JSON
         repair = "" if target.sequence is None else target.sequence.repair
 
         def take(payload: bytes, is_text: bool, message: Any, inner: Any, sse: Sse | None) -> Data[T] | Beat | None:
@@ -185,6 +190,7 @@ class Planner(Generic[T]):
                 if is_known:
                     return Beat(of_connection)
             data = Data(topics, body, is_text, snapshot, False, of_connection if number is None else number)
+            data.is_json = of_json and message is not None
             if own is not None:
                 start, end = number if isinstance(number, tuple) else (number, number)
                 if start == own.due and end is not None:  # nearly always

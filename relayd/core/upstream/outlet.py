@@ -40,7 +40,7 @@ class Outlet(Generic[T]):
     def say(self, topic: T, data: Data[T]) -> None:
         """Publish it, whichever way it goes."""
         if self.heard is None:
-            self.publish(topic, data.payload, data.is_text, data.snapshot)
+            self.publish(topic, data.payload, data.is_text, data.snapshot, data.is_json)
         else:
             self.heard(topic, data)
 

@@ -125,7 +125,7 @@ class Overlap(Generic[T]):
             self._mark(topic, splice)
 
     def _publish(self, topic: T, data: Data[T]) -> None:
-        self._sink.publish(topic, data.payload, data.is_text, data.snapshot)
+        self._sink.publish(topic, data.payload, data.is_text, data.snapshot, data.is_json)
 
     # -- what becomes of them
 

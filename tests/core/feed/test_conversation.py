@@ -137,7 +137,7 @@ class LoginTests:
         conversation = talk(dialect(login=LOGIN), secrets={"env.K": "k"})
         assert conversation.want(wanted("t/BTC")) == [] and not conversation.ready
         assert say(conversation, {"t": "other"}) == Unknown() and say(conversation, {"ch": "hb"}) == Beat()
-        assert say(conversation, TICK) == Data(("t/BTC",), RAW, True)
+        assert say(conversation, TICK) == Data(("t/BTC",), RAW, True, is_json=True)
         hello = say(conversation, {"t": "hello", "sid": 7})
         assert isinstance(hello, Login) and hello.step == "next" and read(hello.sends) == [{"auth": "k", "sid": 7}]
         done = say(conversation, {"t": "ok"})
@@ -205,16 +205,18 @@ class WantTests:
         """Nothing is sent; whoever resolves fields decides, for each message anew."""
         topics: list[str] = ["x"]
         conversation = talk(dialect(subscribe=None, control=None), resolve=lambda fields: tuple(topics))
-        assert conversation.want(wanted("t/BTC")) == [] and say(conversation, TICK) == Data(("x",), RAW, True)
+        assert conversation.want(wanted("t/BTC")) == [] and say(conversation, TICK) == Data(
+            ("x",), RAW, True, is_json=True
+        )
         topics[:] = ["y"]
-        assert say(conversation, TICK) == Data(("y",), RAW, True) and conversation.drop(["t/BTC"]) == []
+        assert say(conversation, TICK) == Data(("y",), RAW, True, is_json=True) and conversation.drop(["t/BTC"]) == []
         topics.clear()
         assert say(conversation, TICK) == say(conversation, TICK) == Unrouted()
         topics[:] = ["z"]
-        assert say(conversation, TICK) == Data(("z",), RAW, True)
+        assert say(conversation, TICK) == Data(("z",), RAW, True, is_json=True)
         alone = talk(dialect(subscribe=None, control=None))
         alone.want(wanted("t/BTC"))
-        assert say(alone, TICK) == Data(("t/BTC",), RAW, True)
+        assert say(alone, TICK) == Data(("t/BTC",), RAW, True, is_json=True)
 
     def test_again(self) -> None:
         """What failed is asked for again; what is to start anew is ended first."""
@@ -303,10 +305,18 @@ class MessageTests:
         """In the order in which they are tried."""
         conversation = talk()
         conversation.want(wanted("t/BTC"))
-        assert say(conversation, TICK) == say(conversation, TICK) == Data(("t/BTC",), RAW, True)
+        assert say(conversation, TICK) == say(conversation, TICK) == Data(("t/BTC",), RAW, True, is_json=True)
         assert say(conversation, {"ch": "t", "sym": "X"}) == say(conversation, {"ch": "t", "sym": "X"}) == Unrouted()
         assert say(conversation, {"ch": "hb", "sym": "BTC"}) == Beat() and say(conversation, {"x": 1}) == Unknown()
         assert say(conversation, "pong") == Unknown() and conversation.message(b"\xff", False) == Unknown()
+
+    def test_a_payload_that_is_not_always_there(self) -> None:
+        """A message without it is nothing, and says nothing of those that have one."""
+        conversation = talk(dialect(payload="d"))
+        conversation.want(wanted("t/BTC"))
+        for _ in range(2):
+            assert say(conversation, TICK) == Unrouted()
+            assert say(conversation, {**TICK, "d": 5}) == Data(("t/BTC",), b"5", True, is_json=True)
 
     def test_what_is_wanted_later(self) -> None:
         """Is no longer unwanted."""
@@ -314,13 +324,13 @@ class MessageTests:
         for _ in range(2):
             assert say(conversation, TICK) == Unrouted()
         conversation.want(wanted("t/BTC"))
-        assert say(conversation, TICK) == Data(("t/BTC",), RAW, True)
+        assert say(conversation, TICK) == Data(("t/BTC",), RAW, True, is_json=True)
 
     def test_parts(self) -> None:
         """One is itself, several are parts, none is an empty frame."""
         conversation = talk(dialect(decode={"split": "."}))
         conversation.want(wanted("t/BTC"))
-        data = Data(("t/BTC",), RAW, True)
+        data = Data(("t/BTC",), RAW, True, is_json=True)
         for _ in range(2):
             assert say(conversation, [TICK]) == data and say(conversation, []) == Parts(())
             assert say(conversation, [TICK, {"ch": "hb"}, {"x": 1}]) == Parts((data, Beat(), Unknown()))
@@ -332,7 +342,7 @@ class MessageTests:
         conversation.want(named("a", "b"))
         assert say(conversation, {"sub": 7}) == Held()
         outcome = say(conversation, {"id": 1, "sid": 7})
-        assert isinstance(outcome, Ack) and outcome.released == (Data(("a",), b'{"sub": 7}', True),)
+        assert isinstance(outcome, Ack) and outcome.released == (Data(("a",), b'{"sub": 7}', True, is_json=True),)
         assert say(conversation, {"sub": 8}) == Held()
         assert say(conversation, {"id": 2, "error": "no"}) == Fail(("b",), "no") and conversation.dropped == 1
         assert say(conversation, {"sub": 8}) == Unrouted()
@@ -344,7 +354,7 @@ class MessageTests:
         conversation = talk(general)
         conversation.want(named("a"))
         assert general.extractor is None and say(conversation, {"id": 1, "sid": 7}) == Ack(("a",))
-        assert say(conversation, {"sub": 7}) == Data(("a",), b'{"sub": 7}', True)
+        assert say(conversation, {"sub": 7}) == Data(("a",), b'{"sub": 7}', True, is_json=True)
 
     def test_an_id_that_changes_its_meaning(self) -> None:
         """What was learnt of it is forgotten."""
@@ -416,7 +426,9 @@ class MessageTests:
         )
         conversation = talk(spoken)
         conversation.want(named("tick"))
-        assert conversation.message(b"5", True, {"event": "tick", "id": "a7"}) == Data(("tick",), b"5", True)
+        assert conversation.message(b"5", True, {"event": "tick", "id": "a7"}) == Data(
+            ("tick",), b"5", True, is_json=True
+        )
         assert conversation.resume.cursor == "a7" and conversation.message(b"5", True) == Unknown()
 
 

@@ -107,6 +107,13 @@ class TextTests:
         scope = one(decode(), b"pong").scope
         assert scope.doc == scope.text == "pong"
 
+    def test_what_is_json(self) -> None:
+        """Is known from here on; text that is none, and MessagePack, are not."""
+        assert one(decode(), b'{"a":1}').is_json and one(decode(), b'"pong"').is_json
+        assert not one(decode(), b"pong").is_json and not one(decode(binary=["msgpack"]), b"\x01", False).is_json
+        assert [part.is_json for part in parts(decode(split="\n"), b"5\nx")] == [True, False]
+        assert [part.is_json for part in parts(decode(split="."), b"[1,{}]")] == [True, True]
+
     def test_binary_junk_has_no_value(self) -> None:
         """And no text."""
         scope = one(decode(), b"\x00\xff", False).scope

@@ -52,7 +52,7 @@ class DataTests:
     def test_one_topic(self) -> None:
         """The target is remembered."""
         ear = Ear(dialect(), a=BTC)
-        assert ear.hear({"ch": "t", "sym": "BTC"}) == Data(("a",), b'{"ch":"t","sym":"BTC"}', True)
+        assert ear.hear({"ch": "t", "sym": "BTC"}) == Data(("a",), b'{"ch":"t","sym":"BTC"}', True, is_json=True)
         assert ear.hearing.heard is ear.router.find(BTC)
         assert ear.hear({"ch": "t", "sym": "ETH"}) is None and ear.hearing.heard is None
 
@@ -74,9 +74,10 @@ class DataTests:
     def test_payload(self) -> None:
         """The first path that exists; without any it is no data."""
         ear = Ear(dialect(payload=["d.0", "e"], decode={"split": "l"}), a=BTC)
-        assert ear.hear({"ch": "t", "sym": "BTC", "d": [{"x": 1.50}]}) == Data(("a",), b'{"x":1.5}', True)
-        assert ear.hear({"ch": "t", "sym": "BTC", "e": None}) == Data(("a",), b"null", True)
-        assert ear.hear({"ch": "t", "sym": "BTC"}) is None
+        assert ear.hear({"ch": "t", "sym": "BTC", "d": [{"x": 1.50}]}) == Data(("a",), b'{"x":1.5}', True, is_json=True)
+        assert ear.hear({"ch": "t", "sym": "BTC", "e": None}) == Data(("a",), b"null", True, is_json=True)
+        assert ear.hear({"ch": "t", "sym": "BTC"}) is None and ear.hearing.lacks_payload
+        assert ear.hear({"ch": "t", "sym": "ETH"}) is None and not ear.hearing.lacks_payload
 
     def test_payload_outside_of_the_message(self) -> None:
         """It is no slice of it."""

@@ -63,9 +63,9 @@ class PlainTests:
         bench = Bench(dialect())
         plan = bench.plan()
         assert plan.is_whole and plan.is_data and not bench.planner.counts
-        assert bench.take(plan, '{"ch":"t"}') == Data(("t/BTC",), b'{"ch":"t"}', True)
+        assert bench.take(plan, '{"ch":"t"}') == Data(("t/BTC",), b'{"ch":"t"}', True, is_json=True)
         bench.router.add("too", BTC)
-        assert bench.take(plan, "{}") == Data(("t/BTC", "too"), b"{}", True)
+        assert bench.take(plan, "{}") == Data(("t/BTC", "too"), b"{}", True, is_json=True)
         for topic in ("t/BTC", "too"):
             bench.router.discard(topic)
         assert bench.take(plan, "{}") is None
@@ -74,7 +74,9 @@ class PlainTests:
         """None without it."""
         bench = Bench(dialect(payload="d"))
         plan = bench.plan()
-        assert not plan.is_whole and bench.take(plan, '{"d": [1.50] }') == Data(("t/BTC",), b"[1.50]", True)
+        assert not plan.is_whole and bench.take(plan, '{"d": [1.50] }') == Data(
+            ("t/BTC",), b"[1.50]", True, is_json=True
+        )
         assert bench.take(plan, "{}") is None
 
     def test_who_wants_it_may_be_known_elsewhere(self) -> None:
@@ -90,7 +92,7 @@ class PlainTests:
             take = planner.data(target, JSON).take
             message = spoken.extractor.message[JSON](b"{}")
             names[:] = ["b"]
-            assert take(b"{}", True, message, None, None) == Data(("b",), b"{}", True)
+            assert take(b"{}", True, message, None, None) == Data(("b",), b"{}", True, is_json=True)
             names.clear()
             assert take(b"{}", True, message, None, None) is None
 

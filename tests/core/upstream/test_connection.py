@@ -94,6 +94,14 @@ class MessageTests(ConnectionCase):
         assert not self.connection.untended
         assert (self.counters.received, self.counters.received_bytes, self.counters.published) == (2, 6, 2)
 
+    def test_what_is_json(self) -> None:
+        """The hub hears of it."""
+        self.connect()
+        self.live("a")
+        self.talk.message = lambda *_: Data(("a",), b"1", True, is_json=True)  # type: ignore[method-assign]
+        self.says("a=1")
+        assert self.hub.read() == ["a=1 json"]
+
     def test_to_an_overlap(self) -> None:
         """While two connections overlap, the whole message goes to who judges them; the hub hears nothing of it."""
         self.connect()

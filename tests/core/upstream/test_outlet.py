@@ -51,10 +51,10 @@ class OutletTests:
         """Whole messages, to the hub or to an overlap."""
         hub = WritingHub()
         outlet: Outlet[str] = Outlet(hub)
-        outlet.say("a", Data(("a",), b"1", True, snapshot=True))
+        outlet.say("a", Data(("a",), b"1", True, snapshot=True, is_json=True))
         outlet.shut()
         outlet.say("a", Data(("a",), b"2", True))
-        assert hub.read() == ["a#1"]
+        assert hub.read() == ["a#1 json"]
 
     def test_shut(self) -> None:
         """Nothing of what a retired connection says matters."""

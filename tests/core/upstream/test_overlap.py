@@ -82,6 +82,13 @@ class MovingTests(OverlapCase):
         self.new.says("a", "y")
         assert self.hub.read() == ["a=x", "a=y"]
 
+    def test_what_is_json(self) -> None:
+        """The hub hears of it."""
+        self.begin("a")
+        assert self.old.outlet.heard is not None
+        self.old.outlet.heard("a", Data(("a",), b"1", True, is_json=True))
+        assert self.hub.read() == ["a=1 json"]
+
     def test_ahead(self) -> None:
         """What the new one has more is held until the old one comes to it."""
         self.begin("a")
