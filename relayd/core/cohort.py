@@ -269,9 +269,9 @@ class Cohort:
         end."""
         flush = self.flush or self._begin()
         members = self.members
-        if len(members) <= budget and not flush.next:
+        offered = len(members)
+        if offered <= budget and not flush.next:
             # One slice does: nobody can come or go meanwhile, so nothing is kept of who has it.
-            offered = len(members)
             volley = self.flusher.volley
             if self.ports is None and volley is not None and offered >= volley.least:
                 self.ports = ports_of(members)
@@ -372,8 +372,9 @@ class Cohort:
         self.flush = None
         counters = self.flusher.counters
         counters.flushes += 1
-        counters.delivered += len(flush.frames) * len(self.members)
-        counters.delivered_bytes += len(flush.data) * len(self.members)
+        members = len(self.members)
+        counters.delivered += len(flush.frames) * members
+        counters.delivered_bytes += len(flush.data) * members
         if flush.broken:
             for member in (*self.members, *self.behind):
                 member.sink.close(CLOSE_POSITION_LOST)

@@ -98,7 +98,7 @@ class MessageTests(ConnectionCase):
         """The hub hears of it."""
         self.connect()
         self.live("a")
-        self.talk.message = lambda *_: Data(("a",), b"1", True, is_json=True)  # type: ignore[method-assign]
+        self.talk.message = lambda *_: Data(("a",), b"1", True, is_json=True)
         self.says("a=1")
         assert self.hub.read() == ["a=1 json"]
 
