@@ -85,6 +85,14 @@ class FrameCutterTests:
             (TEXT, b"y"),
         ]
 
+    @pytest.mark.parametrize("size", [126, 65536])
+    def test_length_in_portions(self, size: int) -> None:
+        """The head is kept until its length is whole."""
+        whole = frame(TEXT, b"x" * size)
+        for at in (2, 3):
+            cutter = FrameCutter(MOST_BYTES)
+            assert cutter.feed(whole[:at]) == [] and cutter.feed(whole[at:]) == [(TEXT, b"x" * size)]
+
     def test_head_in_portions(self) -> None:
         """A head that is not whole is kept: it cannot be told yet what it begins."""
         whole = frame(TEXT, b"x" * 66_000)
