@@ -131,6 +131,9 @@ class _Daemon(MultiService):
         super().startService()
         from twisted.internet import reactor
 
+        from relayd.app import collector
+
+        collector.settle()
         # After the reactor has put its own handlers in place, which would end the process as if it had been killed.
         reactor.callLater(0, _end_on_signals, reactor, self._hurry)
 

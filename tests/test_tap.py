@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import sys
@@ -183,7 +184,11 @@ class EndTests:
         monkeypatch.setattr("twisted.internet.reactor", reactor)
         stopped: list[object] = []
         reactor.callFromThread = stopped.append
-        tap.makeService(parse("-n")).startService()
+        try:
+            tap.makeService(parse("-n")).startService()
+            assert gc.get_freeze_count() > 0  # what has started is not looked at again
+        finally:
+            gc.unfreeze()
         reactor.advance(0)
         signal.raise_signal(number)
         assert stopped == [reactor.stop]

@@ -6,7 +6,6 @@ upstreams first, then the listeners, so that a browser never meets a relay that 
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 import secrets
@@ -22,6 +21,7 @@ from twisted.logger import Logger
 from twisted.web.resource import IResource
 
 from relayd import __version__
+from relayd.app import collector
 from relayd.app.bridges import build_bridges
 from relayd.app.feeds import Feeds
 from relayd.app.life import Life
@@ -66,10 +66,6 @@ EPOCH_CHARS: Final = 8
 #: 48 bits, written as 12 characters, make two of 20,000 browsers with the same id a matter of 10^6 full houses.
 ID_BYTES: Final = 6
 
-#: Rings keep thousands of young objects that are freed by reference counts: the collector's default of 700 new objects
-#: looks at them for nothing. With these, ingest costs 7-18 % less CPU (bench/figures/ingest.py).
-GC_THRESHOLDS: Final = (50_000, 20, 100)
-
 log = Logger()
 
 
@@ -93,7 +89,7 @@ def build(
         extra: further resources of every listener by their first path segment, `b""` for the page at `/`.
         log_counters: those of the log that relayd writes, if it does.
     """
-    gc.set_threshold(*GC_THRESHOLDS)
+    collector.calm()
     config = config.model_copy(update={"limits": fit_limits(config.limits, resident_bytes())})
     return Relay(config, reactor, monotonic, os.environ if environ is None else environ, extra or {}, log_counters)
 

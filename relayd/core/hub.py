@@ -165,7 +165,7 @@ class Hub:
             del self.topics[topic.name]
             del self._by_template[topic.route.template][topic.name]
             self._resolved.clear()
-            self.ring_bytes -= topic.ring.bytes
+            self.ring_bytes -= topic.ring.clear()  # its publications, which the collector does not see, hold it
 
     def names(self, pattern: TopicPattern | None = None) -> Iterable[Topic]:
         """The topics that exist, those that the pattern means."""

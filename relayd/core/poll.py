@@ -99,6 +99,14 @@ class PollSink:
         self.closed = True
         self._wake()
 
+    def end(self) -> None:
+        """Whose it is looks no more. It holds this: without a circle, counting references frees both."""
+        self._wake = _wake_nobody
+
+
+def _wake_nobody() -> None:
+    """After the end."""
+
 
 class Poll:
     """One request. `done` is called once, with the body of the answer or a refusal, unless it is abandoned before."""
@@ -183,6 +191,7 @@ class Poll:
             self._is_over = True
             self._polls.forget(self)
             self._reading.leave()
+            self._sink.end()
 
     def fail(self) -> None:
         """An error in relayd is its answer."""
@@ -194,6 +203,7 @@ class Poll:
         self._polls.forget(self)
         was_full = self._subscriber.pace is Pace.LAGGING
         positions = self._reading.leave()  # which tells notices that were still to be flushed
+        self._sink.end()
         topics = {
             topic.name: answers.described(topic, f"{topic.epoch}:{positions[topic]}", recovered)
             for topic, recovered in self._recovered.items()

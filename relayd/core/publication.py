@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from enum import Enum, IntEnum
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, cast, final
+
+import msgspec
 
 if TYPE_CHECKING:
     from relayd.core.topics import Topic
@@ -44,51 +46,44 @@ class Encoding(IntEnum):
     """Binary payloads in a binary frame with the topic's number, everything else as V1."""
 
 
-# On CPython 3.11 by sys.getsizeof: a Publication (128), its frames list (104), its payload's header (33), its offset,
-# serial and size (28 each), its time of arrival (24) and the ring's slot (8), 381 in all. The allocator rounds each of
+# On CPython 3.11 by sys.getsizeof: a Publication (112), its frames list (104), its payload's header (33), its offset,
+# serial and size (28 each), its time of arrival (24) and the ring's slot (8), 365 in all. The allocator rounds each of
 # them up: 200,000 in a list hold 398 to 424 bytes each beside their payloads, by the resident memory of the process.
 # The V1 frame that most publications also carry is about as long as the payload and is dropped with it.
 RETAINED_OVERHEAD_BYTES = 400
 
 
 @final
-class Publication:
-    """A payload with its place in the topic and in the hub. Slots and no frozen dataclass: one is made per message."""
+class Publication(msgspec.Struct, eq=False, gc=False):
+    """A payload with its place in the topic and in the hub. One is made per message, in C.
 
-    __slots__ = (
-        "at", "at_ms", "frames", "is_json", "is_text", "key", "offset", "payload", "serial", "size", "snapshot",
-        "topic",
-    )  # fmt: skip
+    The garbage collector does not know it (`gc=False`): rings keep thousands that are new and stay, and a look at one
+    costs a miss of the cache for each of its fields. So whatever leads from its topic back to it ends by itself: the
+    ring of a topic that is forgotten is emptied (core/hub.py).
+    """
 
-    def __init__(
-        self,
-        topic: Topic,
-        offset: int,
-        serial: int,
-        payload: bytes,
-        is_text: bool,
-        snapshot: bool,
-        at: float,
-        is_json: bool = False,
-    ) -> None:
-        self.topic = topic
-        self.offset = offset
-        self.serial = serial
-        self.payload = payload
-        self.is_text = is_text
-        self.snapshot = snapshot
-        """True when the feed said so: it replaces all that came before, and deltas follow."""
-        self.is_json = is_json
-        """The payload is known to be one JSON value; False: nobody has looked."""
-        self.at = at
-        """Monotonic seconds of its arrival; what `max_lag` and the age of a ring are measured by."""
-        self.at_ms: int | None = None
-        """Wall milliseconds, only where the route stamps."""
-        self.key: Hashable = None
-        """What conflation goes by beside the topic, only where the route has a `key`."""
-        self.frames: list[bytes | None] = [None, None, None, None, None]
-        self.size = len(payload) + RETAINED_OVERHEAD_BYTES
-        """Bytes it holds in a ring."""
+    topic: Topic
+    offset: int
+    serial: int
+    payload: bytes
+    is_text: bool
+    snapshot: bool
+    """True when the feed said so: it replaces all that came before, and deltas follow."""
+    at: float
+    """Monotonic seconds of its arrival; what `max_lag` and the age of a ring are measured by."""
+    is_json: bool = False
+    """The payload is known to be one JSON value; False: nobody has looked."""
+    at_ms: int | None = None
+    """Wall milliseconds, only where the route stamps."""
+    key: Hashable = None
+    """What conflation goes by beside the topic, only where the route has a `key`."""
+    size: int = 0
+    """Bytes it holds in a ring."""
+    frames: list[bytes | None] = cast("list[bytes | None]", None)
+
+    def __post_init__(self) -> None:
+        self.size = len(self.payload) + RETAINED_OVERHEAD_BYTES
+        self.frames = [None, None, None, None, None]
 
 
 @final

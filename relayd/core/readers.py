@@ -237,6 +237,7 @@ class Hold:
         if not self._released:
             self._released = True
             self.topic.waiters = [call for call in self.topic.waiters if call not in self._waiters]
+            self._waiters.clear()
             self.topic.remove_reader(True, self._hub.now())
 
 

@@ -91,6 +91,10 @@ def may_read(topic: Topic | Match, identity: Identity | None) -> bool:
     return ask(topic.route.access.subscribe, identity, topic.fields) is Answer.YES
 
 
+def _tell_nobody(_asked: Asked) -> None:
+    """After the end."""
+
+
 class Reading:
     """The topics and patterns of one connection. `met` is told of topics that a pattern meets later.
 
@@ -193,6 +197,7 @@ class Reading:
     def leave(self) -> dict[Topic, int]:
         """The connection is gone. Returns how far it was given each topic."""
         self._hub.meet(self, None)
+        self._told = _tell_nobody  # whoever it was holds this: without a circle, counting references frees both
         claims = {topic: held.claims for topic, held in self._held.items()}
         self._held.clear()
         return self._hub.readers.leave(self._subscriber, claims)

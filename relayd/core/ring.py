@@ -91,6 +91,14 @@ class Ring:
             self._drop_oldest()
         return before - self.bytes
 
+    def clear(self) -> int:
+        """Let go of everything: nobody will ask again. Returns the bytes freed."""
+        freed, end = self.bytes, self.end
+        self._entries.clear()
+        self._dead = self.bytes = 0
+        self.first, self._base = end, None
+        return freed
+
     def _drop_oldest(self) -> None:
         oldest = self._entries[self._dead]
         if self._base == oldest.offset:

@@ -347,6 +347,14 @@ class DownstreamProtocol(TurnReader):
             clients.counters.open -= 1
             clients.counters.closed[cause] += 1
             self.guarded(self._log_close, cause, session)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Of all that holds this protocol, so that counting references is enough to free them: what the collector has
+        to find, it finds by a look at everything there is (docs/performance.md)."""
+        self._sink = self._pulse = None
+        for name in ("answered", "subscriber"):
+            vars(self).pop(name, None)
 
     def _log_close(self, cause: str, session: DownstreamSession | None) -> None:
         fields: dict[str, object] = {"seconds": round(self.factory.clients.monotonic() - self._opened_at, 3)}

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from twisted.internet.interfaces import IDelayedCall
 from twisted.web.http import CACHED
 from twisted.web.resource import IResource
 from twisted.web.server import NOT_DONE_YET, Request
@@ -205,13 +206,13 @@ class _Waiting:
         self._resource = resource
         self._request = request
         self._hold = hold
-        self._deadline = resource.began().callLater(wait_s, self._answer)
+        self._deadline: IDelayedCall | None = resource.began().callLater(wait_s, self._answer)
         request.notifyFinish().addErrback(lambda _: self._end())
         hold.on_first(self._wake)
 
     def _wake(self) -> None:
         # Called from within the publication: the answer is made on a turn of its own.
-        if self._deadline.active():
+        if self._deadline is not None and self._deadline.active():
             self._deadline.reset(0)
 
     def _answer(self) -> None:
@@ -224,8 +225,9 @@ class _Waiting:
         request.finish()
 
     def _end(self) -> None:
-        if self._deadline.active():
-            self._deadline.cancel()
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None and deadline.active():
+            deadline.cancel()
         self._hold.release()
         self._resource.ended()
 

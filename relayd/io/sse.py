@@ -172,6 +172,7 @@ class EventStream(Protocol):
             clients.counters.streams_open -= 1
             clients.counters.closed[cause] += 1
             self._log_close(cause, session)
+        self._sink = None  # which holds this protocol
 
     def _log_close(self, cause: str, session: EventStreamSession | None) -> None:
         fields: dict[str, object] = {"seconds": round(self.factory.clients.monotonic() - self._opened_at, 3)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from relayd.core.hub import EMPTY_LOCAL_S
 from relayd.core.publication import Publication, TopicState
 from relayd.core.routes import AllowValues, Mode, TopicRefused
 from relayd.core.topic import TopicPattern
+from relayd.core.topics import Topic
 from tests.support.hub_rig import Client, Rig, delivery, route, say
 
 
@@ -281,6 +283,14 @@ class TopicsTests:
         assert rig.hub.topic("t/a").epoch != topic.epoch
         rig.hub.forget(topic)
         assert "t/a" in rig.hub.topics
+
+    def test_what_was_forgotten_is_freed(self) -> None:
+        """The collector does not see publications, which hold their topic: so it must not hold them."""
+        rig = Rig(route("t/$n"))
+        rig.publish("t/a")
+        rig.hub.forget(rig.hub.topic("t/a"))
+        gc.collect()
+        assert not [one for one in gc.get_objects() if type(one) is Topic and one.hub is rig.hub]
 
     def test_forget_with_readers(self) -> None:
         """A pattern's readers stay, and are told that what follows does not join on."""

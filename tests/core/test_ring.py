@@ -147,6 +147,17 @@ class RingTests:
         held = {id(entry) for entry in large.after(0)}
         assert {id(one) for one in gc.get_referents(large._entries) if isinstance(one, Publication)} == held
 
+    def test_clear(self) -> None:
+        """Nothing is held, and what comes next has the next offset."""
+        of = ring()
+        for _ in range(3):
+            put(of)
+        held, end = of.bytes, of.end
+        assert of.clear() == held
+        assert (len(of), of.bytes, of.end, of.newest()) == (0, 0, end, None)
+        put(of)
+        assert [entry.offset for entry in of.after(0)] == [end]
+
     def test_shrink(self) -> None:
         """The older half goes."""
         full = ring()
