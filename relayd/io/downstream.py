@@ -351,7 +351,7 @@ class DownstreamProtocol(TurnReader):
 
     def _let_go(self) -> None:
         """Of all that holds this protocol, so that counting references is enough to free them: what the collector has
-        to find, it finds by a look at everything there is (docs/performance.md)."""
+        to find, it finds by a look at everything there is (relayd/app/collector.py)."""
         self._sink = self._pulse = None
         for name in ("answered", "subscriber"):
             vars(self).pop(name, None)

@@ -32,8 +32,14 @@ class GarbageTests(HttpTestCase):
             return __init__
 
         for kind in kinds:
-            self.patch(kind, "__init__", watched(kind.__init__))  # type: ignore[misc]  # of a class that is known
+            self.patch(kind, "__init__", watched(vars(kind)["__init__"]))
         return made
+
+    def only_client(self, relay: Relay) -> list[ref[Any]]:
+        """It, its session and what that reads."""
+        client: Any
+        (client,) = relay.clients.open.values()
+        return [ref(one) for one in (client, client._session, client._session._reading)]
 
     async def gone(self, relay: Relay, made: list[ref[Any]], come_and_go: Callable[[], Awaitable[None]]) -> None:
         """Nothing of what was watched is left once the connections are lost and no deadline remembers them."""
@@ -55,9 +61,7 @@ class GarbageTests(HttpTestCase):
             async def come_and_go(is_orderly: bool = is_orderly) -> None:
                 browser = await relay.browse("/ws?topics=t/a,t/b")
                 await browser.until(lambda: len(browser.messages) >= 2)
-                ((_, client),) = relay.clients.open.items()
-                made.extend([ref(client), ref(client._session), ref(client._session._reading)])  # type: ignore[attr-defined]
-                del client
+                made.extend(self.only_client(relay))
                 if is_orderly:
                     browser.send(CLOSE)
                 else:
@@ -74,9 +78,7 @@ class GarbageTests(HttpTestCase):
         async def come_and_go() -> None:
             browser = await self.begin(relay, "/sse?topics=t/a")
             await eventually(lambda: relay.clients.open)
-            ((_, client),) = relay.clients.open.items()
-            made.extend([ref(client), ref(client._session), ref(client._session._reading)])  # type: ignore[attr-defined]
-            del client
+            made.extend(self.only_client(relay))
             browser.transport.abortConnection()
             await browser.until(lambda: browser.lost is not None)
 
