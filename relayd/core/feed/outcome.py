@@ -49,6 +49,8 @@ class Data(msgspec.Struct, Generic[T], gc=False):
     topics: tuple[T, ...]
     payload: bytes
     is_text: bool
+    is_json: bool = False
+    """It is one JSON value, since it was decoded as one; False: nobody has looked."""
     snapshot: bool = False
     """It holds the topic's whole state."""
     gap: bool = False
@@ -59,8 +61,6 @@ class Data(msgspec.Struct, Generic[T], gc=False):
     """With `gap`: how many messages are missing; None = nobody can know."""
     repair: str = ""
     """With `gap`: what the dialect asks for, `mark`, `resubscribe`, `resync` or `reconnect`."""
-    is_json: bool = False
-    """It is one JSON value, since it was decoded as one; False: nobody has looked."""
 
     sends: ClassVar[Sends] = ()
 

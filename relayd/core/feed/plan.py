@@ -131,8 +131,7 @@ class Planner(Generic[T]):
                     return None
                 payload = bytes(part)
             if read is None or counter is None:
-                data = Data(topics, payload, is_text)
-                data.is_json = of_json and message is not None
+                data = Data(topics, payload, is_text, of_json and message is not None)
                 if hearing.gapped:
                     hearing.tell_losses(data)
                 return data
@@ -143,8 +142,7 @@ class Planner(Generic[T]):
                 else:
                     counter.count(number)
                     number = end_of(number)
-            data = Data(topics, payload, is_text, False, False, number)
-            data.is_json = of_json
+            data = Data(topics, payload, is_text, of_json, False, False, number)
             if counter.gap or hearing.gapped:
                 hearing.tell_losses(data)
             return data
@@ -189,8 +187,8 @@ class Planner(Generic[T]):
                 of_connection, is_known = count(payload, message, inner, sse)
                 if is_known:
                     return Beat(of_connection)
-            data = Data(topics, body, is_text, snapshot, False, of_connection if number is None else number)
-            data.is_json = of_json and message is not None
+            is_json = of_json and message is not None
+            data = Data(topics, body, is_text, is_json, snapshot, False, of_connection if number is None else number)
             if own is not None:
                 start, end = number if isinstance(number, tuple) else (number, number)
                 if start == own.due and end is not None:  # nearly always
