@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from bench import machine
-from bench.figures.ingest import FULL_SPEED, NOBODY, POST_TOPIC, _demand_stalled
+from bench.figures.ingest import POST_TOPIC, _demand_stalled
 from bench.peers.relayd import RelaydPosts
 from bench.process import Program, ProgramFailed
 from bench.rig import Rig
@@ -30,16 +30,12 @@ def rig(**fields: int) -> Rig:
 
 def test_clients_with_empty_sockets_are_not_taken_for_stalled_ones() -> None:
     with pytest.raises(ProgramFailed, match="nothing is sent to them"):
-        _demand_stalled(rig(kernel_before_bytes=machine.kernel_socket_bytes()), FULL_SPEED)
+        _demand_stalled(rig(kernel_before_bytes=machine.kernel_socket_bytes()))
 
 
 def test_full_sockets_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "kernel_socket_bytes", lambda: 25 * 1024 * 10_000)
-    _demand_stalled(rig(kernel_before_bytes=0), FULL_SPEED)
-
-
-def test_where_none_should_be_stalled_none_is_asked_for() -> None:
-    _demand_stalled(rig(kernel_before_bytes=machine.kernel_socket_bytes()), NOBODY)
+    _demand_stalled(rig(kernel_before_bytes=0))
 
 
 def state_of(program: Any) -> str:
