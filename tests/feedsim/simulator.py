@@ -47,6 +47,7 @@ class Simulator(Factory):
         self.acks = "at once"
         """`at once`, `twice`, `never`, or `held` until `release_acks`."""
         self._held: list[tuple[Peer, object, bool]] = []
+        self._hang_ups: list[Any] = []
         self._port: Any = None
         self._beats = LoopingCall(self._beat)
         self._beats.clock = reactor
@@ -69,6 +70,9 @@ class Simulator(Factory):
         for peer in list(self.connections):
             peer.transport.abortConnection()
         await self._port.stopListening()
+        for hang_up in self._hang_ups:
+            if hang_up.active():
+                hang_up.cancel()
 
     @property
     def host(self) -> str:
@@ -183,7 +187,7 @@ class Simulator(Factory):
 
         def act(peer: Peer) -> None:
             self.accept(peer)
-            self.reactor.callLater(delay_s, lambda: peer.is_open and peer.reset())
+            self._hang_ups.append(self.reactor.callLater(delay_s, lambda: peer.is_open and peer.reset()))
 
         self.always = act
 
