@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.ways import Pair
+
 
 @pytest.fixture
-def pairs() -> Iterator[list[tuple[socket.socket, socket.socket]]]:
+def pairs() -> Iterator[list[Pair]]:
     """Ten pairs of connected sockets, the near ends non-blocking."""
     made = [socket.socketpair() for _ in range(10)]
     for near, _ in made:

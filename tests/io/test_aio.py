@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import socket
 from array import array
 from collections.abc import Iterator
 from errno import EAGAIN, EINVAL, EIO, ENOSYS
@@ -11,9 +10,7 @@ from errno import EAGAIN, EINVAL, EIO, ENOSYS
 import pytest
 
 from relayd.io.aio import AioWay
-from tests.support.ways import opened
-
-Pair = tuple[socket.socket, socket.socket]
+from tests.support.ways import Pair, opened
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from array import array
 from collections.abc import Iterator
 from errno import EAGAIN, EINVAL, ENOSYS, EPERM
@@ -13,9 +12,7 @@ import pytest
 
 from relayd.io import uring as module
 from relayd.io.uring import UNKNOWN, UringWay, _Ring
-from tests.support.ways import opened
-
-Pair = tuple[socket.socket, socket.socket]
+from tests.support.ways import Pair, opened
 
 
 @pytest.fixture

@@ -14,9 +14,7 @@ from relayd.core.volley import NO_PORT
 from relayd.io.aio import AioWay
 from relayd.io.uring import UringWay
 from relayd.io.volley import KernelVolley, Way
-from tests.support.ways import opened
-
-Pair = tuple[socket.socket, socket.socket]
+from tests.support.ways import Pair, opened
 
 
 @pytest.fixture(params=[UringWay, AioWay])

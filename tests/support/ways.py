@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import socket
+from typing import TypeAlias, TypeVar
 
 from relayd.io.aio import AioWay
 from relayd.io.uring import UringWay
 from tests.support.require import missing
+
+Pair: TypeAlias = tuple[socket.socket, socket.socket]
+"""Connected: the near end, which is sent to, and the far one."""
 
 W = TypeVar("W", AioWay, UringWay)
 
