@@ -121,6 +121,10 @@ class Program:
                 continue
         return total
 
+    def descriptors(self) -> int:
+        """How many it has open, itself."""
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+
     def memory_bytes(self) -> int:
         """Resident memory of it and its descendants; pages they share count once (Pss where the kernel tells)."""
         total = 0

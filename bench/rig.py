@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ class Sample:
     memory_bytes: int  # of the server, with all connections, before the first message
     memory_per_connection_bytes: float
     memory_after_bytes: int  # of the server at the end of the window
-    kernel_bytes: int  # sockets of the whole machine at the end of the window, less what they were before the start
+    kernel_bytes: int  # sockets of the whole machine at the end of the window, less those before its clients came
     publisher: Mapping[str, Any] = field(default_factory=dict)
 
     def count(self, name: str) -> int:
@@ -111,17 +111,54 @@ class Sample:
 class Rig:
     """A started server with its publisher and its clients, ready to be measured. Made by `standing()`."""
 
-    def __init__(self, port: int, server: Program, publisher: Talker, loads: list[Talker]) -> None:
-        self.port = port
+    def __init__(self, peer: Peer, place: Place, server: Program, publisher: Talker) -> None:
+        self.peer = peer
+        self.place = place
         self.server = server
         self.publisher = publisher
-        self.loads = loads
+        self.loads: list[Talker] = []
         self.accept_us = 0.0
         self.ready_s = 0.0
         self.memory_bytes = 0
         self.memory_per_connection_bytes = 0.0
         self.kernel_before_bytes = 0
         self._cpu_s = 0.0
+
+    @property
+    def port(self) -> int:
+        """Where the server listens for clients."""
+        return self.place.port
+
+    @contextlib.contextmanager
+    def visited_by(self, workload: Workload) -> Iterator[Rig]:
+        """The same server and publisher with clients as this workload has them, connected and subscribed; they are
+        gone afterwards, whatever happens. Of the workload only what concerns clients counts: the server has started.
+
+        RuntimeError if one of them is refused, ProgramFailed if a part fails.
+        """
+        rig = Rig(self.peer, replace(self.place, workload=workload), self.server, self.publisher)
+        many = max(1, workload.connections)
+        rig.kernel_before_bytes = machine.kernel_socket_bytes()
+        memory, cpu_s = self.server.memory_bytes(), self.server.cpu_s()
+        try:
+            rig.loads.extend(_loads(rig.peer, rig.place))
+            ready = [load.hear("ready", READY_WITHIN_S) for load in rig.loads]
+            rig.accept_us = (self.server.cpu_s() - cpu_s) * 1e6 / many
+            rig.ready_s = max((one["seconds"] for one in ready), default=0.0)
+            rig.memory_bytes = self.server.memory_bytes()
+            rig.memory_per_connection_bytes = (rig.memory_bytes - memory) / many
+            if failed := sum(one["failed"] for one in ready):
+                folder = rig.place.folder
+                raise RuntimeError(
+                    f"{rig.peer.name}: {failed} of {workload.connections} connections were refused; the first: "
+                    + (folder / "load.log").read_text(errors="replace")[:1000]
+                    + "\nthe server's log ends:\n"
+                    + (folder / "server.log").read_text(errors="replace")[-800:]
+                )
+            yield rig
+        finally:
+            for load in rig.loads:
+                load.stop()
 
     def go(self, rate: int, seconds: float) -> None:
         """Let the publisher start: `rate` messages a second (0 = full speed) for so long."""
@@ -196,10 +233,10 @@ def _publisher(peer: Peer, place: Place) -> Talker:
     return Talker(_argv("publish", options), core=machine.LOAD_CORE, log=place.folder / "publish.log")
 
 
-def _loads(peer: Peer, place: Place) -> list[Talker]:
+def _loads(peer: Peer, place: Place) -> Iterator[Talker]:
+    """One after the other, so that those that run are known if the next does not start."""
     workload = place.workload
-    loads: list[Talker] = []
-    left = workload.connections
+    number, left = 0, workload.connections
     while left:
         share = min(left, CONNECTIONS_PER_LOAD)
         options: Options = {
@@ -207,19 +244,19 @@ def _loads(peer: Peer, place: Place) -> list[Talker]:
             "connections": share,
             "topics": workload.topics,
             "topics-each": workload.topics_each,
-            "seed": workload.seed + len(loads),
+            "seed": workload.seed + number,
             "never-permille": workload.never_permille,
             "slow-permille": workload.slow_permille,
             "slow-bytes": workload.slow_bytes,
             "slow-every-ms": workload.slow_every_ms,
             "sources": SOURCES_PER_LOAD,
-            "first-source": 2 + SOURCES_PER_LOAD * len(loads),
+            "first-source": 2 + SOURCES_PER_LOAD * number,
             "life-s": LIFE_S,
             **peer.load_options(place),
         }
-        loads.append(Talker(_argv("load", options), core=machine.LOAD_CORE, log=place.folder / "load.log"))
+        yield Talker(_argv("load", options), core=machine.LOAD_CORE, log=place.folder / "load.log")
         left -= share
-    return loads
+        number += 1
 
 
 @contextlib.contextmanager
@@ -230,7 +267,6 @@ def standing(peer: Peer, workload: Workload, env: Mapping[str, str] | None = Non
     place = Place(port, publish_port, folder, workload)
     started: list[Program] = []
     try:
-        kernel_before = machine.kernel_socket_bytes()
         if peer.publisher_first:
             publisher = _publisher(peer, place)
             started.append(publisher)
@@ -247,24 +283,8 @@ def standing(peer: Peer, workload: Workload, env: Mapping[str, str] | None = Non
             started.append(publisher)
         publisher.hear("connected", ANSWER_WITHIN_S)
         time.sleep(0.3)  # imports and collections that follow the start
-        memory, cpu_s = server.memory_bytes(), server.cpu_s()
-        loads = _loads(peer, place)
-        started.extend(loads)
-        rig = Rig(port, server, publisher, loads)
-        ready = [load.hear("ready", READY_WITHIN_S) for load in loads]
-        rig.accept_us = (server.cpu_s() - cpu_s) * 1e6 / workload.connections
-        rig.ready_s = max(one["seconds"] for one in ready)
-        rig.memory_bytes = server.memory_bytes()
-        rig.memory_per_connection_bytes = (rig.memory_bytes - memory) / workload.connections
-        rig.kernel_before_bytes = kernel_before
-        if failed := sum(one["failed"] for one in ready):
-            raise RuntimeError(
-                f"{peer.name}: {failed} of {workload.connections} connections were refused; the first: "
-                + (folder / "load.log").read_text(errors="replace")[:1000]
-                + "\nthe server's log ends:\n"
-                + (folder / "server.log").read_text(errors="replace")[-800:]
-            )
-        yield rig
+        with Rig(peer, place, server, publisher).visited_by(workload) as rig:
+            yield rig
     finally:
         for program in reversed(started):
             program.stop()

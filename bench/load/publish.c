@@ -276,11 +276,13 @@ static int stdin_ready(void)
     if (got <= 0) return 0;
     have += (size_t)got;
     line[have] = 0;
-    char *end = strchr(line, '\n');
-    if (!end) return have < sizeof line - 1;
-    *end = 0;
-    have = 0;
-    return command(line);
+    for (char *end; (end = strchr(line, '\n'));) {
+        *end = 0;
+        if (!command(line)) return 0;
+        have -= (size_t)(end + 1 - line);
+        memmove(line, end + 1, have + 1);
+    }
+    return have < sizeof line - 1;
 }
 
 /* Until the next message is due, until the socket takes more, or 50 ms when only the end of the run is to be seen. */

@@ -50,6 +50,17 @@ class LinesTests:
         assert (done["published"], done["in_this_go"]) == (6, 2)
         assert [int(line[26:38]) for line in seen] == list(range(6))
 
+    def test_two_commands_at_once_are_two(self) -> None:
+        """What is read in one piece is not taken for one line."""
+        with (
+            server(lambda connection: connection.recv(1) and None) as port,
+            speaker("publish", port=port) as publish,
+        ):
+            publish.hear("connected")
+            publish.say("go 1000 1 5000\ncount")
+            assert publish.hear("count")["event"] == "count"
+            assert publish.hear("done")["in_this_go"] == 1
+
     def test_a_server_that_waits_delays_no_schedule(self) -> None:
         """It reads nothing for a second: what it reads then carries the times it should have come at."""
         start, read = threading.Event(), threading.Event()
