@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 from uuid import uuid4
@@ -23,6 +22,7 @@ from relayd.core.feed.resume import Resume
 from relayd.core.feed.voice import Voice
 from relayd.core.hub import Hub
 from relayd.core.kept import Kept
+from relayd.core.resolver import Resolver
 from relayd.core.topics import Topic
 from relayd.core.upstream.clock import FeedClock
 from relayd.core.upstream.effects import FeedSink
@@ -77,7 +77,7 @@ class Feeds:
         feed = self._compile(name, block, payload_most_bytes)
         kept: dict[int, Mapping[str, object]] = {}
 
-        resolve = partial(self._hub.resolve, name)
+        resolver = self._hub.resolver(name)
 
         def make(*, resume: Resume, main: bool, renew: Callable[[str, str | None], bool]) -> UpstreamSession[Topic]:
             if main and feed.dialect.cursor is not None:
@@ -85,7 +85,7 @@ class Feeds:
                 if self._kept is not None:
                     self._kept.keep(name, resume)
             policy = feed.policy if main else replace(feed.policy, dial_at_start=False)
-            return feed.session(self._hub, resolve, resume=resume, policy=policy, kept=kept, renew=renew)
+            return feed.session(self._hub, resolver, resume=resume, policy=policy, kept=kept, renew=renew)
 
         def serve(session: UpstreamSession[Topic], way: WayUp | None) -> UpstreamService:
             return UpstreamService(
@@ -114,7 +114,7 @@ class Feeds:
             def resolve(fields: Mapping[str, str]) -> tuple[Bridge, ...]:
                 return (bridge,) if bridge.takes(fields) else ()
 
-            session = feed.session(bridge, resolve, resume=Resume(), values=values)
+            session = feed.session(bridge, Resolver(resolve), resume=Resume(), values=values)
             return ExclusiveUpstream(session, self._reactor, self._monotonic, ticker, **feed.options)
 
         return build
@@ -167,7 +167,7 @@ class _Feed:
     def session(
         self,
         sink: FeedSink[T],
-        resolve: Callable[[Mapping[str, str]], tuple[T, ...]],
+        resolver: Resolver[T],
         *,
         resume: Resume,
         policy: UpstreamPolicy | None = None,
@@ -190,7 +190,7 @@ class _Feed:
                 uuid=_uuid,
                 secrets={**self.read(), **values},
                 saved=saved,
-                resolve=resolve if dialect.unasked else None,
+                resolver=resolver if dialect.unasked else None,
                 resume=resume,
             )
 

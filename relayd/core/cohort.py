@@ -321,18 +321,21 @@ class Cohort:
         self.pending_bytes = 0
         self.flush_number += 1
         encoding = self.encoding
+        is_taken = bool(self.members)  # else all of it is left to the rings, and to who asks them for its encoding
         frames: list[bytes] = []
         broken = False
         for entry in entries:
             if type(entry) is Notice:
-                frames.append(wire.dress(entry.data, encoding))
+                if is_taken:
+                    frames.append(wire.dress(entry.data, encoding))
                 continue
-            frames.append(entry.frames[encoding] or wire.encode(entry, encoding))
+            if is_taken:
+                frames.append(entry.frames[encoding] or wire.encode(entry, encoding))
             if type(entry) is GapMark:
                 broken = breaks(entry, encoding)
             elif self.lanes and entry.topic in self.lanes:
                 self.lanes[entry.topic].flushed_now(entry)
-                if encoding is Encoding.SSE:
+                if is_taken and encoding is Encoding.SSE:
                     frames[-1] = wire.without_id(frames[-1])  # others may have overtaken it (core/resume.py)
                 continue
             self.flushed = entry.serial

@@ -17,7 +17,9 @@ from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, final
+
+import msgspec
 
 from relayd.core import wire
 from relayd.core.flush import Flush, Notice, breaks
@@ -108,7 +110,8 @@ class Crowd:
         self.bytes += len(frame)
         if self._blocks is None:
             self._blocks = _blocks_of(self.cohorts)
-        flush = CrowdFlush(self, entry, frame, self._blocks)
+        blocks = self._blocks
+        flush = CrowdFlush(self, entry, frame, blocks, len(self.cohorts), len(blocks[0].members))
         self.flushes.append(flush)
         flusher.want_crowd(flush)
 
@@ -126,72 +129,64 @@ def _blocks_of(cohorts: Iterable[Cohort]) -> list[Block]:
     return [*blocks, Block(some)]
 
 
-class CrowdFlush:
-    """One entry on its way to a crowd, block by block."""
+@final
+class CrowdFlush(msgspec.Struct, eq=False, gc=False):
+    """One entry on its way to a crowd, block by block. One is made per message, in C; the circle by which its crowd
+    holds it is opened when it is over."""
 
-    __slots__ = ("_blocks", "_crowd", "_is_struck", "_left", "_offered", "entry", "frame", "number", "passed")
-
-    def __init__(self, crowd: Crowd, entry: Entry | Notice, frame: bytes, blocks: list[Block]) -> None:
-        self._crowd = crowd
-        self.entry = entry
-        self.frame = frame
-        self.number = 0
-        """Its place among those of all crowds, from one on, given by the flusher."""
-        self._blocks = blocks
-        self.passed = 0
-        """Blocks that were offered it."""
-        self._left = len(crowd.cohorts)
-        """Cohorts that are still to be offered it."""
-        self._is_struck = False
-        """Whether some of the blocks' cohorts are not to be offered it."""
-        self._offered: Collection[Cohort] = ()
-        """Whom it is being offered to."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether there is nobody left to be offered it."""
-        return not self._left
-
-    @property
-    def next_members(self) -> int:
-        """How many members the next block has, those struck among them."""
-        return len(self._blocks[self.passed].members)
+    crowd: Crowd
+    entry: Entry | Notice
+    frame: bytes
+    blocks: list[Block]
+    left: int
+    """Cohorts that are still to be offered it; 0: it is over."""
+    next_members: int
+    """How many members the next block has, those struck among them."""
+    number: int = 0
+    """Its place among those of all crowds, from one on, given by the flusher."""
+    passed: int = 0
+    """Blocks that were offered it."""
+    is_struck: bool = False
+    """Whether some of the blocks' cohorts are not to be offered it."""
+    offered: Collection[Cohort] = ()
+    """Whom it is being offered to."""
 
     def is_for(self, cohort: Cohort) -> bool:
         """Whether this cohort of the crowd is still to be offered it."""
-        to_come = self._blocks[self.passed :]
+        to_come = self.blocks[self.passed :]
         return self.number > cohort.crowd_number and any(cohort in block.cohorts for block in to_come)
 
     def strike(self) -> None:
         """One of those left gets it in another way: its `crowd_number` says which."""
-        self._is_struck = True
-        self._left -= 1
+        self.is_struck = True
+        self.left -= 1
 
-    def end(self) -> None:
-        """It is over, and the oldest of its crowd."""
-        self._crowd.flushes.popleft()
-
-    def flush_block(self, budget: int, volley: Volley | None, counters: HubCounters, *, stands_alone: bool) -> int:
+    def flush_block(self, budget: int, volley: Volley | None, counters: HubCounters, stands_alone: bool) -> int:
         """Offer it to the next block. Returns what that used of the turn's budget of members, where the block is cut if
         each of its cohorts is sent to by itself. `stands_alone`: nothing else is to be flushed."""
-        if not self._left:
+        if not self.left:
             return 0
-        block = self._blocks[self.passed]
-        self._offered = block.cohorts
-        if self._is_struck:
-            block = Block(cohort for cohort in block.cohorts if cohort.crowd_number < self.number)
-        if not block.cohorts:
-            self.passed += 1
-            return 0
-        if not stands_alone and _is_dense(block.cohorts):
-            return self._flush_each(block.cohorts, budget, counters)
-        self._offered = block.cohorts
-        self.passed += 1
-        self._left -= len(block.cohorts)
+        block = self.blocks[self.passed]
+        cohorts = self.offered = block.cohorts
+        if self.is_struck:
+            block = Block(cohort for cohort in cohorts if cohort.crowd_number < self.number)
+            cohorts = self.offered = block.cohorts
+            if not cohorts:
+                self._go_on()
+                return 0
+        if not stands_alone and _is_dense(cohorts):
+            return self._flush_each(cohorts, budget, counters)
+        self.left -= len(cohorts)
+        self._go_on()
         if block.ports is None and volley is not None and len(block.members) >= volley.least:
             block.ports = ports_of(block.members)
-        _send(block.members, [self], [self.frame], counters, volley, block.ports)
+        _send(block.members, (self,), self.frame, counters, volley, block.ports)
         return len(block.members)
+
+    def _go_on(self) -> None:
+        """To the block that follows."""
+        self.passed += 1
+        self.next_members = len(self.blocks[self.passed].members) if self.passed < len(self.blocks) else 0
 
     def _flush_each(self, cohorts: Collection[Cohort], budget: int, counters: HubCounters) -> int:
         """To each cohort all that it waits for, by one send for each member, until the budget is used."""
@@ -199,7 +194,7 @@ class CrowdFlush:
         for cohort in cohorts:
             if used >= budget:
                 return used
-            self._offered = (cohort,)
+            self.offered = (cohort,)
             flushes = _under_way(cohort)
             frames = [flush.frame for flush in flushes]
             size = sum(map(len, frames))
@@ -209,36 +204,35 @@ class CrowdFlush:
             cohort.crowd_number = flushes[-1].number
             for flush in flushes:
                 flush.strike()
-            _send(cohort.members, flushes, frames, counters)
+            _send(cohort.members, flushes, b"".join(frames), counters)
             used += len(cohort.members) + len(flushes) // MERGED_PER_MEMBER
-        self.passed += 1
+        self._go_on()
         return used
 
     def fail(self) -> None:
         """It could not be offered to some: nobody knows what they have got, so they come back and ask."""
-        for cohort in self._offered:
+        for cohort in self.offered:
             cohort.step_out()
             cohort.fail()
 
 
 def _send(
     members: Sequence[Subscriber],
-    flushes: list[CrowdFlush],
-    frames: list[bytes],
+    flushes: Sequence[CrowdFlush],
+    data: bytes,
     counters: HubCounters,
     volley: Volley | None = None,
     ports: array[int] | None = None,
 ) -> None:
-    """All of these flushes, and their frames, by one send for each member."""
-    data = b"".join(frames)  # one is not copied
-    short = offer(members, data, volley, ports) if data else []
+    """All of these flushes, whose frames `data` is, by one send for each member."""
+    short = offer(members, data, volley, ports) if data else ()
     whole = len(members) - len(short)
     counters.flushes += 1
-    counters.delivered += whole * len(frames)
+    counters.delivered += whole * len(flushes)
     counters.delivered_bytes += whole * len(data)
     if not short:
         return
-    together = Flush([flush.entry for flush in flushes], frames, 0, broken=False)
+    together = Flush([flush.entry for flush in flushes], [flush.frame for flush in flushes], 0, broken=False)
     for member, taken in short:
         assert member.cohort is not None
         try:

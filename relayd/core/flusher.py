@@ -87,11 +87,11 @@ class Flusher:
 
     def want_crowd(self, flush: CrowdFlush) -> None:
         """A flush of a crowd, which gets its number: it is never held back, since each is of one entry."""
-        self.crowd_number += 1
-        flush.number = self.crowd_number
+        self.crowd_number = flush.number = self.crowd_number + 1
         self._ready.append(flush)
         if not self._turn_asked:
-            self._ask_turn()
+            self._turn_asked = True
+            self._next_turn(self._run)
 
     def ready(self, cohort: Cohort) -> None:
         """Flush this cohort at the next turn. Asked twice, it is flushed once: nothing is pending the second time."""
@@ -138,35 +138,46 @@ class Flusher:
         self._turn_asked = False
         budget = SLICE_MEMBERS
         ready = self._ready
-        begun = self._monotonic()
         while ready and budget > 0:
-            cohort = ready[0]
-            if isinstance(cohort, CrowdFlush):
-                if cohort.next_members > budget:
+            first = ready[0]
+            if type(first) is CrowdFlush:
+                if first.next_members > budget:
                     break
-                budget -= self._flush_block(cohort, budget) or 1
-                begun = self._monotonic()
-                continue
-            try:
-                offered = cohort.flush_slice(budget) if cohort.pending or cohort.flush is not None else -1
-            except Exception:  # its members may have lost something, so they are closed; the other cohorts go on
-                self.report(FLUSH)
-                cohort.fail()
+                try:
+                    budget -= first.flush_block(budget, self.volley, self.counters, len(ready) == 1) or 1
+                except Exception:  # as with a cohort of its own
+                    self.report(FLUSH)
+                    first.fail()
+                    budget -= 1
+                if not first.left:
+                    first.crowd.flushes.popleft()
+                    ready.popleft()
+            else:
+                budget -= self._flush_slice(first, budget)
+                if first.flush is not None:
+                    break
                 ready.popleft()
-                continue
-            if offered >= 0:
-                budget -= offered or 1
-                ended = self._monotonic()
-                cohort.spent_s += ended - begun
-                begun = ended
-                if cohort.flush is not None:
-                    break
-                self._over(cohort, ended)
-            ready.popleft()
         if self._chores:
             self._do_chores()
-        if self._ready or self._chores:
+        if ready or self._chores:
             self._ask_turn()
+
+    def _flush_slice(self, cohort: Cohort, budget: int) -> int:
+        """Its next members. Returns what that used of the turn's budget."""
+        if not cohort.pending and cohort.flush is None:
+            return 0
+        begun = self._monotonic()
+        try:
+            offered = cohort.flush_slice(budget)
+        except Exception:  # its members may have lost something, so they are closed; the other cohorts go on
+            self.report(FLUSH)
+            cohort.fail()
+            return 0
+        ended = self._monotonic()
+        cohort.spent_s += ended - begun
+        if cohort.flush is None:
+            self._over(cohort, ended)
+        return offered or 1
 
     def _do_chores(self) -> None:
         for _ in range(min(CHORES_PER_TURN, len(self._chores))):
@@ -176,18 +187,6 @@ class Flusher:
             except Exception:
                 self.report(CATCHING_UP)
                 lagging.subscriber.give_up()
-
-    def _flush_block(self, flush: CrowdFlush, budget: int) -> int:
-        used = 0
-        try:
-            used = flush.flush_block(budget, self.volley, self.counters, stands_alone=len(self._ready) == 1)
-        except Exception:  # as with a cohort of its own
-            self.report(FLUSH)
-            flush.fail()
-        if flush.is_over:
-            flush.end()
-            self._ready.popleft()
-        return used
 
     def _over(self, cohort: Cohort, now: float) -> None:
         """Its flush has just ended: when may the next one begin?"""

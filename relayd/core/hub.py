@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from relayd.core import wire
 from relayd.core.ack_window import AckWindows
@@ -20,8 +21,9 @@ from relayd.core.counters import HubCounters
 from relayd.core.flush import Notice
 from relayd.core.flusher import Flusher
 from relayd.core.mishap import WAITER, Report, let_it_out
-from relayd.core.publication import Entry, GapMark, Publication, TopicState
+from relayd.core.publication import RETAINED_OVERHEAD_BYTES, Entry, GapMark, Publication, TopicState
 from relayd.core.readers import Hold, Readers
+from relayd.core.resolver import Resolver
 from relayd.core.routes import Match, RouteTable, TopicRefused
 from relayd.core.topic import TopicPattern, TopicTemplate
 from relayd.core.topics import Demand, Topic
@@ -83,6 +85,8 @@ class Hub:
         self.topics: dict[str, Topic] = {}
         self._by_template: dict[TopicTemplate, dict[str, Topic]] = {}
         """The same, by what a pattern can be held against at once."""
+        self._resolvers: dict[str, Resolver[Topic]] = {}
+        """Per upstream."""
         self._resolved: dict[tuple[object, ...], tuple[Topic, ...]] = {}
         """By upstream and fields: what messages found that nobody asked for."""
         self.demands: dict[str, Demand] = {}
@@ -103,6 +107,10 @@ class Hub:
         """
         return self.topics.get(name) or self._make(self.routes.find(name))
 
+    def resolver(self, upstream: str) -> Resolver[Topic]:
+        """Finds the topics of what an upstream says unasked."""
+        return self._resolvers.setdefault(upstream, Resolver(partial(self.resolve, upstream)))
+
     def resolve(self, upstream: str, fields: Mapping[str, str]) -> tuple[Topic, ...]:
         """The topics of an upstream's message that nobody asked for, made if need be; those over the bound are
         counted. Remembered until a topic is forgotten: the routes do not change."""
@@ -122,7 +130,14 @@ class Hub:
             if len(self._resolved) >= self.limits.topics:  # fields that no topic is named by can have any value
                 self._resolved.clear()
             self._resolved[key] = topics
+        else:
+            self._unsettle()
         return topics
+
+    def _unsettle(self) -> None:
+        """What is said unasked may belong to other topics than before."""
+        for resolver in self._resolvers.values():
+            resolver.change()
 
     def _make(self, match: Match) -> Topic:
         if match.route.exclusive:
@@ -165,6 +180,7 @@ class Hub:
             del self.topics[topic.name]
             del self._by_template[topic.route.template][topic.name]
             self._resolved.clear()
+            self._unsettle()
             self.ring_bytes -= topic.ring.clear()  # its publications, which the collector does not see, hold it
 
     def names(self, pattern: TopicPattern | None = None) -> Iterable[Topic]:
@@ -196,7 +212,10 @@ class Hub:
         `is_json`: it is one JSON value, and need not be looked at for that."""
         now = self.now()
         self.serial += 1
-        entry = Publication(topic, topic.ring.end, self.serial, payload, is_text, snapshot, now, is_json)
+        size = len(payload)
+        entry = Publication(
+            topic, topic.ring.end, self.serial, payload, is_text, snapshot, now, size + RETAINED_OVERHEAD_BYTES, is_json
+        )
         delivery = topic.route.delivery
         if delivery.stamp:
             entry.at_ms = int(self.wall() * 1000)
@@ -204,7 +223,7 @@ class Hub:
             entry.key = delivery.key_of(payload)
         topic.last_at = now
         self.counters.publications += 1
-        self.counters.payload_bytes += len(payload)
+        self.counters.payload_bytes += size
         if topic.state is not LIVE:
             self.state(topic, LIVE)
         self._append(topic, entry)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from enum import Enum, IntEnum
-from typing import TYPE_CHECKING, cast, final
+from typing import TYPE_CHECKING, Final, cast, final
 
 import msgspec
 
@@ -46,6 +46,9 @@ class Encoding(IntEnum):
     """Binary payloads in a binary frame with the topic's number, everything else as V1."""
 
 
+#: Of all that nobody has asked for in any encoding yet. A tuple, so that nobody writes into it.
+UNFRAMED: Final = cast("list[bytes | None]", (None,) * len(Encoding))
+
 # On CPython 3.11 by sys.getsizeof: a Publication (112), its frames list (104), its payload's header (33), its offset,
 # serial and size (28 each), its time of arrival (24) and the ring's slot (8), 365 in all. The allocator rounds each of
 # them up: 200,000 in a list hold 398 to 424 bytes each beside their payloads, by the resident memory of the process.
@@ -71,19 +74,16 @@ class Publication(msgspec.Struct, eq=False, gc=False):
     """True when the feed said so: it replaces all that came before, and deltas follow."""
     at: float
     """Monotonic seconds of its arrival; what `max_lag` and the age of a ring are measured by."""
+    size: int
+    """Bytes it holds in a ring: those of its payload and RETAINED_OVERHEAD_BYTES."""
     is_json: bool = False
     """The payload is known to be one JSON value; False: nobody has looked."""
     at_ms: int | None = None
     """Wall milliseconds, only where the route stamps."""
     key: Hashable = None
     """What conflation goes by beside the topic, only where the route has a `key`."""
-    size: int = 0
-    """Bytes it holds in a ring."""
-    frames: list[bytes | None] = cast("list[bytes | None]", None)
-
-    def __post_init__(self) -> None:
-        self.size = len(self.payload) + RETAINED_OVERHEAD_BYTES
-        self.frames = [None, None, None, None, None]
+    frames: list[bytes | None] = UNFRAMED
+    """By encoding, made when they are asked for (core/wire.py)."""
 
 
 @final
@@ -106,7 +106,7 @@ class GapMark:
         """How many messages, or None when nobody can know."""
         self.why = why
         self.at = at
-        self.frames: list[bytes | None] = [None, None, None, None, None]
+        self.frames = UNFRAMED
 
 
 Entry = Publication | GapMark

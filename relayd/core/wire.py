@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from relayd.core.publication import Encoding, Entry, GapMark, Publication, TopicState
+from relayd.core.publication import UNFRAMED, Encoding, Entry, GapMark, Publication, TopicState
 from relayd.core.routes import Form, Mode
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
@@ -28,6 +28,9 @@ MAX_SAFE_INTEGER = 2**53 - 1
 SNAPSHOT_BIT: Final = 1 << 63
 """In the offset of a binary frame: this publication replaces what was known of the topic."""
 _REFERENCE: Final = struct.Struct(">IQ")
+
+# As in core/hub.py: an enum's member is dear to look up.
+_V1: Final = Encoding.V1
 
 _json = msgspec.json.Encoder()
 _whole_json = msgspec.json.Decoder(msgspec.Raw)
@@ -122,9 +125,15 @@ def encode(entry: Entry, encoding: Encoding) -> bytes:
     who are closed instead, and on a conflated topic, where the jump in offsets is the notice."""
     made = entry.frames[encoding]
     if made is None:
-        made = entry.frames[encoding] = (
-            _encode(entry, encoding) if type(entry) is Publication else _encode_gap(entry, encoding)
-        )
+        if type(entry) is not Publication:
+            made = _encode_gap(entry, encoding)
+        elif encoding is _V1:  # nearly always
+            made = frame(TEXT, envelope(entry, as_snapshot=False))
+        else:
+            made = _encode(entry, encoding)
+        if entry.frames is UNFRAMED:
+            entry.frames = [*UNFRAMED]
+        entry.frames[encoding] = made
     return made
 
 
@@ -150,7 +159,7 @@ def _encode(pub: Publication, encoding: Encoding) -> bytes:
         return event(unframed(encode(pub, Encoding.V1)), place=_id_of(pub))
     if encoding is Encoding.BINARY:
         return encode(pub, Encoding.V1) if pub.is_text else binary_frame(pub, as_snapshot=False)
-    return frame(TEXT, envelope(pub, as_snapshot=encoding is Encoding.V1_SNAPSHOT))
+    return frame(TEXT, envelope(pub, as_snapshot=True))
 
 
 def _encode_gap(mark: GapMark, encoding: Encoding) -> bytes:

@@ -266,6 +266,24 @@ class TopicsTests:
             assert rig.hub.resolve("up", {"n": "c"}) == ()
         assert rig.counters.topics_refused == refused + 2
 
+    def test_what_was_resolved_holds(self) -> None:
+        """Until a topic is forgotten; what is refused holds for that message alone."""
+        rig = Rig(route("t/$n"), topics=2)
+        resolver = rig.hub.resolver("up")
+        assert rig.hub.resolver("up") is resolver is not rig.hub.resolver("other")
+        (first,) = resolver.find({"n": "a"})
+        session, _ = rig.open()
+        say(session, op="subscribe", topics=["t/b"])
+        assert resolver.find({"n": "a"}) == (first,)
+        eras = [resolver.era]
+        rig.hub.forget(first)
+        eras.append(resolver.era)
+        say(session, op="subscribe", topics=["t/c"])
+        for _ in range(2):
+            assert resolver.find({"n": "a"}) == ()
+            eras.append(resolver.era)
+        assert len(set(eras)) == 4
+
     def test_names(self) -> None:
         """By pattern."""
         rig = Rig(route("t/$n"), route("u/$n"))

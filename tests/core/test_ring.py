@@ -22,7 +22,7 @@ def ring(**changes: Any) -> Ring:
 
 def put(to: Ring, *, at: float = 0.0, snapshot: bool = False, size: int = 1) -> Publication:
     """Append a publication."""
-    entry = Publication(TOPIC, to.end, to.end, b"x" * size, True, snapshot, at)
+    entry = Publication(TOPIC, to.end, to.end, b"x" * size, True, snapshot, at, size + RETAINED_OVERHEAD_BYTES)
     to.append(entry)
     return entry
 
@@ -72,7 +72,7 @@ class RingTests:
         """What the hub sums up."""
         small = ring(max_count=1)
         put(small, size=100)
-        entry = Publication(TOPIC, small.end, 2, b"x" * 30, True, False, 0.0)
+        entry = Publication(TOPIC, small.end, 2, b"x" * 30, True, False, 0.0, 30 + RETAINED_OVERHEAD_BYTES)
         assert small.append(entry) == -70
 
     def test_age(self) -> None:
@@ -197,7 +197,7 @@ class SerialTests:
         of = ring()
         assert of.offset_at(7) == 0
         for serial in (10, 20, 30):
-            of.append(Publication(TOPIC, of.end, serial, b"", True, False, 0.0))
+            of.append(Publication(TOPIC, of.end, serial, b"", True, False, 0.0, RETAINED_OVERHEAD_BYTES))
         assert [of.offset_at(serial) for serial in (9, 10, 25, 99)] == [0, 1, 2, 3]
 
     def test_let_go(self) -> None:

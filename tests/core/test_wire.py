@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.core import wire
-from relayd.core.publication import Encoding, GapMark, Publication, TopicState
+from relayd.core.publication import RETAINED_OVERHEAD_BYTES, Encoding, GapMark, Publication, TopicState
 from relayd.core.routes import Form, Mode
 from relayd.core.topics import Topic
 from tests.support.hub_rig import Rig, delivery, events, frames, route
@@ -21,7 +21,7 @@ RIG = Rig(route("t/$n"), route("text/$n", delivery(form=Form.TEXT)), route("late
 def publication(payload: bytes, *, name: str = "t/a", is_text: bool = True, snapshot: bool = False) -> Publication:
     """One with offset 7."""
     topic: Topic = RIG.hub.topic(name)
-    return Publication(topic, 7, 1, payload, is_text, snapshot, 0.0)
+    return Publication(topic, 7, 1, payload, is_text, snapshot, 0.0, len(payload) + RETAINED_OVERHEAD_BYTES)
 
 
 def body(frame: bytes) -> str:
@@ -65,10 +65,10 @@ class EnvelopeTests:
         """Is not read again; but a binary payload and `deliver.as: text` have their own form."""
         topics = [RIG.hub.topic(name) for name in ("t/a", "text/a")]
         monkeypatch.setattr(wire, "is_json", None)
-        known, as_text = [Publication(topic, 7, 1, b"1", True, False, 0.0, True) for topic in topics]
+        known, as_text = [Publication(topic, 7, 1, b"1", True, False, 0.0, 401, True) for topic in topics]
         assert body(wire.encode(known, Encoding.V1)) == '{"topic":"t/a","offset":7,"data":1}'
         assert body(wire.encode(as_text, Encoding.V1)) == '{"topic":"text/a","offset":7,"text":"1"}'
-        binary = Publication(topics[0], 7, 1, b"1", False, False, 0.0, True)
+        binary = Publication(topics[0], 7, 1, b"1", False, False, 0.0, 401, True)
         assert body(wire.encode(binary, Encoding.V1)) == '{"topic":"t/a","offset":7,"base64":"MQ=="}'
 
     @pytest.mark.parametrize("payload", [b"", b"hello", b"{}{}", b"NaN", b"\xef\xbb\xbf1", b"[" * 5000 + b"]" * 5000])

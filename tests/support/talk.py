@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from relayd.core.feed.build import build_dialect
@@ -11,6 +11,7 @@ from relayd.core.feed.conversation import Conversation, Wanted
 from relayd.core.feed.dialect import Dialect
 from relayd.core.feed.outcome import Frame, HttpRequest, Outcome, Sending
 from relayd.core.feed.resume import Resume
+from relayd.core.resolver import Resolver
 
 #: Two fields, one message for each channel, acks by id or by field, no login.
 PLAIN: dict[str, Any] = {
@@ -51,7 +52,7 @@ def talk(
     now: float = 1_700_000_000.25,
     secrets: Mapping[str, str] | None = None,
     saved: Mapping[str, object] | None = None,
-    resolve: Callable[[Mapping[str, str]], tuple[str, ...]] | None = None,
+    resolver: Resolver[str] | None = None,
     resume: Resume | None = None,
 ) -> Conversation[str]:
     """A conversation in it; open, unless there is a login to look at."""
@@ -61,7 +62,7 @@ def talk(
         uuid=lambda: "u-1",
         secrets=secrets,
         saved=saved,
-        resolve=resolve,
+        resolver=resolver,
         resume=resume,
     )
     if open:

@@ -46,6 +46,7 @@ from relayd.core.feed.subscription import ROW, SUBSCRIBE
 from relayd.core.feed.template import render
 from relayd.core.feed.units import parse_duration
 from relayd.core.feed.voice import Voice
+from relayd.core.resolver import Resolver
 from relayd.core.upstream.effects import DialImpossible, DialRequest
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class Conversation(Generic[T]):
         uuid: Callable[[], str],
         secrets: Mapping[str, str] | None = None,
         saved: Mapping[str, object] | None = None,
-        resolve: Callable[[Mapping[str, str]], tuple[T, ...]] | None = None,
+        resolver: Resolver[T] | None = None,
         resume: Resume | None = None,
     ) -> None:
         """What is given: the time in seconds since 1970, a maker of random ids, the values of `env.X` and `file.PATH`,
@@ -83,7 +84,7 @@ class Conversation(Generic[T]):
         self._ledger = Ledger[T](dialect, self._rebound)
         self._asking = Asking[T](dialect, self._voice, self._ledger)
         self._answers = Answers[T](dialect, self._ledger)
-        self._router = Router[T](dialect, resolve)
+        self._router = Router[T](dialect, resolver)
         self._hearing = Hearing[T](dialect, self._router, self._ledger, self.resume)
         self._settling = Settling[T](dialect, self._ledger, self._asking, self._router, self._hearing)
         self._errands = Errands[T](dialect, self._voice, self._router.__contains__)

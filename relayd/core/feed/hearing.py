@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 from relayd.core.feed.decode import Message, slice_of
@@ -14,6 +13,7 @@ from relayd.core.feed.path import MISSING
 from relayd.core.feed.resume import Resume
 from relayd.core.feed.routing import Router, Target
 from relayd.core.feed.sequence import ConnectionCounter, end_of
+from relayd.core.resolver import Resolver
 
 T = TypeVar("T")
 
@@ -36,14 +36,17 @@ class Hearing(Generic[T]):
         """The last message was for somebody, but its payload was not there: another one's may be."""
 
     @property
-    def resolve(self) -> Callable[[Mapping[str, str]], tuple[T, ...]] | None:
-        """Tells who wants the fields of a target now, where that is known elsewhere and may change from one message to
-        the next; else None: the target knows."""
-        return self._router.resolve
+    def resolver(self) -> Resolver[T] | None:
+        """Whether what a target knows of who wants it still holds, where that is known elsewhere; else None."""
+        return self._router.resolver
+
+    def resolve(self, target: Target[T]) -> tuple[T, ...]:
+        """Who wants the messages of a target now, as its resolver says."""
+        return self._router.resolved(target)
 
     def is_wanted(self, target: Target[T]) -> bool:
         """Whether messages of a target that is known are wanted now."""
-        return bool(target.topics if self.resolve is None else self._router.resolved(target))
+        return bool(target.topics if self.resolver is None else self._router.resolved(target))
 
     @property
     def has_losses(self) -> bool:

@@ -115,14 +115,14 @@ class Planner(Generic[T]):
 
     def _plain(self, target: Target[T], codec: str) -> Take[T]:
         """Nothing is counted, or by the connection alone."""
-        cut, hearing, resolve = self._extractor.payload, self._hearing, self._hearing.resolve
+        cut, hearing, resolver = self._extractor.payload, self._hearing, self._hearing.resolver
         read, counter = self._counted_alone, self._hearing.counter
         of_json = codec == JSON
 
         def take(payload: bytes, is_text: bool, message: Any, inner: Any, sse: Sse | None) -> Data[T] | None:
-            if resolve is not None:
-                target.topics = resolve(target.fields)
             topics = target.topics
+            if resolver is not None and target.era != resolver.era:
+                topics = hearing.resolve(target)
             if not topics:
                 return None
             if cut is not None:
@@ -151,7 +151,7 @@ class Planner(Generic[T]):
 
     def _numbered(self, target: Target[T], decode: Get | None, codec: str) -> Take[T]:
         """The topic has a sequence or snapshots, or the connection is counted. `decode`: of the payload, if needed."""
-        cut, count, hearing, resolve = self._extractor.payload, self._count, self._hearing, self._hearing.resolve
+        cut, count, hearing, resolver = self._extractor.payload, self._count, self._hearing, self._hearing.resolver
         counter = hearing.counter
         read = None if target.number is None else target.number.read
         head = None if self._counts_inside else target.head
@@ -160,9 +160,9 @@ class Planner(Generic[T]):
         repair = "" if target.sequence is None else target.sequence.repair
 
         def take(payload: bytes, is_text: bool, message: Any, inner: Any, sse: Sse | None) -> Data[T] | Beat | None:
-            if resolve is not None:
-                target.topics = resolve(target.fields)
             topics = target.topics
+            if resolver is not None and target.era != resolver.era:
+                topics = hearing.resolve(target)
             if not topics:
                 return None
             body = payload

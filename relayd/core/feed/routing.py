@@ -5,7 +5,7 @@ A wanted topic fits a message that has all of its fields; it may name fewer than
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Generic, TypeVar
 
 from relayd.core.feed.dialect import Dialect
@@ -13,6 +13,7 @@ from relayd.core.feed.extract_read import Reader
 from relayd.core.feed.outcome import Number
 from relayd.core.feed.sequence import Counter, Sequence
 from relayd.core.feed.snapshot import Snapshot
+from relayd.core.resolver import Resolver
 
 T = TypeVar("T")
 
@@ -30,6 +31,7 @@ class Target(Generic[T]):
         "counter",
         "counts",
         "counts_inside",
+        "era",
         "fields",
         "flags",
         "head",
@@ -43,6 +45,8 @@ class Target(Generic[T]):
         self.fields = fields
         self.topics = topics
         """Who wants them, in the order they came; empty = this target is no longer valid."""
+        self.era = -1
+        """When a Resolver said so."""
         rules, flags = dialect.sequences, dialect.snapshots
         counting = [at for at, rule in enumerate(rules) if not rule.per_connection and rule.applies.holds(fields)]
         flagging = [at for at, rule in enumerate(flags) if rule.when is not None and rule.applies.holds(fields)]
@@ -75,10 +79,10 @@ class Target(Generic[T]):
 class Router(Generic[T]):
     """Which topics want which fields."""
 
-    def __init__(self, dialect: Dialect, resolve: Callable[[Mapping[str, str]], tuple[T, ...]] | None) -> None:
+    def __init__(self, dialect: Dialect, resolver: Resolver[T] | None) -> None:
         self._dialect = dialect
         self._names = dialect.field_names
-        self.resolve = resolve if dialect.unasked else None
+        self.resolver = resolver if dialect.unasked else None
         """Who wants what comes unasked; None = those that asked for it."""
         self._wanted: dict[T, Mapping[str, str]] = {}
         self._order: dict[T, int] = {}
@@ -128,7 +132,7 @@ class Router(Generic[T]):
         values = tuple([fields.get(name) for name in self._names])
         target = self._targets.get(values)
         if target is not None:
-            return target if self.resolve is None or self.resolved(target) else None
+            return target if self.resolver is None or self.resolved(target) else None
         topics = self._topics_of(fields)
         if not topics:
             return None
@@ -138,10 +142,12 @@ class Router(Generic[T]):
         return target
 
     def resolved(self, target: Target[T]) -> tuple[T, ...]:
-        """Who wants an unasked message now: topics are made and forgotten elsewhere, so nothing of it is remembered."""
-        assert self.resolve is not None
-        topics = target.topics = self.resolve(target.fields)
-        return topics
+        """Who wants an unasked message now."""
+        assert self.resolver is not None
+        if target.era != self.resolver.era:
+            target.era = self.resolver.era  # before it is asked: what cannot be found in whole counts it up
+            target.topics = self.resolver.find(target.fields)
+        return target.topics
 
     def restart(self, topics: Iterable[T]) -> None:
         """The sequences of these topics start anew: they were asked for again."""
@@ -151,8 +157,8 @@ class Router(Generic[T]):
                 target.counter.due = None
 
     def _topics_of(self, fields: Mapping[str, str]) -> tuple[T, ...]:
-        if self.resolve is not None:
-            return self.resolve(fields)
+        if self.resolver is not None:
+            return self.resolver.find(fields)
         found: list[T] = []
         for shape, by_values in self._shapes.items():
             found += by_values.get(tuple([fields.get(name, None) for name in shape]), ())

@@ -41,7 +41,7 @@ class Shortcut(Generic[T]):
     def __init__(self, dialect: Dialect, extractor: Extractor, hearing: Hearing[T], resume: Resume) -> None:
         self._unpack = dialect.decode.unpack if dialect.decode.binary else None
         self._rules = dialect.rules
-        self._is_settled = dialect.fields.bound is None and hearing.resolve is None
+        self._is_settled = dialect.fields.bound is None and hearing.resolver is None
         """What nobody wants stays unwanted until more is wanted."""
         self._extractor = extractor
         self._planner = Planner(dialect, extractor, hearing, resume)

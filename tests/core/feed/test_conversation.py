@@ -29,6 +29,7 @@ from relayd.core.feed.outcome import (
 )
 from relayd.core.feed.publish import AS_IT_STANDS, Upward, parse_publish
 from relayd.core.feed.resume import Resume
+from relayd.core.resolver import Resolver
 from relayd.core.upstream.effects import DialImpossible
 from tests.support.feeds import NAMES, Replay
 from tests.support.talk import LEARNT, dialect, named, read, say, talk, wanted
@@ -202,17 +203,23 @@ class WantTests:
         assert conversation.is_confirmed("other")
 
     def test_unasked(self) -> None:
-        """Nothing is sent; whoever resolves fields decides, for each message anew."""
+        """Nothing is sent; whoever resolves fields decides, anew in each era."""
         topics: list[str] = ["x"]
-        conversation = talk(dialect(subscribe=None, control=None), resolve=lambda fields: tuple(topics))
+        resolver = Resolver(lambda fields: tuple(topics))
+        conversation = talk(dialect(subscribe=None, control=None), resolver=resolver)
         assert conversation.want(wanted("t/BTC")) == [] and say(conversation, TICK) == Data(
             ("x",), RAW, True, is_json=True
         )
+        say(conversation, TICK)
         topics[:] = ["y"]
+        assert [say(conversation, TICK) for _ in range(3)] == [Data(("x",), RAW, True, is_json=True)] * 3
+        resolver.change()
         assert say(conversation, TICK) == Data(("y",), RAW, True, is_json=True) and conversation.drop(["t/BTC"]) == []
         topics.clear()
+        resolver.change()
         assert say(conversation, TICK) == say(conversation, TICK) == Unrouted()
         topics[:] = ["z"]
+        resolver.change()
         assert say(conversation, TICK) == Data(("z",), RAW, True, is_json=True)
         alone = talk(dialect(subscribe=None, control=None))
         alone.want(wanted("t/BTC"))

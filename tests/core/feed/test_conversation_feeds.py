@@ -11,6 +11,7 @@ import yaml
 
 from relayd.core.feed.build import build_dialect
 from relayd.core.feed.conversation import Conversation, Wanted
+from relayd.core.resolver import Resolver
 from tests.support.feeds import spell
 from tests.support.talk import read, say, talk
 
@@ -346,7 +347,7 @@ class ToldIntervalTests:
             control: [{when: {op: [7, 9]}, do: reconnect}]
             """,
             secrets={"env.T": "t"},
-            resolve=lambda fields: (fields["name"],),
+            resolver=Resolver(lambda fields: (fields["name"],)),
         )
         hello = feed.hear({"op": 10, "d": {"heartbeat_interval": 41_250}})
         assert hello == ({"login": "next"}, [{"op": 2, "d": {"token": "t", "intents": 513}}])

@@ -12,6 +12,7 @@ from relayd.core.feed.ledger import Ledger
 from relayd.core.feed.outcome import Data
 from relayd.core.feed.resume import Resume
 from relayd.core.feed.routing import Router
+from relayd.core.resolver import Resolver
 from tests.support.talk import LEARNT, dialect
 
 
@@ -57,18 +58,20 @@ class DataTests:
         assert ear.hear({"ch": "t", "sym": "ETH"}) is None and ear.hearing.heard is None
 
     def test_who_wants_it_may_be_known_elsewhere(self) -> None:
-        """Then it is asked for each message."""
+        """Then it is asked in each era."""
         ear = Ear(dialect(), a=BTC)
         target = ear.router.find(BTC)
-        assert target is not None and ear.hearing.is_wanted(target) and ear.hearing.resolve is None
+        assert target is not None and ear.hearing.is_wanted(target) and ear.hearing.resolver is None
         pushed = dialect(subscribe=None)
         topics = ["x"]
-        router = Router[str](pushed, lambda fields: tuple(topics))
+        resolver = Resolver(lambda fields: tuple(topics))
+        router = Router[str](pushed, resolver)
         hearing = Hearing[str](pushed, router, Ledger[str](pushed), Resume())
         target = router.find(BTC)
         assert target is not None and hearing.is_wanted(target)
-        assert hearing.resolve is not None and hearing.resolve(target.fields) == ("x",)
         topics.clear()
+        assert hearing.resolver is resolver and hearing.resolve(target) == ("x",)
+        resolver.change()
         assert not hearing.is_wanted(target)
 
     def test_payload(self) -> None:

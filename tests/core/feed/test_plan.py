@@ -16,6 +16,7 @@ from relayd.core.feed.outcome import Beat, Data, Outcome, Unrouted
 from relayd.core.feed.plan import NotKnown, Plan, Planner, there
 from relayd.core.feed.resume import Resume
 from relayd.core.feed.routing import Router, Target
+from relayd.core.resolver import Resolver
 from tests.support.talk import dialect
 
 BTC = {"channel": "t", "symbol": "BTC"}
@@ -80,10 +81,11 @@ class PlainTests:
         assert bench.take(plan, "{}") is None
 
     def test_who_wants_it_may_be_known_elsewhere(self) -> None:
-        """Then it is asked for each message."""
+        """Then it is asked in each era."""
         spoken, names = dialect(subscribe=None, sequence={"for": {"channel": "u"}, "at": "n", "step": 1}), ["a"]
         assert spoken.extractor is not None
-        router = Router[str](spoken, lambda fields: tuple(names))
+        resolver = Resolver(lambda fields: tuple(names))
+        router = Router[str](spoken, resolver)
         planner = Planner[str](spoken, spoken.extractor, Hearing(spoken, router, Ledger(spoken), Resume()), Resume())
         for fields in (BTC, {"channel": "u", "symbol": "BTC"}):
             names[:] = ["a"]
@@ -94,6 +96,8 @@ class PlainTests:
             names[:] = ["b"]
             assert take(b"{}", True, message, None, None) == Data(("b",), b"{}", True, is_json=True)
             names.clear()
+            assert take(b"{}", True, message, None, None) == Data(("b",), b"{}", True, is_json=True)
+            resolver.change()
             assert take(b"{}", True, message, None, None) is None
 
     def test_losses_of_a_subscription(self) -> None:

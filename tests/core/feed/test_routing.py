@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from relayd.core.feed import routing as module
 from relayd.core.feed.routing import Router, Target
+from relayd.core.resolver import Resolver
 from tests.support.talk import dialect
 
 SPOKEN = dialect(
@@ -81,21 +82,28 @@ class RouterTests:
             asked.append(fields)
             return ("t",) if fields["symbol"] == "BTC" else ()
 
-        wants = Router[str](pushed, resolve)
+        resolver = Resolver(resolve)
+        wants = Router[str](pushed, resolver)
         target = wants.find(BTC)
-        assert target is not None and target.topics == ("t",) and wants.find(BTC) is target and len(asked) == 2
-        assert wants.find({**BTC, "symbol": "X"}) is None and wants.resolved(target) == ("t",) and len(asked) == 4
+        assert target is not None and target.topics == ("t",) and wants.find(BTC) is target
+        before = len(asked)
+        assert wants.find(BTC) is target and wants.resolved(target) == ("t",) and len(asked) == before
+        assert wants.find({**BTC, "symbol": "X"}) is None and len(asked) == before + 1
+        resolver.change()
+        assert wants.resolved(target) == ("t",) and len(asked) == before + 2
         wants.add("t", BTC)
         assert len(wants.find(BTC).topics) == 1
 
     def test_unasked_and_wanted_no_more(self) -> None:
         """What is known of its numbers stays."""
         topics = ["t"]
-        wants = Router[str](dialect(subscribe=None, control=None), lambda fields: tuple(topics))
+        resolver = Resolver(lambda fields: tuple(topics))
+        wants = Router[str](dialect(subscribe=None, control=None), resolver)
         target = wants.find(BTC)
         topics.clear()
         assert target is not None and wants.find(BTC) is None and target.topics == ()
         topics.append("u")
+        resolver.change()
         assert wants.find(BTC) is target and target.topics == ("u",)
 
     def test_the_number_of_targets_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
