@@ -172,21 +172,24 @@ class CrowdFlush(msgspec.Struct, eq=False, gc=False):
             block = Block(cohort for cohort in cohorts if cohort.crowd_number < self.number)
             cohorts = self.offered = block.cohorts
             if not cohorts:
-                self._go_on()
+                self._pass()
                 return 0
         if not stands_alone and _is_dense(cohorts):
             return self._flush_each(cohorts, budget, counters)
         self.left -= len(cohorts)
-        self._go_on()
+        self.passed += 1
+        if self.left:
+            self.next_members = len(self.blocks[self.passed].members)
         if block.ports is None and volley is not None and len(block.members) >= volley.least:
             block.ports = ports_of(block.members)
         _send(block.members, (self,), self.frame, counters, volley, block.ports)
         return len(block.members)
 
-    def _go_on(self) -> None:
-        """To the block that follows."""
+    def _pass(self) -> None:
+        """On to the next block."""
         self.passed += 1
-        self.next_members = len(self.blocks[self.passed].members) if self.passed < len(self.blocks) else 0
+        if self.left:
+            self.next_members = len(self.blocks[self.passed].members)
 
     def _flush_each(self, cohorts: Collection[Cohort], budget: int, counters: HubCounters) -> int:
         """To each cohort all that it waits for, by one send for each member, until the budget is used."""
@@ -206,7 +209,7 @@ class CrowdFlush(msgspec.Struct, eq=False, gc=False):
                 flush.strike()
             _send(cohort.members, flushes, b"".join(frames), counters)
             used += len(cohort.members) + len(flushes) // MERGED_PER_MEMBER
-        self._go_on()
+        self._pass()
         return used
 
     def fail(self) -> None:

@@ -71,6 +71,8 @@ class Flusher:
         self._held: list[tuple[float, int, Cohort | Lane]] = []
         self._order = count()
         self._chores: deque[Lagging] = deque()
+        self._turn = self._run
+        """Bound once."""
         self._turn_asked = False
         self._timer_at: float | None = None
 
@@ -91,7 +93,8 @@ class Flusher:
         self._ready.append(flush)
         if not self._turn_asked:
             self._turn_asked = True
-            self._next_turn(self._run)
+            next_turn = self._next_turn
+            next_turn(self._turn)
 
     def ready(self, cohort: Cohort) -> None:
         """Flush this cohort at the next turn. Asked twice, it is flushed once: nothing is pending the second time."""
@@ -113,7 +116,7 @@ class Flusher:
     def _ask_turn(self) -> None:
         if not self._turn_asked:
             self._turn_asked = True
-            self._next_turn(self._run)
+            self._next_turn(self._turn)
 
     def _ask_timer(self, when: float) -> None:
         # A call asked for a later time stays: it finds nothing due, which is cheaper than cancelling each.

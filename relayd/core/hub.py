@@ -210,7 +210,8 @@ class Hub:
     ) -> None:
         """One message. A text payload is UTF-8 already: whoever took it from outside a WebSocket has checked.
         `is_json`: it is one JSON value, and need not be looked at for that."""
-        now = self.now()
+        clock = self.now
+        now = clock()
         self.serial += 1
         size = len(payload)
         entry = Publication(
@@ -240,7 +241,7 @@ class Hub:
         if self.ring_bytes > self.limits.ring_bytes:
             self._shrink_rings()
         if topic.crowds:
-            for crowd in list(topic.crowds.values()):  # one that is left by all is gone
+            for crowd in [*topic.crowds.values()]:  # one that is left by all is gone
                 crowd.give(entry, self.flusher)
         for cohort in topic.cohorts:
             cohort.add(entry)

@@ -53,7 +53,10 @@ def offer(
         short = _one_by_one([member for member in members if not member.port], data)
         members = [member for member in members if member.port]
         ports = ports_of(members)
-    answers = volley.fire(ports, data) if ports else None
+    if not ports:
+        return short
+    fire = volley.fire
+    answers = fire(ports, data)
     return short if answers is None else short + _short(members, answers, len(data))
 
 

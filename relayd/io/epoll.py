@@ -47,10 +47,15 @@ class Reactor(EPollReactor):
     def mainLoop(self) -> None:
         """Turns until the end: as Twisted's, whose name it has. While nothing is due but what sockets bring, Twisted is
         not asked what is."""
-        while self._started:
+        seconds = self.seconds
+        # Not `while self._started`: CPython 3.11 does not specialise what is entered once and loops by a condition, so
+        # that each attribute would be looked up in the class for ever.
+        while True:
+            if not self._started:
+                return
             try:
                 pending = self._pendingTimedCalls
-                wait_s = pending[0].time - self.seconds() if pending else 0.0
+                wait_s = pending[0].time - seconds() if pending else 0.0
                 asked = self._newTimedCalls or self.threadCallQueue or self._justStopped or not self.running
                 if not asked and 0.0 < wait_s < LONGEST_WAIT_S:
                     self.doPoll(wait_s)

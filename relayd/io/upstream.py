@@ -230,7 +230,8 @@ class UpstreamService(Service):
     def message(self, payload: bytes, is_text: bool, sse: Sse | None = None) -> None:
         """A message came; `sse` tells the id and name of a server-sent event. On the way of every publication."""
         try:  # costs nothing while nothing is raised, where a `with` would
-            effects = self.session.message(payload, is_text, self._monotonic(), sse)
+            monotonic = self._monotonic
+            effects = self.session.message(payload, is_text, monotonic(), sse)
             if effects != ():
                 self._carry_out(effects)
         except Exception:

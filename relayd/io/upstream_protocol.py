@@ -40,6 +40,8 @@ GOODBYE_WITHIN_S = 2.0
 FAULT = Loss(LossKind.BROKEN, text="an error in relayd")
 UNREADABLE = Loss(LossKind.PROTOCOL, text="relayd failed on what the upstream sent")
 
+_CLOSED = WebSocketClientProtocol.STATE_CLOSED
+
 
 class UpstreamProtocol(WebSocketClientProtocol):
     """One connection. It speaks to its owner until it has told it of a loss, or was let go; never afterwards."""
@@ -126,9 +128,9 @@ class UpstreamProtocol(WebSocketClientProtocol):
                 kind, part = parts.popleft()
                 if kind == OTHER:
                     self._dataReceived(part)  # the public one makes a coloured log line of each read first, for nobody
-                elif self._owner is not None and not self.failedByMe and self.state != self.STATE_CLOSED:
+                elif self._owner is not None and not self.failedByMe and self.state != _CLOSED:
                     self._owner.message(part, kind == TEXT)
-            if self.failedByMe or self.state == self.STATE_CLOSED:
+            if self.failedByMe or self.state == _CLOSED:
                 self._given_up()
         except Exception:
             self.factory.failed(self, UNREADABLE)

@@ -187,7 +187,8 @@ class _Ring:
         self._ports[:count] = ports
         self._lengths[:count] = array("Q", (size | _FLAGS,)) * count
         self._sq_tail[0] = tail + count & _U32
-        done = self._syscall(_ENTER, self._number, count, 0, 0, 0, 0)
+        syscall = self._syscall
+        done = syscall(_ENTER, self._number, count, 0, 0, 0, 0)
         head = self._cq_head[0]
         place = head % self._answers
         # Where all took all of it nobody needs to know who was answered when; a volley seldom ends otherwise.

@@ -240,9 +240,11 @@ class Conversation(Generic[T]):
 
     def message(self, payload: bytes, is_text: bool, sse: Mapping[str, object] | None = None) -> Outcome[T]:
         """What a message is. `sse` holds the `id` and `event` of a server-sent event. Never raises."""
-        quick = self._quick
-        if quick is not None and (heard := quick.hear(payload, is_text, sse)) is not None:
-            return heard
+        if self._quick is not None:
+            hear = self._quick.hear
+            heard = hear(payload, is_text, sse)
+            if heard is not None:
+                return heard
         return self._general(payload, is_text, sse)
 
     def _general(self, payload: bytes, is_text: bool, sse: Mapping[str, object] | None) -> Outcome[T]:

@@ -66,7 +66,10 @@ class Shortcut(Generic[T]):
             try:
                 message = decode(payload)
                 plan = plan_of(key(message))
-                return None if plan is None else plan.take(payload, is_text, message, None, sse)
+                if plan is None:
+                    return None
+                take = plan.take
+                return take(payload, is_text, message, None, sse)
             except _BROKEN:
                 return None
 

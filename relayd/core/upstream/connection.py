@@ -151,7 +151,7 @@ class Connection(Generic[T]):
         self._counters.published += 1
         topics, sink, waiting = self._topics, self._sink, self._snapshots.waiting
         flowing = topics.flowing
-        heard = sink.heard
+        heard, publish = sink.heard, sink.publish
         repair: Signal = None
         if data.gap:
             self._counters.gaps += 1
@@ -164,7 +164,7 @@ class Connection(Generic[T]):
                     continue
                 topics.data(topic, follows=self._talk.follows)
             if heard is None:
-                sink.publish(topic, data.payload, data.is_text, data.snapshot, data.is_json)
+                publish(topic, data.payload, data.is_text, data.snapshot, data.is_json)
             else:
                 heard(topic, data)
         if data.gap:
