@@ -180,10 +180,17 @@ class CrowdFlush(msgspec.Struct, eq=False, gc=False):
         self.passed += 1
         if self.left:
             self.next_members = len(self.blocks[self.passed].members)
-        if block.ports is None and volley is not None and len(block.members) >= volley.least:
-            block.ports = ports_of(block.members)
-        _send(block.members, (self,), self.frame, counters, volley, block.ports)
-        return len(block.members)
+        members, data = block.members, self.frame
+        if block.ports is None and volley is not None and len(members) >= volley.least:
+            block.ports = ports_of(members)
+        short = offer(members, data, volley, block.ports) if data else ()
+        whole = len(members) - len(short)
+        counters.flushes += 1
+        counters.delivered += whole
+        counters.delivered_bytes += whole * len(data)
+        if short:
+            _leave_behind(short, (self,))
+        return len(members)
 
     def _pass(self) -> None:
         """On to the next block."""
@@ -207,8 +214,14 @@ class CrowdFlush(msgspec.Struct, eq=False, gc=False):
             cohort.crowd_number = flushes[-1].number
             for flush in flushes:
                 flush.strike()
-            _send(cohort.members, flushes, b"".join(frames), counters)
+            short = offer(cohort.members, b"".join(frames)) if size else ()
+            whole = len(cohort.members) - len(short)
+            counters.flushes += 1
+            counters.delivered += whole * len(flushes)
+            counters.delivered_bytes += whole * size
             used += len(cohort.members) + len(flushes) // MERGED_PER_MEMBER
+            if short:
+                _leave_behind(short, flushes)
         self._pass()
         return used
 
@@ -219,22 +232,8 @@ class CrowdFlush(msgspec.Struct, eq=False, gc=False):
             cohort.fail()
 
 
-def _send(
-    members: Sequence[Subscriber],
-    flushes: Sequence[CrowdFlush],
-    data: bytes,
-    counters: HubCounters,
-    volley: Volley | None = None,
-    ports: array[int] | None = None,
-) -> None:
-    """All of these flushes, whose frames `data` is, by one send for each member."""
-    short = offer(members, data, volley, ports) if data else ()
-    whole = len(members) - len(short)
-    counters.flushes += 1
-    counters.delivered += whole * len(flushes)
-    counters.delivered_bytes += whole * len(data)
-    if not short:
-        return
+def _leave_behind(short: Iterable[tuple[Subscriber, int]], flushes: Sequence[CrowdFlush]) -> None:
+    """Who did not take all of these flushes, each with the bytes taken."""
     together = Flush([flush.entry for flush in flushes], [flush.frame for flush in flushes], 0, broken=False)
     for member, taken in short:
         assert member.cohort is not None
