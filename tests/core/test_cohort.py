@@ -8,7 +8,7 @@ from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_POSITION_LOST
 from relayd.core.cohort import MAX_PENDING_BYTES, MAX_REST_BYTES, Cohort
 from relayd.core.downstream import DownstreamSession
 from relayd.core.flusher import SLICE_MEMBERS
-from relayd.core.publication import TopicState
+from relayd.core.publication import UNFRAMED, TopicState
 from relayd.core.routes import Mode
 from relayd.core.subscriber import Pace
 from tests.support.hub_rig import (
@@ -249,6 +249,35 @@ class RestTests:
         for client in clients:
             client.read()
             assert (client.data["t/a"], client.states["t/a"]) == ([1, 2], "stale")
+
+    def test_nothing_is_encoded_for_nobody(self) -> None:
+        """While all are behind it is left to the rings, whatever it is; who comes to read gets it from there."""
+        rig = Rig(route("t/$n"))
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        stream, events = rig.stream("t/a", max_hz=1.0)
+        sink.room = events.room = 0
+        topic = rig.hub.topic("t/a")
+        for _ in range(3):  # the first of each kind finds who does not take it
+            rig.publish("t/a")
+            rig.hub.gap(topic, 1, "upstream")
+            rig.hub.state(topic, TopicState.STALE)
+            rig.clock.advance(1.0)
+            rig.clock.turn()
+        delivered = rig.counters.delivered
+        rig.publish("t/a")
+        rig.hub.gap(topic, 1, "upstream")
+        rig.clock.advance(1.0)
+        rig.clock.turn()
+        late = list(topic.ring.after(topic.ring.end - 3))
+        assert len(late) == 2 and all(entry.frames is UNFRAMED for entry in late)
+        assert rig.counters.delivered == delivered and stream is not None
+        client = Client(sink)
+        sink.room = 1 << 40
+        sink.read(1 << 30)
+        rig.clock.turn()
+        client.read()
+        assert client.data["t/a"] == [1, 3, 5, 7] and all(entry.frames is not UNFRAMED for entry in late)
 
     def test_those_behind_hear_notices_at_once(self) -> None:
         """Rings hold publications only."""
