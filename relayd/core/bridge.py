@@ -255,7 +255,13 @@ class Bridge:
         self._close(close)
 
     def publish(
-        self, topic: Bridge, payload: bytes, is_text: bool, snapshot: bool = False, is_json: bool = False
+        self,
+        topic: Bridge,
+        payload: bytes,
+        is_text: bool,
+        snapshot: bool = False,
+        is_json: bool = False,
+        at: float | None = None,
     ) -> None:
         """A message of the upstream: out at once, in the frame type it came in."""
         if self.state_now is BridgeState.CLOSED:

@@ -206,23 +206,30 @@ class Hub:
     # -- what upstreams say -------------------------------------------------------------------------------------------
 
     def publish(
-        self, topic: Topic, payload: bytes, is_text: bool, snapshot: bool = False, is_json: bool = False
+        self,
+        topic: Topic,
+        payload: bytes,
+        is_text: bool,
+        snapshot: bool = False,
+        is_json: bool = False,
+        at: float | None = None,
     ) -> None:
         """One message. A text payload is UTF-8 already: whoever took it from outside a WebSocket has checked.
-        `is_json`: it is one JSON value, and need not be looked at for that."""
-        clock = self.now
-        now = clock()
+        `is_json`: it is one JSON value, and need not be looked at for that. `at`: monotonic seconds of its arrival, one
+        object for all of a read, since each would be another miss of the cache when its publication is let go."""
+        if at is None:
+            at = self.now()
         self.serial += 1
         size = len(payload)
         entry = Publication(
-            topic, topic.ring.end, self.serial, payload, is_text, snapshot, now, size + RETAINED_OVERHEAD_BYTES, is_json
+            topic, topic.ring.end, self.serial, payload, is_text, snapshot, at, size + RETAINED_OVERHEAD_BYTES, is_json
         )
         delivery = topic.route.delivery
         if delivery.stamp:
             entry.at_ms = int(self.wall() * 1000)
         if delivery.key_of is not None:
             entry.key = delivery.key_of(payload)
-        topic.last_at = now
+        topic.last_at = at
         self.counters.publications += 1
         self.counters.payload_bytes += size
         if topic.state is not LIVE:

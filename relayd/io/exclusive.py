@@ -31,7 +31,7 @@ class ExclusiveUpstream(UpstreamService):
 
     def ask(self) -> None:
         """The bridge is what is wanted of it: dial, and subscribe where the upstream must be asked."""
-        self.session.want(self.bridge, self.bridge.fields, self._monotonic())
+        self.session.want(self.bridge, self.bridge.fields, self.monotonic())
         self._ticker.wake()
 
     def hold(self, held: bool) -> None:

@@ -119,7 +119,8 @@ class UpstreamService(Service):
         self.way = way if way is not None else WayUp(self.speak, lambda place: ticker.report(place))
         self._names = names or Names(reactor)
         self._reactor: Any = DiallingReactor(reactor, self._names, rules)
-        self._monotonic = monotonic
+        self.monotonic = monotonic
+        """The clock of all that is told to the session."""
         self._ticker = ticker
         self._payload_most_bytes = payload_most_bytes
         self._ca = ca
@@ -145,14 +146,14 @@ class UpstreamService(Service):
     def startService(self) -> None:
         super().startService()
         self._ticker.add(self)
-        self._carry_out(self.session.start(self._monotonic()))
+        self._carry_out(self.session.start(self.monotonic()))
 
     def stopService(self) -> Deferred[None]:
         """Says goodbye; fires when every connection has ended, two seconds later at most."""
         super().stopService()
         stopped: Deferred[None] = Deferred()
         self._stopped.append(stopped)
-        self._carry_out(self.session.stop(self._monotonic()))
+        self._carry_out(self.session.stop(self.monotonic()))
         return stopped
 
     def next_deadline(self) -> float:
@@ -179,7 +180,7 @@ class UpstreamService(Service):
     def speak(self, upward: Upward) -> None:
         """A client publishes. Raises TopicRefused."""
         try:
-            effects = self.session.publish(upward, self._monotonic())
+            effects = self.session.publish(upward, self.monotonic())
         finally:
             self._ticker.wake()  # it may have to be dialled
         self._carry_out(effects)
@@ -215,7 +216,7 @@ class UpstreamService(Service):
         self._protocol = protocol
         self._ending.add(protocol)
         with self._net():
-            self._carry_out(self.session.tcp_up(self._monotonic()))
+            self._carry_out(self.session.tcp_up(self.monotonic()))
 
     def answered(self, fields: Mapping[str, str]) -> None:
         """The opening request was answered, well or not, with these header fields."""
@@ -225,13 +226,13 @@ class UpstreamService(Service):
     def ws_open(self) -> None:
         """The handshake is done."""
         with self._net():
-            self._carry_out(self.session.ws_open(self._monotonic()))
+            self._carry_out(self.session.ws_open(self.monotonic()))
 
-    def message(self, payload: bytes, is_text: bool, sse: Sse | None = None) -> None:
-        """A message came; `sse` tells the id and name of a server-sent event. On the way of every publication."""
+    def message(self, payload: bytes, is_text: bool, now: float, sse: Sse | None = None) -> None:
+        """A message came, with what was read at `now`; `sse` tells the id and name of a server-sent event. On the way
+        of every publication."""
         try:  # costs nothing while nothing is raised, where a `with` would
-            monotonic = self._monotonic
-            effects = self.session.message(payload, is_text, monotonic(), sse)
+            effects = self.session.message(payload, is_text, now, sse)
             if effects != ():
                 self._carry_out(effects)
         except Exception:
@@ -240,14 +241,14 @@ class UpstreamService(Service):
     def pong(self) -> None:
         """The upstream answered a ping, or said something without meaning."""
         with self._net():
-            effects = self.session.pong(self._monotonic())
+            effects = self.session.pong(self.monotonic())
             if effects != ():
                 self._carry_out(effects)
 
     def ponged(self) -> None:
         """The upstream pinged, and Autobahn answered."""
         with self._net():
-            self._carry_out(self.session.ponged(self._monotonic()))
+            self._carry_out(self.session.ponged(self.monotonic()))
 
     def buffer_filled(self, protocol: UpstreamProtocol, full: bool) -> None:
         """A connection takes no more for now, or takes it again."""
@@ -262,7 +263,7 @@ class UpstreamService(Service):
             with self._net():
                 self.way.drained()
                 self._calls.forget()
-                self._carry_out(self.session.lost(loss, self._monotonic()))
+                self._carry_out(self.session.lost(loss, self.monotonic()))
 
     def gone(self, protocol: UpstreamSocket) -> None:
         """A TCP connection has ended, perhaps one given up long ago."""
@@ -317,7 +318,7 @@ class UpstreamService(Service):
         try:
             dial = plan(request, self._ca, self._user_agent, self._transport)
         except (ValueError, TrustUnreadable) as error:
-            self._carry_out(self.session.lost(Loss(LossKind.CONFIG, text=str(error)), self._monotonic()))
+            self._carry_out(self.session.lost(Loss(LossKind.CONFIG, text=str(error)), self.monotonic()))
             return
         factory = FACTORIES[self._transport](self, dial, self._reactor, self._payload_most_bytes)
         endpoint = self._endpoint(dial.host, dial.port)
@@ -339,10 +340,10 @@ class UpstreamService(Service):
             self._failed(failure)
             return
         loss = unreached(failure.value, dial.host, dial.port, hangs=self._names.hangs(dial.host))
-        self._carry_out(self.session.lost(loss, self._monotonic()))
+        self._carry_out(self.session.lost(loss, self.monotonic()))
 
     def _called(self, number: int, result: Reply | Loss) -> None:
-        now = self._monotonic()
+        now = self.monotonic()
         if isinstance(result, Loss):
             self._carry_out(self.session.unanswered(result, number, now))
         else:

@@ -120,6 +120,8 @@ class UpstreamProtocol(WebSocketClientProtocol):
         try:  # on the way of every publication: what is seldom stands in methods of its own
             if self._owner is None:
                 return
+            monotonic = self._owner.monotonic
+            now = monotonic()
             if self._reply is not None:
                 data = self._answered(self._owner, self._reply, data)
             parts = self._parts
@@ -129,7 +131,7 @@ class UpstreamProtocol(WebSocketClientProtocol):
                 if kind == OTHER:
                     self._dataReceived(part)  # the public one makes a coloured log line of each read first, for nobody
                 elif self._owner is not None and not self.failedByMe and self.state != _CLOSED:
-                    self._owner.message(part, kind == TEXT)
+                    self._owner.message(part, kind == TEXT, now)
             if self.failedByMe or self.state == _CLOSED:
                 self._given_up()
         except Exception:
@@ -175,7 +177,7 @@ class UpstreamProtocol(WebSocketClientProtocol):
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if self._owner is not None:
-            self._owner.message(payload, not isBinary)
+            self._owner.message(payload, not isBinary, self._owner.monotonic())
 
     def onPong(self, payload: bytes) -> None:
         if self._owner is not None:

@@ -152,7 +152,7 @@ class StreamProtocol(Protocol):
         for event in events:
             if self._owner is None:
                 return
-            self._owner.message(event.data, True, event.sse)
+            self._owner.message(event.data, True, self._owner.monotonic(), event.sse)
         if not events and self._owner is not None:
             # A comment, or a part of something longer: alive.
             self._owner.pong()

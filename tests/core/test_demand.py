@@ -272,7 +272,13 @@ class TopicHub:
         self._hub = hub
 
     def publish(
-        self, topic: Topic, payload: bytes, is_text: bool, snapshot: bool = False, is_json: bool = False
+        self,
+        topic: Topic,
+        payload: bytes,
+        is_text: bool,
+        snapshot: bool = False,
+        is_json: bool = False,
+        at: float | None = None,
     ) -> None:
         self._hub.publish(topic.name, payload, is_text, snapshot)
 

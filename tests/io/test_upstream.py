@@ -187,7 +187,7 @@ class ConnectionTests(UpstreamCase):
         """Text, binary, empty, 3 MiB: as they were sent."""
         feed = FeedFactory(reactor)
         got: list[tuple[bytes, bool]] = []
-        self.hub.publish = lambda topic, payload, is_text, snapshot, is_json: got.append((payload, is_text))
+        self.hub.publish = lambda topic, payload, is_text, snapshot, is_json, at: got.append((payload, is_text))
         self.dial(f"ws://127.0.0.1:{self.listen(feed)}/")
         await self.until(lambda: got)
         big = "x" * (3 << 20)

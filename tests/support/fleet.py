@@ -40,7 +40,13 @@ class Rings:
         self.states: dict[str, str] = {}
 
     def publish(
-        self, topic: str, payload: bytes, is_text: bool, snapshot: bool = False, is_json: bool = False
+        self,
+        topic: str,
+        payload: bytes,
+        is_text: bool,
+        snapshot: bool = False,
+        is_json: bool = False,
+        at: float | None = None,
     ) -> None:
         self.rings.setdefault(topic, []).append(int(payload))
 

@@ -205,7 +205,13 @@ class WritingHub:
         self.heard: list[str] = []
 
     def publish(
-        self, topic: str, payload: bytes, is_text: bool, snapshot: bool = False, is_json: bool = False
+        self,
+        topic: str,
+        payload: bytes,
+        is_text: bool,
+        snapshot: bool = False,
+        is_json: bool = False,
+        at: float | None = None,
     ) -> None:
         self.heard.append(f"{topic}{'#' if snapshot else '='}{payload.decode()}{' json' if is_json else ''}")
 

@@ -164,7 +164,7 @@ class Connection(Generic[T]):
                     continue
                 topics.data(topic, follows=self._talk.follows)
             if heard is None:
-                publish(topic, data.payload, data.is_text, data.snapshot, data.is_json)
+                publish(topic, data.payload, data.is_text, data.snapshot, data.is_json, now)
             else:
                 heard(topic, data)
         if data.gap:

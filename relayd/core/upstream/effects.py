@@ -21,7 +21,13 @@ class FeedSink(Protocol[Topic]):
     """Where an upstream publishes: the hub."""
 
     def publish(
-        self, topic: Topic, payload: bytes, is_text: bool, snapshot: bool = False, is_json: bool = False
+        self,
+        topic: Topic,
+        payload: bytes,
+        is_text: bool,
+        snapshot: bool = False,
+        is_json: bool = False,
+        at: float | None = None,
     ) -> object: ...
     def gap(self, topic: Topic, missed: int | None, why: str) -> object: ...
     def state(self, topic: Topic, state: TopicState, why: str = "") -> object: ...
