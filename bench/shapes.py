@@ -237,8 +237,9 @@ class _Socket:
 class _Owner:
     """In the place of io/upstream: hands each message to `take`."""
 
-    def __init__(self, take: Callable[[bytes, bool], object]) -> None:
+    def __init__(self, take: Callable[[bytes, bool, float], object]) -> None:
         self.message = take
+        self.monotonic = time.monotonic
         self.failed: object = None
 
     def lost(self, _: object, loss: object) -> None:
@@ -248,7 +249,7 @@ class _Owner:
         return lambda *_, **__: None
 
 
-def opened(take: Callable[[bytes, bool], object]) -> tuple[UpstreamProtocol, _Owner]:
+def opened(take: Callable[[bytes, bool, float], object]) -> tuple[UpstreamProtocol, _Owner]:
     """Autobahn's client as relayd sets it up, its handshake done, in memory."""
     owner: Any = _Owner(take)
     dial = plan(DialRequest(url="ws://127.0.0.1:9/"), None, "bench")
@@ -324,11 +325,11 @@ class Relay:
         self.session.tcp_up(now)
         self._carry_out(self.session.ws_open(now))
         for answer in self._shape.answers:
-            self.take(answer, True)
+            self.take(answer, True, now)
 
-    def take(self, payload: bytes, is_text: bool) -> None:
+    def take(self, payload: bytes, is_text: bool, now: float) -> None:
         """As io/upstream does."""
-        effects = self.session.message(payload, is_text, time.monotonic())
+        effects = self.session.message(payload, is_text, now)
         if effects:
             self._carry_out(effects)
 
@@ -357,7 +358,7 @@ def whole(shape: Shape) -> Run:
 
 def frames_alone(shape: Shape) -> Run:
     """The same frames, thrown away."""
-    protocol, _ = opened(lambda payload, is_text: None)
+    protocol, _ = opened(lambda payload, is_text, now: None)
 
     def run(frames: Sequence[bytes]) -> None:
         for one in frames:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
@@ -111,7 +112,7 @@ class BurstTests:
         relay = Relay(shape)
         protocol, owner = opened(relay.take)
         reads = self.reads(shape)
-        relay.take(shape.say(0), True)
+        relay.take(shape.say(0), True, time.monotonic())
         gc.collect()
         before = relay.ring.end
         tracemalloc.start()
