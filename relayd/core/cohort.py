@@ -160,6 +160,9 @@ class Cohort:
 
     def add(self, entry: Entry | Notice, now: float = 0.0) -> None:
         """Something for the next flush. This is the whole cost of a cohort per message."""
+        if not self.members and not self.scheduled and not self.lanes and type(entry) is Publication:
+            self.flushed = entry.serial  # all are behind: it is the business of the rings at once
+            return
         self.pending.append(entry)
         self.pending_bytes += entry.size
         if not self.scheduled:
@@ -321,7 +324,7 @@ class Cohort:
         self.pending_bytes = 0
         self.flush_number += 1
         encoding = self.encoding
-        is_taken = bool(self.members)  # else all of it is left to the rings, and to who asks them for its encoding
+        is_taken = bool(self.members)  # else it is left to the rings, and encoded for who reads them
         frames: list[bytes] = []
         broken = False
         for entry in entries:
@@ -359,7 +362,7 @@ class Cohort:
             kept += 1
             end += len(frame)
         self.quit(member, len(flush.frames) - kept, len(flush.data) - end)
-        member.sink.write(flush.data[taken:end])
+        member.sink.write(flush.rest(taken, end))
         # What came while the flush was under way is for members only, and it is none any more.
         missed = flush.entries[kept:] + self.pending
         for entry in missed:

@@ -34,7 +34,7 @@ def breaks(mark: GapMark, encoding: Encoding) -> bool:
 class Flush:
     """A flush under way: the bytes, and who is still to be offered them."""
 
-    __slots__ = ("broken", "data", "entries", "frames", "members", "next", "number")
+    __slots__ = ("_rest", "_rest_at", "broken", "data", "entries", "frames", "members", "next", "number")
 
     def __init__(self, entries: list[Entry | Notice], frames: list[bytes], number: int, broken: bool) -> None:
         self.entries = entries
@@ -47,3 +47,13 @@ class Flush:
         """Index into it: who is offered the bytes next."""
         self.broken = broken
         """True when it ends with a loss that its readers cannot be told of: they are closed."""
+        self._rest = b""
+        self._rest_at = (0, 0)
+
+    def rest(self, taken: int, end: int) -> bytes:
+        """What a member keeps of `data` that took `taken` bytes. Full sockets mostly took as much, so those who stop at
+        the same time have one object of it: 10,000 of them held 640 MB else, which left the heap full of holes."""
+        if self._rest_at != (taken, end):
+            self._rest_at = (taken, end)
+            self._rest = self.data[taken:end]
+        return self._rest

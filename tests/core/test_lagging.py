@@ -179,8 +179,10 @@ class LosslessTests:
         assert (lost["after"], lost["next"], lost["count"]) == (2, 23, 20)
 
     def test_a_snapshot_that_is_not_flushed_yet(self) -> None:
-        """It comes with the flush, and so does what stands before it there; until there is everything that is held."""
+        """It comes with the flush of those who are current, and so does what stands before it there; until there is
+        everything that is held."""
         rig = self.rig()
+        say(rig.open()[0], op="subscribe", topics=["d/a"])
         _, client = lag(rig, "d/a")
         for _ in range(20):
             rig.publish("d/a")
