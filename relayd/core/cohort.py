@@ -14,7 +14,7 @@ the flush in progress is told by its `flush_number`.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from relayd.core import wire
@@ -22,7 +22,8 @@ from relayd.core.closecode import CLOSE_POSITION_LOST
 from relayd.core.crowd import SMALL_MEMBERS, Crowd, step_in, step_out, totals
 from relayd.core.flush import Flush, Notice, breaks
 from relayd.core.lagging import Lagging
-from relayd.core.publication import Encoding, Entry, GapMark, Publication
+from relayd.core.lane import Lane
+from relayd.core.publication import Encoding, Entry, GapMark
 from relayd.core.subscriber import Pace, Subscriber
 from relayd.core.volley import offer, ports_of
 
@@ -40,68 +41,14 @@ MAX_PENDING_BYTES = 1024 * 1024
 # What a lagging member keeps of one flush, or publication (decision; a healthy client's kernel buffer is larger).
 MAX_REST_BYTES = 64 * 1024
 
-# Under `max_hz` the jump in offsets is the notice; the totals come at most this often (docs/protocol.md).
-TOTALS_EVERY_S = 1.0
-
-
-class Lane:
-    """The topics of a cohort that are read at one rate: the newest per topic (or key) waits here for the next beat."""
-
-    __slots__ = ("cohort", "due", "flushed", "held", "last", "period_s", "scheduled", "skipped", "told_at")
-
-    def __init__(self, cohort: Cohort, hz: float) -> None:
-        self.cohort = cohort
-        self.period_s = 1 / hz
-        self.held: dict[tuple[Topic, Hashable], Publication] = {}
-        self.last: dict[Topic, Publication] = {}
-        """The newest publication flushed, per topic: what a newcomer to this lane gets first."""
-        self.flushed: dict[Topic, int] = {}
-        """Its offset, per topic."""
-        self.skipped: dict[Topic, int] = {}
-        self.told_at = 0.0
-        self.due = 0.0
-        self.scheduled = False
-
-    def add(self, entry: Entry) -> None:
-        """Hold the newest. An upstream's gap needs no mark here: the jump in offsets tells it."""
-        if type(entry) is not Publication:
-            return
-        place = (entry.topic, entry.key)
-        if self.held.pop(place, None) is not None:  # popped, so that the order of `held` is that of the newest
-            self.skipped[entry.topic] = self.skipped.get(entry.topic, 0) + 1
-        self.held[place] = entry
-        if not self.scheduled:
-            self.scheduled = True
-            self.cohort.flusher.at(max(self.due, entry.at), self)
-
-    def beat(self, now: float) -> None:
-        """The rate allows: what is held goes into the cohort's next flush."""
-        self.scheduled = False
-        self.due = now + self.period_s
-        cohort = self.cohort
-        if self.skipped and now - self.told_at >= TOTALS_EVERY_S:
-            self.told_at = now
-            for topic, count in self.skipped.items():
-                following = min((pub.offset for (held, _), pub in self.held.items() if held is topic), default=0)
-                cohort.add_notice(Notice(wire.lost(topic.name, self.flushed[topic], following, count, "rate"), now))
-            self.skipped.clear()
-        for publication in self.held.values():
-            cohort.add(publication, now)
-        self.held.clear()
-
-    def flushed_now(self, publication: Publication) -> None:
-        """The cohort begins to flush this one."""
-        self.flushed[publication.topic] = publication.offset
-        self.last[publication.topic] = publication
-
 
 class Cohort:
     """Subscribers that read alike. Its key is (encoding, {(topic, rate)}). Slots: there may be one for each browser."""
 
     __slots__ = (
         "behind", "bytes", "carried", "cost_s", "crowd_number", "crowds", "encoding", "flush", "flush_number",
-        "flushed", "flusher", "key", "lanes", "members", "messages", "not_before", "pending", "pending_bytes", "ports",
-        "scheduled", "slow_after_s", "spent_s", "topics", "waiting",
+        "flushed", "flusher", "is_aside", "key", "lanes", "members", "messages", "not_before", "pending",
+        "pending_bytes", "ports", "scheduled", "slow_after_s", "spent_s", "topics", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -129,6 +76,8 @@ class Cohort:
         """Serial of the newest entry whose flush has begun (or of the hub when the cohort was made)."""
         self.flush: Flush | None = None
         self.flush_number = 0
+        self.is_aside = False
+        """All are behind, and it is told of notices only."""
         self.scheduled = False
         self.not_before = 0.0
         self.cost_s = 0.0
@@ -154,15 +103,15 @@ class Cohort:
     def disband(self) -> None:
         """Nobody is left: leave the topics."""
         for topic in self.topics:
-            del topic.cohorts[self.lanes.get(topic, self)]
+            if self.is_aside:
+                del topic.aside[self]
+            else:
+                del topic.cohorts[self.lanes.get(topic, self)]
 
     # -- what comes in ------------------------------------------------------------------------------------------------
 
     def add(self, entry: Entry | Notice, now: float = 0.0) -> None:
         """Something for the next flush. This is the whole cost of a cohort per message."""
-        if not self.members and not self.scheduled and not self.lanes and type(entry) is Publication:
-            self.flushed = entry.serial  # all are behind: it is the business of the rings at once
-            return
         self.pending.append(entry)
         self.pending_bytes += entry.size
         if not self.scheduled:
@@ -177,7 +126,8 @@ class Cohort:
         """A control message in its place. Those who are behind get them at once: rings hold publications only."""
         if self.encoding is Encoding.RAW:
             return
-        self.add(notice)
+        if not self.is_aside:
+            self.add(notice)
         for member in self.behind:
             member.tell(notice.data)
 
@@ -190,6 +140,8 @@ class Cohort:
 
     def join(self, member: Subscriber) -> None:
         """The member has all that was flushed."""
+        if self.is_aside:
+            self._come_back()
         member.pace = Pace.CURRENT
         member.slot = len(self.members)
         member.flush_number = self.flush_number
@@ -222,6 +174,25 @@ class Cohort:
         """Be flushed by itself from here on."""
         if self.crowds:
             step_out(self)
+
+    @property
+    def reached(self) -> int:
+        """Serial of the newest entry that those who are behind may have."""
+        return next(iter(self.topics)).hub.serial if self.is_aside else self.flushed
+
+    def _step_aside(self) -> None:
+        """All are behind: what comes is the business of the rings at once, and costs nothing here."""
+        self.is_aside = True
+        for topic in self.topics:
+            del topic.cohorts[self]
+            topic.aside[self] = None
+
+    def _come_back(self) -> None:
+        self.flushed = self.reached
+        self.is_aside = False
+        for topic in self.topics:
+            del topic.aside[self]
+            topic.cohorts[self] = None
 
     def totals(self) -> tuple[int, int]:
         """Messages and bytes sent so far, per member."""
@@ -390,6 +361,8 @@ class Cohort:
         # To step in costs as much as there are topics; so did what came before it, to be made or to step out.
         if 0 < len(self.members) <= SMALL_MEMBERS:
             step_in(self)
+        elif self.behind and not (self.members or self.pending or self.lanes or self.encoding is Encoding.RAW):
+            self._step_aside()  # but for those whom a gap closes
 
     def _admit_waiting(self) -> None:
         """A flush has ended: those who had more than it can join now."""

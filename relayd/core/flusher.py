@@ -28,8 +28,9 @@ from relayd.core.stalls import Stalls
 from relayd.core.volley import Volley
 
 if TYPE_CHECKING:
-    from relayd.core.cohort import Cohort, Lane
+    from relayd.core.cohort import Cohort
     from relayd.core.lagging import Lagging
+    from relayd.core.lane import Lane
 
 # Measured at 500 clients x 50/s, 1,000 x 1,000/s and 5,000 x 20/s: p50 1.7, 8.5 and 16 ms with these three; a larger
 # share trebles the latency of big slow cohorts and saves nothing (design section 3).

@@ -16,10 +16,10 @@ from functools import partial
 
 from relayd.core import wire
 from relayd.core.ack_window import AckWindows
-from relayd.core.cohort import Lane
 from relayd.core.counters import HubCounters
 from relayd.core.flush import Notice
 from relayd.core.flusher import Flusher
+from relayd.core.lane import Lane
 from relayd.core.mishap import WAITER, Report, let_it_out
 from relayd.core.publication import RETAINED_OVERHEAD_BYTES, Entry, GapMark, Publication, TopicState
 from relayd.core.readers import Hold, Readers
@@ -275,7 +275,7 @@ class Hub:
         notice = Notice(wire.state(topic.name, state, why), self.now())
         for crowd in topic.crowds.values():
             crowd.give(notice, self.flusher)
-        for reader in topic.cohorts:
+        for reader in (*topic.cohorts, *topic.aside):
             (reader.cohort if isinstance(reader, Lane) else reader).add_notice(notice)
 
     # -- who reads ----------------------------------------------------------------------------------------------------

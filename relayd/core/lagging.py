@@ -212,9 +212,9 @@ class Lagging:
         return self._flushed_only(topic.ring.after(self.positions[topic]))
 
     def _flushed_only(self, entries: Iterator[Entry]) -> Iterator[Entry]:
-        flushed = self.cohort.flushed
+        reached = self.cohort.reached
         for entry in entries:
-            if entry.serial > flushed:
+            if entry.serial > reached:
                 return
             yield entry
 
@@ -223,7 +223,7 @@ class Lagging:
         lane = self.cohort.lanes.get(topic)
         newest: dict[Hashable, Publication] = {}
         for entry in topic.ring.after(self.positions[topic]):
-            if (entry.serial > self.cohort.flushed) if lane is None else (entry.offset > lane.flushed[topic]):
+            if (entry.serial > self.cohort.reached) if lane is None else (entry.offset > lane.flushed[topic]):
                 break
             if isinstance(entry, Publication):
                 newest.pop(entry.key, None)  # popped, so that the order is that of the newest
@@ -276,7 +276,7 @@ class Lagging:
             return topic.ring.first
         # One that is not flushed yet comes with its flush, and so does what stands before it there: to go on from it
         # would leave a hole between that nobody is told of.
-        is_flushed = next(topic.ring.after(start)).serial <= self.cohort.flushed
+        is_flushed = next(topic.ring.after(start)).serial <= self.cohort.reached
         return start + 1 if is_flushed else topic.ring.first
 
     def _skip_late(self, topic: Topic, max_lag_s: float, frames: list[bytes]) -> None:
@@ -284,7 +284,7 @@ class Lagging:
         horizon = topic.hub.now() - max_lag_s
         following = topic.ring.end
         for entry in topic.ring.after(self.positions[topic]):
-            if entry.at >= horizon or entry.serial > self.cohort.flushed:
+            if entry.at >= horizon or entry.serial > self.cohort.reached:
                 following = entry.offset
                 break
         if following > self.positions[topic] + 1:

@@ -122,12 +122,12 @@ class Readers:
             for entry in undelivered:
                 if type(entry) is Notice:
                     subscriber.tell(entry.data)
-            lagging = Lagging(subscriber, cohort.positions(undelivered), cohort.flushed)
+            lagging = Lagging(subscriber, cohort.positions(undelivered), cohort.reached)
         else:
             del cohort.behind[subscriber]
             cohort.waiting.pop(subscriber, None)
             # This cohort's flushes may have taken it further than the next cohort is.
-            lagging.reached = max(lagging.reached, cohort.flushed)
+            lagging.reached = max(lagging.reached, cohort.reached)
         subscriber.cohort = None
         if not cohort.members and not cohort.behind:
             cohort.disband()

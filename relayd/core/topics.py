@@ -10,9 +10,10 @@ from relayd.core.ring import Ring
 from relayd.core.routes import Match, Route
 
 if TYPE_CHECKING:
-    from relayd.core.cohort import Cohort, Lane
+    from relayd.core.cohort import Cohort
     from relayd.core.crowd import Crowd
     from relayd.core.hub import Hub
+    from relayd.core.lane import Lane
 
 
 class Demand(Protocol):
@@ -35,8 +36,8 @@ class Topic:
     """One topic: its ring, its state, and the cohorts that read it."""
 
     __slots__ = (
-        "born_after", "claims", "cohorts", "crowds", "demand", "epoch", "fields", "hub", "idle_since", "last_at",
-        "name", "name_bytes", "readers", "ref", "ring", "route", "state", "waiters", "why",
+        "aside", "born_after", "claims", "cohorts", "crowds", "demand", "epoch", "fields", "hub", "idle_since",
+        "last_at", "name", "name_bytes", "readers", "ref", "ring", "route", "state", "waiters", "why",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +68,8 @@ class Topic:
         """Monotonic time of the newest publication."""
         self.cohorts: dict[Cohort | Lane, None] = {}
         """Those that are flushed by themselves."""
+        self.aside: dict[Cohort, None] = {}
+        """Those whose members are all behind."""
         self.crowds: dict[Encoding, Crowd] = {}
         """Those that are flushed together; never empty ones."""
         self.readers = 0

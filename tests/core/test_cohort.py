@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_POSITION_LOST
 from relayd.core.cohort import MAX_PENDING_BYTES, MAX_REST_BYTES, Cohort
 from relayd.core.downstream import DownstreamSession
@@ -279,6 +277,44 @@ class RestTests:
         client.read()
         assert client.data["t/a"] == [1, 3, 5, 7] and all(entry.frames is not UNFRAMED for entry in late)
 
+    def test_all_are_behind(self) -> None:
+        """The cohort stands aside: no publication is brought to it, but notices are. It is back with the first who has
+        caught up, and with nobody it goes."""
+        rig = Rig(route("t/$n"), route("u/$n"))
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a", "u/a"])
+        client = Client(sink)
+        topics = [rig.hub.topic("t/a"), rig.hub.topic("u/a")]
+        sink.room = 0
+        rig.publish("t/a")
+        for _ in range(2):
+            rig.clock.turn()
+        rig.publish("u/a")
+        rig.clock.turn()
+        [cohort] = topics[0].aside
+        assert [topic.cohorts for topic in topics] == [{}, {}] and list(topics[1].aside) == [cohort]
+        for _ in range(3):
+            rig.publish("u/a")
+        rig.hub.state(topics[1], TopicState.STALE)
+        assert not cohort.pending and cohort.reached == rig.hub.serial
+        sink.room = 1 << 40
+        sink.read(1 << 30)
+        rig.clock.turn()
+        client.read()
+        assert client.data == {"t/a": [1], "u/a": [1, 2, 3, 4]} and client.states["u/a"] == "stale"
+        assert not topics[0].aside and session.subscriber.pace is Pace.CURRENT
+        rig.publish("t/a")
+        rig.clock.turn()
+        client.read()
+        assert client.data["t/a"] == [1, 2]
+        sink.room = 0
+        for name in ("t/a", "u/a"):
+            rig.publish(name)
+            rig.clock.turn()
+        assert topics[0].aside
+        session.lost()
+        assert not topics[0].aside and not topics[0].cohorts
+
     def test_those_behind_hear_notices_at_once(self) -> None:
         """Rings hold publications only."""
         rig = Rig(route("t/$n"))
@@ -359,63 +395,8 @@ class RawTests:
         assert sink.closed is None
 
 
-class LaneTests:
-    """`max_hz`."""
-
-    def test_the_newest_at_that_rate(self) -> None:
-        """The first at once, then one per period, the newest; the jump is the notice."""
-        rig = Rig(route("t/$n", delivery(max_hz=10)))
-        rig.publish("t/a")
-        session, sink = rig.open()
-        say(session, op="subscribe", topics=["t/a"])
-        client = Client(sink, lambda _: True)
-        for _ in range(30):
-            rig.publish("t/a")
-            rig.clock.advance(0.01)
-        client.read()
-        assert client.data["t/a"][0] == 1
-        assert len(client.data["t/a"]) <= 5
-        rig.clock.advance(0.2)
-        client.read()
-        assert client.data["t/a"][-1] == 31
-
-    def test_totals_once_a_second(self) -> None:
-        """How many were skipped, in all."""
-        rig = Rig(route("t/$n", delivery(max_hz=4)))
-        rig.publish("t/a")
-        session, sink = rig.open()
-        say(session, op="subscribe", topics=["t/a"])
-        for _ in range(400):
-            rig.publish("t/a")
-            rig.clock.advance(0.01)
-        rig.clock.advance(2)
-        rig.publish("t/a")
-        rig.clock.advance(2)
-        client = Client(sink, lambda _: True)
-        client.read()
-        assert client.lost["t/a"] + len(client.data["t/a"]) == 402
-        totals = [message for message in client.messages if message.get("op") == "lost"]
-        assert {message["why"] for message in totals} == {"rate"}
-        assert len(totals) <= 6
-
-    def test_the_lower_rate_counts(self) -> None:
-        """Of route and client."""
-        rig = Rig(route("t/$n", delivery(max_hz=10)))
-        session, _ = rig.open()
-        say(session, op="subscribe", topics=["t/a"], max_hz=2)
-        assert list(session.subscriber.topics.values()) == [2]
-
-    def test_gaps_are_jumps(self) -> None:
-        """A mark is not held."""
-        rig = Rig(route("t/$n", delivery(max_hz=10)))
-        session, sink = rig.open()
-        say(session, op="subscribe", topics=["t/a"])
-        rig.hub.gap(rig.hub.topic("t/a"), None, "upstream")
-        rig.publish("t/a")
-        rig.clock.advance(1)
-        client = Client(sink, lambda _: True)
-        client.read()
-        assert client.data["t/a"] == [2]
+class LevelTests:
+    """Who joins a cohort that reads some topics at a rate."""
 
     def test_newcomer_to_a_busy_lane(self) -> None:
         """It gets what was flushed last, then the same as everybody; nothing twice."""
@@ -485,21 +466,6 @@ class LaneTests:
         rig.clock.turn()
         say(quick, op="subscribe", topics=["t/a"], max_hz=1)
         assert quick.subscriber.pace is Pace.CURRENT
-
-    def test_key(self) -> None:
-        """The newest per key, where the route has one."""
-        rig = Rig(route("t/$n", delivery(max_hz=10, key_of=lambda payload: json.loads(payload)["k"])))
-        rig.publish("t/a", b'{"k":"z"}')
-        session, sink = rig.open()
-        say(session, op="subscribe", topics=["t/a"])
-        rig.publish("t/a", b'{"k":"z"}')
-        rig.clock.advance(0.01)
-        for key in ("x", "y", "x"):
-            rig.publish("t/a", json.dumps({"k": key}).encode())
-        rig.clock.advance(1)
-        client = Client(sink, lambda _: True)
-        client.read()
-        assert client.data["t/a"] == [1, 2, 4, 5]
 
 
 class StreamTests:

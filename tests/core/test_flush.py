@@ -44,3 +44,10 @@ class FlushTests:
         """Nobody has been offered them yet."""
         flush = Flush([], [b"a", b"b"], 1, broken=True)
         assert (flush.data, flush.next, flush.members, flush.broken) == (b"ab", 0, None, True)
+
+    def test_who_took_as_much_keeps_the_same(self) -> None:
+        """One object for all who stopped at the same byte."""
+        flush = Flush([], [b"abc", b"def"], 1, broken=False)
+        first = flush.rest(1, 3)
+        assert first == b"bc" and flush.rest(1, 3) is first
+        assert (flush.rest(0, 6), flush.rest(6, 6), flush.rest(1, 3)) == (b"abcdef", b"", b"bc")

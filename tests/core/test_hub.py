@@ -284,6 +284,16 @@ class TopicsTests:
             eras.append(resolver.era)
         assert len(set(eras)) == 4
 
+    def test_time_of_arrival(self) -> None:
+        """That of the read with which it came, else now."""
+        rig = Rig(route("t/$n", upstream=None))
+        topic = rig.hub.topic("t/a")
+        rig.clock.advance(5.0)
+        for at in (rig.clock.now - 1.5, None):
+            rig.hub.publish(topic, b"1", True, at=at)
+            newest = topic.ring.newest()
+            assert newest is not None and newest.at == topic.last_at == (rig.clock.now if at is None else at)
+
     def test_names(self) -> None:
         """By pattern."""
         rig = Rig(route("t/$n"), route("u/$n"))
