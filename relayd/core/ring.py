@@ -101,7 +101,7 @@ class Ring:
 
     def _drop_oldest(self) -> None:
         oldest = self._entries[self._dead]
-        if self._base == oldest.offset:
+        if self._base is not None and self._base == oldest.offset:
             self._base = None
         if type(oldest) is GapMark:
             self.last_gap_gone = oldest.offset

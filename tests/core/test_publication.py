@@ -5,13 +5,26 @@ from __future__ import annotations
 import gc
 from typing import Any
 
-from relayd.core.publication import RETAINED_OVERHEAD_BYTES, UNFRAMED, Encoding, GapMark, Publication
+from relayd.core.publication import (
+    RETAINED_OVERHEAD_BYTES,
+    UNFRAMED,
+    Encoding,
+    GapMark,
+    Publication,
+    retained_bytes,
+)
 
 TOPIC: Any = object()
 
 
 class PublicationTests:
     """A payload and its place."""
+
+    def test_size_counts_the_object(self) -> None:
+        """An empty payload is not free. Those of usual sizes share the number."""
+        for size in (0, 3, 4095, 4096, 70_000):
+            assert retained_bytes(b"x" * size) == RETAINED_OVERHEAD_BYTES + size
+        assert retained_bytes(b"x" * 300) is retained_bytes(b"y" * 300)
 
     def test_the_collector_does_not_look_at_it(self) -> None:
         """Rings are full of them."""
