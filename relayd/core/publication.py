@@ -50,7 +50,7 @@ class Encoding(IntEnum):
 UNFRAMED: Final = cast("list[bytes | None]", (None,) * len(Encoding))
 
 # On CPython 3.11 by sys.getsizeof: a Publication (112), its frames list (104), its payload's header (33), its offset,
-# serial and size (28 each), its time of arrival (24) and the ring's slot (8), 365 in all, which the allocator rounds up.
+# serial and size (28 each), its time of arrival (24) and the ring's slot (8), 365 in all, each rounded up.
 # By the resident memory of the process 200,000 hold 205 to 231 bytes each beside their payloads, 317 to 343 once they
 # were encoded, and two numbers more where the size is no usual one and nothing else came in the same read. The V1 frame
 # that most publications also carry is about as long as the payload and is dropped with it.
