@@ -181,6 +181,7 @@ class EchoOwner:
     """Sends back what an upstream says, in place of UpstreamService, or keeps it."""
 
     name = "suite"
+    monotonic = staticmethod(time.monotonic)
 
     def __init__(self, *, echo: bool) -> None:
         self.ended: Deferred[None] = Deferred()
@@ -191,7 +192,7 @@ class EchoOwner:
     def tcp_up(self, protocol: UpstreamProtocol) -> None:
         self._protocol = protocol
 
-    def message(self, payload: bytes, is_text: bool) -> None:
+    def message(self, payload: bytes, is_text: bool, now: float) -> None:
         assert self._protocol is not None
         if self._echo:
             self._protocol.send(Frame(payload, is_text))
