@@ -177,7 +177,7 @@ class CrowdFlush(msgspec.Struct, eq=False, gc=False):
         if not stands_alone and _is_dense(cohorts):
             return self._flush_each(cohorts, budget, counters)
         self.left -= len(cohorts)
-        self.passed += 1
+        self.passed += 1  # as `_pass`, without a call on the way of every publication
         if self.left:
             self.next_members = len(self.blocks[self.passed].members)
         members, data = block.members, self.frame
