@@ -46,7 +46,7 @@ class Hearing(Generic[T]):
 
     def is_wanted(self, target: Target[T]) -> bool:
         """Whether messages of a target that is known are wanted now."""
-        return bool(target.topics if self.resolver is None else self._router.resolved(target))
+        return bool(target.topics if self.resolver is None else self.resolve(target))
 
     @property
     def has_losses(self) -> bool:
