@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # judged by what it changes; elsewhere they are new each time, and what they find is kept as a test of its own.
 settings.register_profile("relayd", deadline=None, derandomize=in_ci())
 settings.load_profile("relayd")
+
+# A shell that starts something in the background has it ignore Ctrl-C, and so would every program that a test starts
+# and ends by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,9 @@ from playwright.sync_api import Browser, Page, TimeoutError
 
 from tests.support.chaos import Chaos, Toxic
 from tests.support.chromium import chromium
-from tests.support.daemon import Exchange, Sender, Start
+from tests.support.daemon import Daemon, Exchange, Sender, Start
 from tests.support.nginx import proxies
+from tests.support.script import busy
 from tests.support.waiting import eventually
 
 CUTS = int(os.environ.get("CUTS", "6"))
@@ -91,6 +92,13 @@ def up_to_date(pages: list[Page], sender: Sender) -> None:
     """Waits until each has what was sent last."""
     for page in pages:
         holds(page, f"Object.values(seen.topics).every(({{got}}) => got.at(-1)?.[1] === {sender.sent - 1})")
+
+
+def newest(daemon: Daemon) -> int:
+    """The number of the newest message that the relay has of the short topic."""
+    status, answer = daemon.get(f"/topics/{SHORT}")
+    assert status == 200, answer
+    return int(answer["snapshot"][-1]["data"]["n"])
 
 
 def nothing_missing(seen: dict[str, Any], journal: list[int]) -> None:
@@ -174,11 +182,9 @@ def test_a_page_that_is_busy(start: Start, exchange: Exchange) -> None:
             page.wait_for_function("Object.values(seen.topics).every(({state}) => state !== '')")
             sender.send(5)
             up_to_date([page], sender)
-            page.evaluate(
-                "setTimeout(() => { for (const end = performance.now() + 4000; performance.now() < end; ); }, 0)"
-            )
-            sender.send(BUSY)
-            page.wait_for_timeout(1)  # it has to answer first
+            with busy(page):
+                sender.send(BUSY)
+                eventually(lambda: newest(daemon) == sender.sent - 1, "relayd has what came meanwhile")
             up_to_date([page], sender)
         bounded, hidden = (page.evaluate("seen.topics")[SHORT] for page in pages)
     assert not [item for item in hidden["got"] if isinstance(item, dict)]
