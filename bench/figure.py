@@ -124,6 +124,7 @@ def line(sample: Sample) -> str:
 SAMPLE_HEAD = (
     "server",
     "CPU us/delivery",
+    "of that softirq",
     "x floor",
     "delivered/s",
     "p50 ms",
@@ -136,6 +137,12 @@ SAMPLE_HEAD = (
 )
 
 
+def softirq_text(parts_us: Sequence[float | None]) -> str:
+    """The median of what ksoftirqd did, for a table; a dash where it cannot be seen."""
+    seen_us = [us for us in parts_us if us is not None]
+    return f"{median(seen_us):.2f}" if seen_us else "–"
+
+
 def sample_row(name: str, samples: Sequence[Sample], floor_us: float) -> list[str]:
     """The medians of one peer, for a table with SAMPLE_HEAD."""
     windows = [sample.window for sample in samples]
@@ -143,6 +150,7 @@ def sample_row(name: str, samples: Sequence[Sample], floor_us: float) -> list[st
     return [
         name,
         f"{us:.2f}",
+        softirq_text([window.softirq_us_per_delivery for window in windows]),
         f"{us / floor_us:.2f}" if floor_us else "",
         f"{median([window.delivered_per_s for window in windows]):,.0f}",
         f"{median([window.p50_ms for window in windows]):.2f}",
@@ -160,19 +168,22 @@ def sample_data(sample: Sample) -> dict[str, Any]:
     window = sample.window
     return {
         "us_per_delivery": window.us_per_delivery,
+        "softirq_us_per_delivery": window.softirq_us_per_delivery,
         "delivered_per_s": window.delivered_per_s,
         "delivered": window.delivered,
         "seconds": window.seconds,
         "p50_ms": window.p50_ms,
         "p99_ms": window.p99_ms,
         "p999_ms": window.latencies.percentile_ms(99.9),
-        "server_cpu_s": window.server_cpu_s,
+        "server_cpu_s": window.server.total_s,
+        "softirq_cpu_s": window.server.softirq_s,
         "load_cpu_s": window.load_cpu_s,
         "reads": window.reads,
         "bytes": window.bytes,
         "published": sample.published,
         "final": dict(sample.final),
         "accept_us": sample.accept_us,
+        "accept_softirq_us": sample.accept_softirq_us,
         "memory_bytes": sample.memory_bytes,
         "memory_per_connection_bytes": sample.memory_per_connection_bytes,
         "memory_after_bytes": sample.memory_after_bytes,

@@ -7,6 +7,8 @@ import platform
 import resource
 from pathlib import Path
 
+from bench import cpu
+
 SERVER_CORE = 0
 LOAD_CORE = 1
 
@@ -42,6 +44,11 @@ def facts() -> dict[str, str]:
         "python": platform.python_version(),
         "nofile": f"{soft} soft, {hard} hard",
         "load average at start": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "ksoftirqd of the server's core": (
+            "not visible, its time is not counted"
+            if cpu.softirq_s(SERVER_CORE) is None
+            else "visible, its time is counted as the server's"
+        ),
     }
     for name in SYSCTLS:
         path = Path("/proc/sys", name)

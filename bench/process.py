@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import cpu
+
 PR_SET_PDEATHSIG = 1
 TERM_WITHIN_S = 5.0  # a server that has not ended by then is killed
 _libc = ctypes.CDLL(None)
@@ -107,18 +109,11 @@ class Program:
         return found
 
     def cpu_s(self) -> float:
-        """CPU seconds (user and system) of it and all its living descendants.
-
-        Read from each process's CPU clock: the same sum as utime + stime in /proc/PID/stat, in ns instead of ticks.
-        """
+        """CPU seconds (user and system) of it and all its living descendants."""
         total = 0.0
         for pid in self.pids():
-            try:
-                total += time.clock_gettime(
-                    ~pid << 3 | 2
-                )  # CPUCLOCK_SCHED of a process, as clock_getcpuclockid(3) makes it
-            except OSError:
-                continue
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                total += cpu.process_s(pid)
         return total
 
     def descriptors(self) -> int:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench import build, machine
+from bench import build, cpu, machine
 from bench.arithmetic import Latencies
+from bench.cpu import Cost
 from bench.peers.base import Options, Peer, Place
 from bench.process import Program, Talker, free_ports, wait_for_port
 from bench.workload import Workload
@@ -31,7 +32,7 @@ class Window:
     """What was measured between `begin` and `end`."""
 
     seconds: float
-    server_cpu_s: float
+    server: Cost
     load_cpu_s: float
     delivered: int
     bytes: int
@@ -42,7 +43,12 @@ class Window:
     @property
     def us_per_delivery(self) -> float:
         """CPU microseconds of the server per delivered message."""
-        return self.server_cpu_s * 1e6 / self.delivered if self.delivered else float("nan")
+        return self.server.us_each(self.delivered)
+
+    @property
+    def softirq_us_per_delivery(self) -> float | None:
+        """Of that, what ksoftirqd did; None where it cannot be seen."""
+        return self.server.softirq_us_each(self.delivered)
 
     @property
     def delivered_per_s(self) -> float:
@@ -62,7 +68,7 @@ class Window:
     @property
     def server_share(self) -> float:
         """Part of one core the server used."""
-        return self.server_cpu_s / self.seconds
+        return self.server.total_s / self.seconds
 
     @property
     def load_share(self) -> float:
@@ -80,6 +86,7 @@ class Sample:
     published: int
     final: Mapping[str, int | dict[str, int]]  # summed over the load processes
     accept_us: float  # server CPU per connection made and subscribed
+    accept_softirq_us: float | None  # of that, what ksoftirqd did
     memory_bytes: int  # of the server, with all connections, before the first message
     memory_per_connection_bytes: float
     memory_after_bytes: int  # of the server at the end of the window
@@ -118,16 +125,21 @@ class Rig:
         self.publisher = publisher
         self.loads: list[Talker] = []
         self.accept_us = 0.0
+        self.accept_softirq_us: float | None = None
         self.ready_s = 0.0
         self.memory_bytes = 0
         self.memory_per_connection_bytes = 0.0
         self.kernel_before_bytes = 0
-        self._cpu_s = 0.0
+        self._before = Cost(0.0, None)
 
     @property
     def port(self) -> int:
         """Where the server listens for clients."""
         return self.place.port
+
+    def cost(self) -> Cost:
+        """What the server has cost so far. It has the core to itself, so that what the kernel does there is for it."""
+        return Cost(self.server.cpu_s(), cpu.softirq_s(machine.SERVER_CORE))
 
     @contextlib.contextmanager
     def visited_by(self, workload: Workload) -> Iterator[Rig]:
@@ -139,11 +151,12 @@ class Rig:
         rig = Rig(self.peer, replace(self.place, workload=workload), self.server, self.publisher)
         many = max(1, workload.connections)
         rig.kernel_before_bytes = machine.kernel_socket_bytes()
-        memory, cpu_s = self.server.memory_bytes(), self.server.cpu_s()
+        memory, before = self.server.memory_bytes(), self.cost()
         try:
             rig.loads.extend(_loads(rig.peer, rig.place))
             ready = [load.hear("ready", READY_WITHIN_S) for load in rig.loads]
-            rig.accept_us = (self.server.cpu_s() - cpu_s) * 1e6 / many
+            accepting = self.cost().since(before)
+            rig.accept_us, rig.accept_softirq_us = accepting.us_each(many), accepting.softirq_us_each(many)
             rig.ready_s = max((one["seconds"] for one in ready), default=0.0)
             rig.memory_bytes = self.server.memory_bytes()
             rig.memory_per_connection_bytes = (rig.memory_bytes - memory) / many
@@ -175,18 +188,18 @@ class Rig:
             load.say("begin")
         for load in self.loads:
             load.hear("begun", ANSWER_WITHIN_S)
-        self._cpu_s = self.server.cpu_s()
+        self._before = self.cost()
 
     def end(self) -> Window:
         """Close it."""
-        cpu_s = self.server.cpu_s() - self._cpu_s
+        cost = self.cost().since(self._before)
         self.server.demand_alive()
         for load in self.loads:
             load.say("end")
         heard = [load.hear("window", ANSWER_WITHIN_S) for load in self.loads]
         return Window(
             seconds=max(one["seconds"] for one in heard),
-            server_cpu_s=cpu_s,
+            server=cost,
             load_cpu_s=sum(one["cpu_s"] for one in heard),
             delivered=sum(one["delivered"] for one in heard),
             bytes=sum(one["bytes"] for one in heard),
@@ -310,6 +323,7 @@ def measure(peer: Peer, workload: Workload) -> Sample:
             published=publisher["published"],
             final=final,
             accept_us=rig.accept_us,
+            accept_softirq_us=rig.accept_softirq_us,
             memory_bytes=rig.memory_bytes,
             memory_per_connection_bytes=rig.memory_per_connection_bytes,
             memory_after_bytes=memory_after,

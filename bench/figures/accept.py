@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from bench.arithmetic import median
-from bench.figure import Bars, Check, Effort, Figure
+from bench.figure import Bars, Check, Effort, Figure, softirq_text
 from bench.peers.base import Peer
 from bench.process import ProgramFailed
 from bench.rig import FAULTS, standing
@@ -27,6 +27,7 @@ class Storm:
     """One start of a server, and everybody who came."""
 
     accept_us: float  # CPU of the server for each
+    accept_softirq_us: float | None  # of that, what ksoftirqd did
     accepts_per_s: float
     memory_per_connection_bytes: float
     lost: int  # of what was published afterwards
@@ -41,6 +42,7 @@ def storm(peer: Peer, workload: Workload) -> Storm:
         final = rig.finish(published, workload.drain_s)
         return Storm(
             accept_us=rig.accept_us,
+            accept_softirq_us=rig.accept_softirq_us,
             accepts_per_s=workload.connections / rig.ready_s,
             memory_per_connection_bytes=rig.memory_per_connection_bytes,
             lost=final["lost"],
@@ -50,7 +52,7 @@ def storm(peer: Peer, workload: Workload) -> Storm:
 
 def run(effort: Effort) -> Figure:
     """relayd and the libraries, interleaved."""
-    figure = Figure("accept", TITLE, ("server", "CPU us/accept", "accepts/s", "KB/connection"))
+    figure = Figure("accept", TITLE, ("server", "CPU us/accept", "of that softirq", "accepts/s", "KB/connection"))
     rounds: dict[str, list[Storm]] = {name: [] for name in PEERS if name in effort.peers}
     for number in range(effort.rounds):
         for name in list(rounds):
@@ -86,6 +88,7 @@ def row(name: str, storms: Sequence[Storm]) -> list[str]:
     return [
         name,
         f"{middle(storms, lambda s: s.accept_us):.0f}",
+        softirq_text([one.accept_softirq_us for one in storms]),
         f"{middle(storms, lambda s: s.accepts_per_s):,.0f}",
         f"{middle(storms, lambda s: s.memory_per_connection_bytes) / 1024:.1f}",
     ]

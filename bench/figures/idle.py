@@ -28,12 +28,13 @@ def run(effort: Effort) -> Figure:
         step.flush()
         env = {"LD_PRELOAD": str(build.CLOCKSTEP), "CLOCKSTEP": step.name}
         with standing(effort.peers["relayd"], workload, env) as rig:
-            shares, pings = [], []
+            shares, softirq_s, pings = [], [], []
             for number in range(effort.rounds):
                 rig.begin()
                 time.sleep(PING_EVERY_S)
                 window = rig.end()
                 shares.append(window.server_share)
+                softirq_s.append(window.server.softirq_s)
                 pings.append(window.pings)
                 figure.rows.append(
                     [str(number + 1), f"{window.server_share:.2%}", f"{window.pings:,}", f"{window.delivered}"]
@@ -69,9 +70,11 @@ def run(effort: Effort) -> Figure:
     )
     figure.data = {
         "shares": shares,
+        "softirq_cpu_s": softirq_s,
         "pings": pings,
         "memory_per_connection_kb": memory_kb,
         "accept_us": rig.accept_us,
+        "accept_softirq_us": rig.accept_softirq_us,
         "final": final,
     }
     return figure

@@ -26,10 +26,10 @@ class JudgeTests:
 
     def test_medians_and_targets(self) -> None:
         """The median counts for the cost, the worst round for a loss."""
-        storms = [Storm(cost, 1e6 / cost, 2048, lost, 0) for cost, lost in ((200.0, 0), (250.0, 0), (9000.0, 3))]
-        assert row("relayd", storms) == ["relayd", "250", "4,000", "2.0"]
+        storms = [Storm(cost, 1.5, 1e6 / cost, 2048, lost, 0) for cost, lost in ((200.0, 0), (250.0, 0), (9000.0, 3))]
+        assert row("relayd", storms) == ["relayd", "250", "1.50", "4,000", "2.0"]
         figure = Figure("accept", "", ())
         judge(figure, storms)
         assert [check.met for check in figure.checks] == [True, False, True]
-        judge(figure, [Storm(math.nextafter(ACCEPT_US_MAX, math.inf), 1, 1, 0, 1)])
+        judge(figure, [Storm(math.nextafter(ACCEPT_US_MAX, math.inf), None, 1, 1, 0, 1)])
         assert [check.met for check in figure.checks[3:]] == [False, True, False]

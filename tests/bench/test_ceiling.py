@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bench.arithmetic import Latencies
+from bench.cpu import Cost
 from bench.figures.ceiling import STEPS_MAX, climb
 from bench.figures.throughput import _against
 from bench.rig import FAULTS, Sample, Window
@@ -19,10 +20,17 @@ P99_MAX_MS = 60.0
 def sample(rate: int, *, share: float = 1.0, p99_ms: float = 5.0, load_share: float = 0.5, **final: int) -> Sample:
     """What a server did at `rate` with 10 clients: 4 s, 1 CPU second."""
     window = Window(
-        4.0, 1.0, 4 * load_share, round(rate * 10 * 4 * share), 0, 0, 0, Latencies(((int(p99_ms * 1e6), 1),))
+        4.0,
+        Cost(1.0, None),
+        4 * load_share,
+        round(rate * 10 * 4 * share),
+        0,
+        0,
+        0,
+        Latencies(((int(p99_ms * 1e6), 1),)),
     )
     counts: dict[str, Any] = {**dict.fromkeys(FAULTS, 0), "lost": 0, **final}
-    return Sample("some", Workload(connections=10, rate=rate), window, rate * 4, counts, 0, 0, 0, 0, 0)
+    return Sample("some", Workload(connections=10, rate=rate), window, rate * 4, counts, 0, None, 0, 0, 0, 0)
 
 
 def ends_at(most: int, **beyond: Any) -> Callable[[int], Sample]:
