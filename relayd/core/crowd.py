@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, final
 
@@ -39,16 +38,6 @@ BLOCK_MEMBERS: Final = 500
 #: Cohorts of so many may be in crowds. Beyond it a flush of its own costs a member little beside its send: 1.5 us of
 #: bookkeeping over eight (measured, docs/design/fan-out.md).
 SMALL_MEMBERS: Final = 8
-
-#: Publications that wait for a cohort beside the one that it is offered, from which on it is sent them all at once: a
-#: send of its own costs 4 us more than a part in a volley, and each further publication 6 less (measured).
-DENSE: Final = 3.0
-#: How many cohorts are looked at for that (guess: 2 us in all).
-DENSE_LOOKS: Final = 4
-#: Of that send, as of a flush (core/cohort.py).
-MERGED_BYTES_MOST: Final = 1 << 20
-#: So many that go with others in one send take a turn as long as one member more, 8 us and up (measured).
-MERGED_PER_MEMBER: Final = 32
 
 _number_of = attrgetter("number")
 
@@ -148,22 +137,25 @@ class CrowdFlush(msgspec.Struct, eq=False, gc=False):
     """Blocks that were offered it."""
     is_struck: bool = False
     """Whether some of the blocks' cohorts are not to be offered it."""
-    offered: Collection[Cohort] = ()
+    offered: Iterable[Cohort] = ()
     """Whom it is being offered to."""
 
     def is_for(self, cohort: Cohort) -> bool:
         """Whether this cohort of the crowd is still to be offered it."""
-        to_come = self.blocks[self.passed :]
-        return self.number > cohort.crowd_number and any(cohort in block.cohorts for block in to_come)
+        return self.number > cohort.crowd_number and any(cohort in block.cohorts for block in self.to_come)
+
+    @property
+    def to_come(self) -> list[Block]:
+        """Blocks that are still to be offered it."""
+        return self.blocks[self.passed :]
 
     def strike(self) -> None:
         """One of those left gets it in another way: its `crowd_number` says which."""
         self.is_struck = True
         self.left -= 1
 
-    def flush_block(self, budget: int, volley: Volley | None, counters: HubCounters, stands_alone: bool) -> int:
-        """Offer it to the next block. Returns what that used of the turn's budget of members, where the block is cut if
-        each of its cohorts is sent to by itself. `stands_alone`: nothing else is to be flushed."""
+    def flush_block(self, volley: Volley | None, counters: HubCounters) -> int:
+        """Offer it to the next block. Returns how many members were offered it."""
         if not self.left:
             return 0
         block = self.blocks[self.passed]
@@ -171,15 +163,12 @@ class CrowdFlush(msgspec.Struct, eq=False, gc=False):
         if self.is_struck:
             block = Block(cohort for cohort in cohorts if cohort.crowd_number < self.number)
             cohorts = self.offered = block.cohorts
-            if not cohorts:
-                self._pass()
-                return 0
-        if not stands_alone and _is_dense(cohorts):
-            return self._flush_each(cohorts, budget, counters)
         self.left -= len(cohorts)
-        self.passed += 1  # as `_pass`, without a call on the way of every publication
+        self.passed += 1
         if self.left:
             self.next_members = len(self.blocks[self.passed].members)
+        if not cohorts:
+            return 0
         members, data = block.members, self.frame
         if block.ports is None and volley is not None and len(members) >= volley.least:
             block.ports = ports_of(members)
@@ -189,41 +178,8 @@ class CrowdFlush(msgspec.Struct, eq=False, gc=False):
         counters.delivered += whole
         counters.delivered_bytes += whole * len(data)
         if short:
-            _leave_behind(short, (self,))
+            leave_behind(short, (self,))
         return len(members)
-
-    def _pass(self) -> None:
-        """On to the next block."""
-        self.passed += 1
-        if self.left:
-            self.next_members = len(self.blocks[self.passed].members)
-
-    def _flush_each(self, cohorts: Collection[Cohort], budget: int, counters: HubCounters) -> int:
-        """To each cohort all that it waits for, by one send for each member, until the budget is used."""
-        used = 0
-        for cohort in cohorts:
-            if used >= budget:
-                return used
-            self.offered = (cohort,)
-            flushes = _under_way(cohort)
-            frames = [flush.frame for flush in flushes]
-            size = sum(map(len, frames))
-            while size > MERGED_BYTES_MOST and len(flushes) > 1:
-                flushes.pop()
-                size -= len(frames.pop())
-            cohort.crowd_number = flushes[-1].number
-            for flush in flushes:
-                flush.strike()
-            short = offer(cohort.members, b"".join(frames)) if size else ()
-            whole = len(cohort.members) - len(short)
-            counters.flushes += 1
-            counters.delivered += whole * len(flushes)
-            counters.delivered_bytes += whole * size
-            used += len(cohort.members) + len(flushes) // MERGED_PER_MEMBER
-            if short:
-                _leave_behind(short, flushes)
-        self._pass()
-        return used
 
     def fail(self) -> None:
         """It could not be offered to some: nobody knows what they have got, so they come back and ask."""
@@ -232,8 +188,8 @@ class CrowdFlush(msgspec.Struct, eq=False, gc=False):
             cohort.fail()
 
 
-def _leave_behind(short: Iterable[tuple[Subscriber, int]], flushes: Sequence[CrowdFlush]) -> None:
-    """Who did not take all of these flushes, each with the bytes taken."""
+def leave_behind(short: Iterable[tuple[Subscriber, int]], flushes: Sequence[CrowdFlush]) -> None:
+    """Those who did not take all of these flushes, each with the bytes taken, lag from here on."""
     together = Flush([flush.entry for flush in flushes], [flush.frame for flush in flushes], 0, broken=False)
     for member, taken in short:
         assert member.cohort is not None
@@ -241,12 +197,6 @@ def _leave_behind(short: Iterable[tuple[Subscriber, int]], flushes: Sequence[Cro
             member.cohort.fall_behind(member, together, taken)
         except Exception:
             member.fault()
-
-
-def _is_dense(cohorts: Iterable[Cohort]) -> bool:
-    """Whether some of these wait for so much that each is better sent to by itself, once for all of it."""
-    some = list(islice(cohorts, DENSE_LOOKS))
-    return sum(len(crowd.flushes) for cohort in some for crowd in cohort.crowds) >= DENSE * len(some)
 
 
 def _under_way(cohort: Cohort) -> list[CrowdFlush]:

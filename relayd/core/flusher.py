@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from relayd.core.counters import HubCounters
 from relayd.core.crowd import BLOCK_MEMBERS, CrowdFlush
+from relayd.core.merge import Merge, is_dense, take_run
 from relayd.core.mishap import CATCHING_UP, FLUSH, Report, let_it_out
 from relayd.core.stalls import Stalls
 from relayd.core.volley import Volley
@@ -68,7 +69,7 @@ class Flusher:
         self._next_turn = next_turn or partial(call_later, 0.0)
         self.crowd_number = 0
         """Of the newest flush of a crowd: they are numbered in their order, whatever the crowd."""
-        self._ready: deque[Cohort | CrowdFlush] = deque()
+        self._ready: deque[Cohort | CrowdFlush | Merge] = deque()
         self._held: list[tuple[float, int, Cohort | Lane]] = []
         self._order = count()
         self._chores: deque[Lagging] = deque()
@@ -145,16 +146,28 @@ class Flusher:
         while ready and budget > 0:
             first = ready[0]
             if type(first) is CrowdFlush:
+                if len(ready) > 1 and first.left and is_dense(first):
+                    ready.appendleft(Merge(take_run(ready)))
+                    continue
                 if first.next_members > budget:
                     break
                 try:
-                    budget -= first.flush_block(budget, self.volley, self.counters, len(ready) == 1) or 1
+                    budget -= first.flush_block(self.volley, self.counters) or 1
                 except Exception:  # as with a cohort of its own
                     self.report(FLUSH)
                     first.fail()
                     budget -= 1
                 if not first.left:
                     first.crowd.flushes.popleft()
+                    ready.popleft()
+            elif type(first) is Merge:
+                try:
+                    budget -= first.flush_slice(budget, self.volley, self.counters) or 1
+                except Exception:
+                    self.report(FLUSH)
+                    first.fail()
+                    budget -= 1
+                if first.is_over:
                     ready.popleft()
             else:
                 budget -= self._flush_slice(first, budget)

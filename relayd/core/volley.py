@@ -9,7 +9,8 @@ same answers.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ class Volley(Protocol):
     def fire(self, ports: array[int], data: bytes) -> Sequence[int] | None:
         """Offer `data` to each. Returns None when every socket took all of it, else for each port, in their order,
         the bytes it took, or a negative errno."""
+        ...
+
+    @property
+    def fire_each(self) -> Callable[[array[int], Sequence[bytes]], Sequence[int] | None] | None:
+        """As `fire`, with a portion of its own for each port; None: not in this way."""
         ...
 
 
@@ -57,7 +63,7 @@ def offer(
         return short
     fire = volley.fire
     answers = fire(ports, data)
-    return short if answers is None else short + _short(members, answers, len(data))
+    return short if answers is None else short + short_of(members, answers, repeat(len(data)))
 
 
 def _one_by_one(members: Sequence[Subscriber], data: bytes) -> list[tuple[Subscriber, int]]:
@@ -87,10 +93,12 @@ def _not_taken(member: Subscriber, error: OSError, size: int) -> int:
     return 0
 
 
-def _short(members: Sequence[Subscriber], answers: Sequence[int], size: int) -> list[tuple[Subscriber, int]]:
-    """Who did not take all, by the answers of a volley."""
+def short_of(
+    members: Sequence[Subscriber], answers: Sequence[int], sizes: Iterable[int]
+) -> list[tuple[Subscriber, int]]:
+    """Who did not take all, with the bytes it took, by the answers of a volley. `sizes`: what each was offered."""
     short: list[tuple[Subscriber, int]] = []
-    for member, taken in zip(members, answers, strict=True):
+    for member, taken, size in zip(members, answers, sizes, strict=False):
         if taken < 0:
             taken = _not_taken(member, OSError(-taken, ""), size)  # Python makes the subclass that fits the number
         if taken != size:

@@ -106,6 +106,10 @@ class AioWay:
         """Take a port back."""
         self._free.append(port)
 
+    @property
+    def fire_each(self) -> None:
+        """All control blocks name one piece of data."""
+
     def fire(self, ports: array[int], data: bytes) -> list[int] | None:
         """Offer `data` to each port's socket: None when each took all of it, else bytes or -errno, port by port."""
         self._iovec.base = data

@@ -20,9 +20,10 @@ import socket
 import struct
 import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from errno import EAGAIN, EIO, ENOSYS
+from itertools import accumulate, islice
 from typing import Final
 
 #: The same numbers on every machine: include/uapi/asm-generic/unistd.h.
@@ -59,36 +60,43 @@ UNKNOWN: Final = -EIO
 
 
 class UringWay:
-    """One ring for `depth` sends (rounded up to a power of two by the kernel)."""
+    """One ring for `depth` sends (rounded up to a power of two by the kernel), and views of its memory.
+
+    Whatever a volley does is done cold where publications are seldom, so it does little: the data is copied to where
+    all entries say that it lies, and the system call is one that converts nothing (13 of 30 us cold; measured).
+    """
 
     name: Final = "io_uring"
 
     def __init__(self, depth: int) -> None:
-        self._depth = depth
-        self._ring: _Ring | None = None
+        self._wanted = depth
+        self._places = 0
+        """Sends that fit; 0: there is no ring."""
+        self._number = -1
+        # Its arguments and its answer are integers of 32 bits, which ctypes passes as they are; no error is told apart.
+        self._syscall: Callable[..., int] = ctypes.CDLL(None).syscall
 
     def open(self) -> None:
         """Get a ring from the kernel, and try it. Idempotent. Raises OSError where there is none to be had."""
-        if self._ring is not None:
+        if self._places:
             return
         if sys.platform != "linux" or sys.byteorder != "little":
             raise OSError(ENOSYS, f"no io_uring for {sys.platform}, {sys.byteorder}-endian")
-        ring = _Ring(self._depth)
+        self._set_up()
         # A kernel before Linux 5.6 has rings, and no sends.
         near, far = socket.socketpair()
         with near, far:
             near.setblocking(False)
-            answers = ring.fire(array("Q", (self.port(near.fileno()),)), b"?")
+            answers = self.fire(array("Q", (self.port(near.fileno()),)), b"?")
         if answers is not None:
-            ring.close()
+            self.close()
             raise OSError(-answers[0], f"a kernel that does not send by it: {os.strerror(-answers[0])}")
-        self._ring = ring
 
     def close(self) -> None:
         """Give the ring back. Idempotent."""
-        ring, self._ring = self._ring, None
-        if ring is not None:
-            ring.close()
+        if self._places:
+            self._places = 0
+            os.close(self._number)  # the memory goes with the last view of it
 
     def port(self, descriptor: int) -> int:
         """The first word of a send to this socket."""
@@ -97,43 +105,13 @@ class UringWay:
     def free(self, port: int) -> None:
         """A port has nothing to give back."""
 
-    def fire(self, ports: array[int], data: bytes) -> list[int] | None:
-        """Offer `data` to each port's socket: None when each took all of it, else bytes or -errno, port by port."""
-        ring = self._ring
-        if ring is None:
-            return [-EAGAIN] * len(ports)  # nothing was sent: each has its own socket left
-        if len(ports) > self._depth:
-            return self._fire_parts(ports, data)
-        answers = ring.fire(ports, data)
-        if answers is not None and UNKNOWN in answers:
-            # The answer must not be taken for another's, should it come late: from here on by another ring.
-            self.close()
-            with suppress(OSError):
-                self._ring = _Ring(self._depth)
-        return answers
-
-    def _fire_parts(self, ports: array[int], data: bytes) -> list[int] | None:
-        parts = [ports[start : start + self._depth] for start in range(0, len(ports), self._depth)]
-        answers = [answer for part in parts for answer in self.fire(part, data) or [len(data)] * len(part)]
-        return None if answers.count(len(data)) == len(answers) else answers
-
-
-class _Ring:
-    """A ring of the kernel's, and views of its memory.
-
-    Whatever a volley does is done cold where publications are seldom, so it does little: the data is copied to where
-    all entries say that it lies, and the system call is one that converts nothing (13 of 30 us cold; measured).
-    """
-
-    def __init__(self, depth: int) -> None:
+    def _set_up(self) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         said = ctypes.create_string_buffer(_PARAMS.size)
-        self._number = libc.syscall(_SETUP, depth, ctypes.byref(said))
+        self._number = libc.syscall(_SETUP, self._wanted, ctypes.byref(said))
         if self._number < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
-        # Its arguments and its answer are integers of 32 bits, which ctypes passes as they are; no error is told apart.
-        self._syscall: Callable[..., int] = ctypes.CDLL(None).syscall
         try:
             self._map(_PARAMS.unpack(said.raw))
         except OSError:
@@ -145,8 +123,8 @@ class _Ring:
         """Each word of the entries has a view of its own, all entries in it."""
         if not params[_FEATURES] & _ONE_MAPPING:
             raise OSError(ENOSYS, "a kernel before Linux 5.4")
-        places, answers = self._depth, self._answers = params[:2]
-        size = max(params[_SQ_ARRAY] + 4 * places, params[_CQES] + _CQE_BYTES * answers)
+        places, self._answers = params[:2]
+        size = max(params[_SQ_ARRAY] + 4 * places, params[_CQES] + _CQE_BYTES * self._answers)
         shared = mmap.MAP_SHARED | mmap.MAP_POPULATE
         rings = memoryview(mmap.mmap(self._number, size, shared))
         entries = memoryview(mmap.mmap(self._number, _SQE_BYTES * places, shared, offset=_SQES_AT)).cast("Q")
@@ -162,41 +140,73 @@ class _Ring:
         self._ports, self._addresses = entries[::_SQE_WORDS], entries[_ADDRESS::_SQE_WORDS]
         self._lengths = entries[_LENGTH::_SQE_WORDS]
         entries[_USER_DATA::_SQE_WORDS] = array("Q", range(places))
-        completions = rings[params[_CQES] : params[_CQES] + _CQE_BYTES * answers]
-        self._places = completions.cast("Q")[::2]
+        completions = rings[params[_CQES] : params[_CQES] + _CQE_BYTES * self._answers]
+        self._whose = completions.cast("Q")[::2]
         self._results = completions.cast("i")[2::_CQE_HALVES]
-
-    def close(self) -> None:
-        os.close(self._number)  # the memory goes with the last view of it
+        self._places = places
 
     def _lay_out(self, room_bytes: int) -> None:
         """Where the data lies, and that in all entries."""
         self._room = (ctypes.c_char * room_bytes)()
         self._data = memoryview(self._room).cast("B")
-        self._addresses[:] = array("Q", (ctypes.addressof(self._room),)) * self._depth
+        self._here = array("Q", (ctypes.addressof(self._room),)) * self._places
+        self._addresses[:] = self._here
 
     def fire(self, ports: array[int], data: bytes) -> list[int] | None:
-        """As that of the way, for at most `depth` ports; UNKNOWN for an outcome that the kernel did not tell."""
+        """Offer `data` to each port's socket: None when each took all of it, else bytes or -errno, port by port."""
         count, size = len(ports), len(data)
+        if count > self._places:
+            return self._in_parts(ports, [data] * count)
         if size > len(self._data):
             self._lay_out(1 << size.bit_length())
         self._data[:size] = data
-        tail = self._sq_tail[0]
-        turn = -tail % self._depth
-        self._turns[:] = self._turned[turn : turn + self._depth]
-        self._ports[:count] = ports
         self._lengths[:count] = array("Q", (size | _FLAGS,)) * count
+        return self._enter(ports, size.to_bytes(4, "little") * count)
+
+    def fire_each(self, ports: array[int], portions: Sequence[bytes]) -> list[int] | None:
+        """Offer each port's socket a portion of its own, with the same answers."""
+        count = len(ports)
+        if count > self._places:
+            return self._in_parts(ports, portions)
+        data = ctypes.c_char_p(b"".join(portions))
+        sizes = array("i", map(len, portions))
+        starts = accumulate(sizes, initial=ctypes.cast(data, ctypes.c_void_p).value)
+        self._addresses[:count] = array("Q", islice(starts, count))
+        self._lengths[:count] = array("Q", map(_FLAGS.__or__, sizes))
+        try:
+            return self._enter(ports, sizes.tobytes())
+        finally:
+            self._addresses[:count] = self._here[:count]
+
+    def _in_parts(self, ports: array[int], portions: Sequence[bytes]) -> list[int] | None:
+        """More than fit, or there is no ring: then nothing is sent, and each has its own socket left."""
+        sizes = [*map(len, portions)]
+        answers: list[int] = []
+        while self._places and len(answers) < len(ports):
+            part = slice(len(answers), len(answers) + self._places)
+            answers += self.fire_each(ports[part], portions[part]) or sizes[part]
+        answers += [-EAGAIN] * (len(ports) - len(answers))
+        return None if answers == sizes else answers
+
+    def _enter(self, ports: array[int], whole: bytes) -> list[int] | None:
+        """Have the kernel carry out what stands in the entries. `whole`: the answers of sockets that take all of it."""
+        count = len(ports)
+        tail = self._sq_tail[0]
+        turn = -tail % self._places
+        self._turns[:] = self._turned[turn : turn + self._places]
+        self._ports[:count] = ports
         self._sq_tail[0] = tail + count & _U32
         syscall = self._syscall
         done = syscall(_ENTER, self._number, count, 0, 0, 0, 0)
         head = self._cq_head[0]
         place = head % self._answers
-        # Where all took all of it nobody needs to know who was answered when; a volley seldom ends otherwise.
+        # Who was answered when need not be known: no answer is more than what was offered, so the same sizes in
+        # whatever order mean that each took all. A volley seldom ends otherwise.
         if done == count == self._cq_tail[0] - head & _U32:
             results = self._results[place : place + count].tobytes()
             if (over := place + count - self._answers) > 0:  # the ring has an end
                 results += self._results[:over].tobytes()
-            if results == size.to_bytes(4, "little") * count:
+            if results == whole:
                 self._cq_head[0] = head + count & _U32
                 return None
         return self._sort_out(count, done)
@@ -213,7 +223,12 @@ class _Ring:
         head, tail = self._cq_head[0], self._cq_tail[0]
         while head != tail:
             place = head % self._answers
-            answers[self._places[place]] = self._results[place]
+            answers[self._whose[place]] = self._results[place]
             head = head + 1 & _U32
         self._cq_head[0] = tail
+        if UNKNOWN in answers:
+            # That answer must not be taken for another's, should it come late: from here on by another ring.
+            self.close()
+            with suppress(OSError):
+                self._set_up()
         return answers

@@ -13,7 +13,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from errno import EAGAIN, ENOSYS
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from relayd.core.volley import NO_PORT
 from relayd.io.aio import AioWay
@@ -25,6 +25,9 @@ DEPTH: Final = 512
 #: A volley is one or two system calls and some 5 us of preparation; a single send is 0.5 us of Python (measured,
 #: docs/design/fan-out.md).
 LEAST: Final = 12
+
+
+FireEach: TypeAlias = "Callable[[array[int], Sequence[bytes]], Sequence[int] | None]"
 
 
 class Way(Protocol):
@@ -55,6 +58,11 @@ class Way(Protocol):
         """As `core/volley.py` says."""
         ...
 
+    @property
+    def fire_each(self) -> FireEach | None:
+        """As `core/volley.py` says."""
+        ...
+
 
 class KernelVolley:
     """The volley of one process (core/volley.py).
@@ -68,6 +76,7 @@ class KernelVolley:
 
     def __init__(self, ways: Sequence[Way] | None = None, least: int = LEAST) -> None:
         self.least = least
+        self.fire_each: FireEach | None = None
         self._ways: Sequence[Way] = (UringWay(DEPTH), AioWay(DEPTH)) if ways is None else ways
         self._way: Way | None = None
         self.fire = _not_open
@@ -88,13 +97,13 @@ class KernelVolley:
             except OSError as error:
                 refused.append(f"{way.name}: {error.strerror}")
             else:
-                self._way, self.fire = way, way.fire
+                self._way, self.fire, self.fire_each = way, way.fire, way.fire_each
                 return
         raise OSError(ENOSYS, "; ".join(refused))
 
     def close(self) -> None:
         """Give all back. Idempotent; from here on every port is NO_PORT, so all connections must be gone."""
-        way, self._way, self.fire = self._way, None, _not_open
+        way, self._way, self.fire, self.fire_each = self._way, None, _not_open, None
         if way is not None:
             way.close()
 

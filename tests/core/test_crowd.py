@@ -3,75 +3,22 @@
 from __future__ import annotations
 
 import json
-import random
 from array import array
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.core import crowd as crowds
 from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_POSITION_LOST
-from relayd.core.crowd import BLOCK_MEMBERS, DENSE, MERGED_BYTES_MOST, MERGED_PER_MEMBER, SMALL_MEMBERS
-from relayd.core.downstream import DownstreamSession
+from relayd.core.crowd import BLOCK_MEMBERS, SMALL_MEMBERS
 from relayd.core.flusher import SLICE_MEMBERS
-from relayd.core.mishap import Report, let_it_out
 from relayd.core.publication import Encoding, TopicState
 from relayd.core.routes import Mode
-from relayd.core.subscriber import Pace, Subscriber
-from tests.support.hub_rig import FakeSink, FakeVolley, Rig, check_who_fails_goes_alone, delivery, frames, route, say
+from relayd.core.subscriber import Pace
+from tests.support.crowds import Opened, alive, calm, crowd_of, crowded, data, opened, said
+from tests.support.hub_rig import FakeVolley, Rig, check_who_fails_goes_alone, delivery, frames, route, say
 
 STALE, RECONNECTING = TopicState.STALE, TopicState.RECONNECTING
-
-Opened = tuple[DownstreamSession, FakeSink]
-
-
-def opened(rig: Rig, *topics: str, room: int = 1 << 40) -> Opened:
-    """A client of these topics that has read its answers."""
-    session, sink = rig.open()
-    say(session, op="subscribe", topics=list(topics))
-    rig.clock.turn()
-    sink.taken.clear()
-    sink.room = room
-    return session, sink
-
-
-def data(sink: FakeSink) -> list[object]:
-    """The payloads it got, in order."""
-    said = [json.loads(text) for _, text in frames(bytearray(sink.taken))]
-    return [message["data"] for message in said if "op" not in message]
-
-
-def alive(volley: FakeVolley | None = None, report: Report = let_it_out) -> Rig:
-    """A rig whose topic `t/x` has spoken, so that nothing but publications follows."""
-    rig = Rig(route("t/$n"), volley=volley, report=report)
-    rig.publish("t/x", b"0")
-    rig.clock.turn()
-    return rig
-
-
-def calm(rig: Rig, clients: Sequence[Opened], topic: str = "t/x") -> None:
-    """Publish until all are in crowds; what they got of it is forgotten."""
-    for _ in range(6):
-        rig.publish(topic, b"0")
-        rig.clock.advance(0.1)
-    for session, sink in clients:
-        assert session.subscriber.cohort is not None and session.subscriber.cohort.crowds
-        sink.taken.clear()
-
-
-def crowded(rig: Rig, count: int, alike: int = 1) -> list[Opened]:
-    """So many clients in the crowd of `t/x`, which read another topic each, or `alike` of them the same one."""
-    clients = [opened(rig, "t/x", f"t/{n // alike}") for n in range(count)]
-    calm(rig, clients)
-    return clients
-
-
-def crowd_of(rig: Rig, topic: str) -> int:
-    """How many cohorts are in its crowds."""
-    return sum(len(crowd.cohorts) for crowd in rig.hub.topic(topic).crowds.values())
 
 
 class CrowdTests:
@@ -135,48 +82,6 @@ class CrowdTests:
         rig.clock.turn()
         assert [data(sink) for _, sink in (both, *of_x, *of_y)] == [[0, 1], *[[1]] * 4, *[[0]] * 4]
         assert (rig.counters.flushes - flushes, crowd_of(rig, "t/x"), crowd_of(rig, "t/y")) == (2, 5, 5)
-
-    def test_all_wait_for_several(self) -> None:
-        """Then each gets them all by one send of its own, in their order, and stays where it is."""
-        volley = FakeVolley()
-        rig = alive(volley)
-        clients = crowded(rig, 3)
-        flushes, delivered, fired = rig.counters.flushes, rig.counters.delivered, volley.fired
-        numbers = list(range(1, int(DENSE) + 2))
-        for number in numbers:
-            rig.publish("t/x", b"%d" % number)
-        rig.clock.turn()
-        assert [data(sink) for _, sink in clients] == [numbers] * 3
-        assert (rig.counters.flushes - flushes, volley.fired - fired, crowd_of(rig, "t/x")) == (3, 0, 3)
-        assert rig.counters.delivered - delivered == 3 * len(numbers)
-        assert not rig.hub.topic("t/x").crowds[Encoding.V1].flushes
-
-    def test_one_of_them_takes_a_part(self) -> None:
-        """Of all that it waited for: it lags behind what it took, and its cohort's others have everything."""
-        rig = alive()
-        clients = crowded(rig, 4, alike=2)
-        (slow, slow_sink), lagged = clients[0], rig.counters.lagged
-        numbers = list(range(1, int(DENSE) + 4))
-        for number in numbers:
-            rig.publish("t/x", b"%d" % number)
-        slow_sink.room = len(rig.hub.topic("t/x").ring.newest().frames[0] or b"") * 2 + 3
-        rig.clock.turn()
-        assert [data(sink) for _, sink in clients[1:]] == [numbers] * 3
-        assert (slow.subscriber.pace, rig.counters.lagged - lagged) == (Pace.LAGGING, 1)
-        slow_sink.read(1 << 30)
-        rig.clock.advance(1)
-        assert data(slow_sink) == numbers and slow.lost_messages == 0
-
-    def test_a_merged_send_is_bounded(self) -> None:
-        """What is more comes by the next."""
-        rig = alive()
-        clients = crowded(rig, 2)
-        flushes, numbers = rig.counters.flushes, list(range(5))
-        for number in numbers:
-            rig.publish("t/x", b"%d%s" % (number, b" " * (MERGED_BYTES_MOST // 3)))
-        rig.clock.turn()
-        assert [data(sink) for _, sink in clients] == [numbers] * 2
-        assert rig.counters.flushes - flushes > 2
 
     def test_large_cohort_between(self) -> None:
         """It is flushed by itself."""
@@ -286,12 +191,6 @@ class CrowdTests:
         assert [data(sink) for _, sink in clients] == [list(range(1, number + 1))] * readers
 
 
-def said(sink: FakeSink) -> list[object]:
-    """What it was told, in order: payloads, states, `lost`."""
-    messages = [json.loads(text) for _, text in frames(bytearray(sink.taken))]
-    return [message.get("state", message.get("op", message.get("data"))) for message in messages]
-
-
 class NoticeTests:
     """What is no publication goes the same way."""
 
@@ -381,49 +280,6 @@ class NoticeTests:
         rig.clock.turn()
         assert not any(sink.taken for _, sink in clients)
         assert (clients[0][0].sent_messages - sent, rig.counters.delivered - delivered) == (1, 3)
-
-    def test_all_topics_at_once(self) -> None:
-        """Such as the loss of a feed: nobody steps out, each is sent its own by one send, and a turn has its bound."""
-        rig = Rig(route("t/$n"))
-        names = [f"t/{n}" for n in range(50)]
-        chosen = random.Random(1)
-        clients = [opened(rig, *chosen.sample(names, 4)) for _ in range(2 * SLICE_MEMBERS)]
-        for _ in range(4):
-            for name in names:
-                rig.publish(name, b"0")
-            rig.clock.advance(1)
-        cohorts = [session.subscriber.cohort for session, _ in clients]
-        assert all(cohort is not None and cohort.crowds for cohort in cohorts)
-        for _, sink in clients:
-            sink.taken.clear()
-        flushes = rig.counters.flushes
-        for name in names:
-            rig.hub.state(rig.hub.topic(name), RECONNECTING)
-        assert all(cohort is not None and cohort.crowds for cohort in cohorts)
-        served, counts = 0, []
-        while served < len(clients):
-            rig.clock.turn()
-            now = sum(1 for _, sink in clients if sink.taken)
-            counts.append(now - served)
-            served = now
-        assert max(counts) <= SLICE_MEMBERS and min(counts[:-1]) > SLICE_MEMBERS // 2
-        assert [said(sink) for _, sink in clients] == [["reconnecting"] * 4] * len(clients)
-        different = len({id(cohort) for cohort in cohorts})
-        rig.clock.advance(1)
-        assert rig.counters.flushes - flushes == different
-        assert not any(crowd.flushes for name in names for crowd in rig.hub.topic(name).crowds.values())
-
-    def test_many_to_each(self) -> None:
-        """What is sent at once takes room in a turn too."""
-        rig = alive()
-        clients = crowded(rig, SLICE_MEMBERS // 2)
-        for number in range(4 * MERGED_PER_MEMBER):
-            rig.hub.state(rig.hub.topic("t/x"), STALE, f"{number}")
-        rig.clock.turn()
-        assert sum(1 for _, sink in clients if sink.taken) == SLICE_MEMBERS // 5
-        for _ in range(2):
-            rig.clock.turn()
-        assert [len(said(sink)) for _, sink in clients] == [4 * MERGED_PER_MEMBER] * len(clients)
 
 
 class StepOutTests:
@@ -519,7 +375,6 @@ class StepOutTests:
         rig.clock.advance(1)
         assert [data(sink) for _, sink in clients] == [[1, 2]] * len(clients)
 
-
     def test_a_block_that_is_left_by_all(self) -> None:
         """It is passed over, and nothing is fired for it."""
         volley = FakeVolley()
@@ -545,29 +400,6 @@ class NetTests:
         flushes = rig.counters.flushes
         check_who_fails_goes_alone(rig, "t/x", sinks)
         assert (places, rig.counters.flushes - flushes) == (["delivery"], 1)
-
-    def test_one_that_is_sent_to_by_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What fails there concerns its cohort alone."""
-        places: list[str] = []
-        rig = alive(report=places.append)
-        clients = crowded(rig, 3)
-        sound, calls = crowds.offer, []
-
-        def fail_once(members: Sequence[Subscriber], *rest: Any) -> Any:
-            calls.append(members)
-            if len(calls) == 2:
-                raise RuntimeError("no")
-            return sound(members, *rest)
-
-        monkeypatch.setattr(crowds, "offer", fail_once)
-        numbers = list(range(1, int(DENSE) + 2))
-        for number in numbers:
-            rig.publish("t/x", b"%d" % number)
-        rig.clock.turn()
-        rig.clock.turn()
-        assert [sink.closed for _, sink in clients] == [None, CLOSE_INTERNAL, None]
-        assert [data(sink) for _, sink in clients] == [numbers, [], numbers]
-        assert places == ["flush"] and not rig.hub.topic("t/x").crowds[Encoding.V1].flushes
 
     def test_a_block_that_fails(self) -> None:
         """Who was in it is closed, since nobody knows what it has; who stepped out before and other blocks go on."""

@@ -195,6 +195,35 @@ class CrowdTests:
             client = Client(sink)
             client.read()  # nothing is missing, and nothing comes twice
 
+    def test_a_merge_that_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who was being offered it is closed; the fault is told, and what comes later goes on."""
+        places: list[str] = []
+        rig = Rig(route("t/$n"), report=places.append)
+        clients = [rig.open() for _ in range(3)]
+        for number, (session, _) in enumerate(clients):
+            say(session, op="subscribe", topics=["t/a", f"t/{number}"])
+        for _ in range(4):
+            rig.publish("t/a")
+            rig.clock.turn()
+
+        def fail_once(*rest: Any) -> Any:
+            monkeypatch.undo()
+            raise RuntimeError("no")
+
+        monkeypatch.setattr("relayd.core.merge.offer", fail_once)
+        rig.publish("t/a")
+        rig.publish("t/a")
+        rig.clock.turn()
+        assert places == ["flush"]
+        assert [sink.closed for _, sink in clients] == [CLOSE_INTERNAL, None, None]
+        for _, sink in clients[1:]:
+            Client(sink).read()
+        session, sink = rig.open()
+        say(session, op="subscribe", topics=["t/a"])
+        rig.publish("t/a")
+        rig.clock.advance(1)
+        Client(sink).read()
+
     def test_a_block_is_not_cut(self) -> None:
         """One that is larger than what is left of the turn is left to the next."""
         rig = Rig(route("t/$n"))

@@ -87,6 +87,7 @@ class Shot:
     """A kernel that answers every volley to one socket alike."""
 
     least = 1
+    fire_each = None
 
     def __init__(self, answer: int) -> None:
         self.answer = answer

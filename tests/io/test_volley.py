@@ -110,6 +110,7 @@ class Refusing:
     port: Callable[[int], int]
     free: Callable[[int], None]
     fire: Callable[[array[int], bytes], None]
+    fire_each = None
 
 
 class KernelVolleyTests:
@@ -120,6 +121,7 @@ class KernelVolleyTests:
         volley = KernelVolley([Refusing("first"), opened(AioWay)])
         near, far = pairs[0]
         assert volley.name == "send"
+        assert volley.fire_each is None
         assert volley.port(near.fileno()) == NO_PORT
         volley.close()
         volley.open()
@@ -136,6 +138,17 @@ class KernelVolleyTests:
         assert volley.port(near.fileno()) == NO_PORT
         volley.free(port)
         assert volley.fire(array("Q", [port]), b"hello") == [-EAGAIN]
+
+    def test_each_its_own(self, pairs: list[Pair]) -> None:
+        """By a way that can, from `open` to `close`."""
+        volley = KernelVolley([opened(UringWay)])
+        volley.open()
+        assert volley.fire_each is not None
+        ports = array("Q", [volley.port(near.fileno()) for near, _ in pairs[:2]])
+        assert volley.fire_each(ports, [b"you", b"and you"]) is None
+        assert [far.recv(100) for _, far in pairs[:2]] == [b"you", b"and you"]
+        volley.close()
+        assert volley.fire_each is None
 
     def test_none(self) -> None:
         """It says why, of each."""

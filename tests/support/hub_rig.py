@@ -84,15 +84,19 @@ class FakeVolley:
 
     def fire(self, ports: array[int], data: bytes) -> list[int] | None:
         """As the kernel would, one after the other."""
+        return self.fire_each(ports, [data] * len(ports))
+
+    def fire_each(self, ports: array[int], portions: Sequence[bytes]) -> list[int] | None:
+        """The same, with a portion of its own for each."""
         self.fired += 1
         answers = []
-        for port in ports:
+        for port, data in zip(ports, portions, strict=True):
             assert port and not self.sinks[port].buffer, "this one is not to be sent to"
             try:
                 answers.append(self.sinks[port].send_now(data))
             except BlockingIOError:
                 answers.append(-EAGAIN)
-        return None if all(answer == len(data) for answer in answers) else answers
+        return None if answers == [*map(len, portions)] else answers
 
 
 class FakeSink:
