@@ -30,6 +30,7 @@ from relayd.config.compile import compile_routes
 from relayd.core.auth.access import Anyone
 from relayd.core.auth.credentials import Places
 from relayd.core.auth.door import Door, Visitor
+from relayd.core.beat import next_beat
 from relayd.core.bridge import NOTHING_BROUGHT, Brought
 from relayd.core.counters import HubCounters
 from relayd.core.downstream import DownstreamSession
@@ -381,7 +382,7 @@ class _HubClock:
         return self._due
 
     def tick(self, now: float) -> None:
-        self._due = now + HUB_TICK_S
+        self._due = next_beat(now, HUB_TICK_S)
         self._hub.tick(now)
 
 

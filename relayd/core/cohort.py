@@ -249,7 +249,8 @@ class Cohort:
             volley = self.flusher.volley
             if self.ports is None and volley is not None and offered >= volley.least:
                 self.ports = ports_of(members)
-            self._offer(members, flush, self.ports)
+            if flush.data and (short := offer(members, flush.data, volley, self.ports)):
+                self._leave_behind(short, flush)
         else:
             flush.members = flush.members or list(members)
             members = flush.members
@@ -257,7 +258,8 @@ class Cohort:
             offered = end - flush.next
             due = [member for member in members[flush.next : end] if self._is_due(member, flush)]
             flush.next = end
-            self._offer(due, flush)
+            if flush.data and (short := offer(due, flush.data, self.flusher.volley)):
+                self._leave_behind(short, flush)
             if end < len(members):
                 return offered
         self._end(flush)
@@ -270,11 +272,9 @@ class Cohort:
         member.flush_number = flush.number
         return True
 
-    def _offer(self, members: list[Subscriber], flush: Flush, ports: array[int] | None = None) -> None:
-        data = flush.data
-        if not data or not members:
-            return
-        for member, taken in offer(members, data, self.flusher.volley, ports):
+    def _leave_behind(self, short: list[tuple[Subscriber, int]], flush: Flush) -> None:
+        """Who did not take all of it, each with the bytes taken."""
+        for member, taken in short:
             try:
                 self.fall_behind(member, flush, taken)
             except Exception:
@@ -315,10 +315,11 @@ class Cohort:
             self.flushed = entry.serial
             if broken:
                 break
-        self.flush = flush = Flush(entries, frames, self.flush_number, broken)
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        self.flush = flush = Flush(entries, frames, data, self.flush_number, broken)
         self.carried = len(entries)
         self.messages += len(frames)
-        self.bytes += len(flush.data)
+        self.bytes += len(data)
         return flush
 
     def fall_behind(self, member: Subscriber, flush: Flush, taken: int) -> None:

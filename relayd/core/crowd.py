@@ -190,7 +190,8 @@ class CrowdFlush(msgspec.Struct, eq=False, gc=False):
 
 def leave_behind(short: Iterable[tuple[Subscriber, int]], flushes: Sequence[CrowdFlush]) -> None:
     """Those who did not take all of these flushes, each with the bytes taken, lag from here on."""
-    together = Flush([flush.entry for flush in flushes], [flush.frame for flush in flushes], 0, broken=False)
+    frames = [flush.frame for flush in flushes]
+    together = Flush([flush.entry for flush in flushes], frames, b"".join(frames))
     for member, taken in short:
         assert member.cohort is not None
         try:

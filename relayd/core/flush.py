@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
+import msgspec
+
 from relayd.core.publication import Encoding, Entry, GapMark
 from relayd.core.routes import Mode
 
@@ -31,29 +33,28 @@ def breaks(mark: GapMark, encoding: Encoding) -> bool:
     return encoding is Encoding.RAW and mark.topic.route.delivery.mode is not Mode.CONFLATE
 
 
-class Flush:
-    """A flush under way: the bytes, and who is still to be offered them."""
+@final
+class Flush(msgspec.Struct, eq=False):
+    """A flush under way: the bytes, and who is still to be offered them. One is made per message, in C."""
 
-    __slots__ = ("_rest", "_rest_at", "broken", "data", "entries", "frames", "members", "next", "number")
-
-    def __init__(self, entries: list[Entry | Notice], frames: list[bytes], number: int, broken: bool) -> None:
-        self.entries = entries
-        self.frames = frames
-        self.data = frames[0] if len(frames) == 1 else b"".join(frames)
-        self.number = number
-        self.members: list[Subscriber] | None = None
-        """A copy of the member list, where one slice does not do."""
-        self.next = 0
-        """Index into it: who is offered the bytes next."""
-        self.broken = broken
-        """True when it ends with a loss that its readers cannot be told of: they are closed."""
-        self._rest = b""
-        self._rest_at = (0, 0)
+    entries: list[Entry | Notice]
+    frames: list[bytes]
+    data: bytes
+    """All frames."""
+    number: int = 0
+    broken: bool = False
+    """True when it ends with a loss that its readers cannot be told of: they are closed."""
+    members: list[Subscriber] | None = None
+    """A copy of the member list, where one slice does not do."""
+    next: int = 0
+    """Index into it: who is offered the bytes next."""
+    kept: bytes = b""
+    kept_at: tuple[int, int] = (0, 0)
 
     def rest(self, taken: int, end: int) -> bytes:
         """What a member keeps of `data` that took `taken` bytes. Full sockets mostly took as much, so those who stop at
         the same time have one object of it: 10,000 of them held 640 MB else, which left the heap full of holes."""
-        if self._rest_at != (taken, end):
-            self._rest_at = (taken, end)
-            self._rest = self.data[taken:end]
-        return self._rest
+        if self.kept_at != (taken, end):
+            self.kept_at = (taken, end)
+            self.kept = self.data[taken:end]
+        return self.kept

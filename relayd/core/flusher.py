@@ -86,8 +86,10 @@ class Flusher:
             self.at(cohort.not_before, cohort)
             return
         self._ready.append(cohort)
-        if not self._turn_asked:
-            self._ask_turn()
+        if not self._turn_asked:  # as `_ask_turn`, without a call on the way of every publication
+            self._turn_asked = True
+            next_turn = self._next_turn
+            next_turn(self._turn)
 
     def want_crowd(self, flush: CrowdFlush) -> None:
         """A flush of a crowd, which gets its number: it is never held back, since each is of one entry."""

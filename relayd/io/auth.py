@@ -22,6 +22,7 @@ from relayd.core.auth.keyring import KeyRing
 from relayd.core.auth.keys import KeysError, parse_keys
 from relayd.core.auth.tokens import Tokens, parse_tokens
 from relayd.core.auth.webhook import OnFailure, Question, Webhook
+from relayd.core.beat import next_beat
 from relayd.core.dial_rules import DialRules
 from relayd.core.feed.outcome import HttpRequest
 from relayd.core.mishap import AUTH, Report
@@ -134,7 +135,7 @@ class AuthService(Service):
 
     def tick(self, now: float) -> None:
         """Look at the files, and fetch the keys when they are old."""
-        self._look_at = now + LOOK_EVERY_S
+        self._look_at = next_beat(now, LOOK_EVERY_S)
         for file in self._files:
             file.look()
         if self.verifiers.signed is not None:

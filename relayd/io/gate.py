@@ -11,6 +11,7 @@ from twisted.web.server import Request
 
 from relayd.core.auth.gate import CHALLENGE, admits
 from relayd.core.auth.tokens import Tokens, parse_tokens
+from relayd.core.beat import next_beat
 from relayd.core.hosts import names_no_dns
 from relayd.core.refusal import HttpRefusal
 from relayd.io.auth import LOOK_EVERY_S, WatchedFile
@@ -70,7 +71,7 @@ class AdminGate:
 
     def tick(self, now: float) -> None:
         """Look at the file."""
-        self._look_at = now + LOOK_EVERY_S
+        self._look_at = next_beat(now, LOOK_EVERY_S)
         self._file.look()
 
     def refusal(self, request: Request) -> HttpRefusal | None:

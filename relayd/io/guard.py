@@ -37,6 +37,7 @@ from twisted.logger import Logger
 
 from relayd.core.address import client_key
 from relayd.core.admission import Admission
+from relayd.core.beat import next_beat
 from relayd.core.counters import ListenerCounters
 from relayd.core.guard import GuardCounters, GuardSettings, Stream
 from relayd.core.head import RequestHead
@@ -168,8 +169,9 @@ class GuardFactory(ServerFactory):
         self._rest()
 
     def _tick(self) -> None:
-        self._call = self._reactor.callLater(SWEEP_EVERY_S, self._tick)
-        self.sweep(self.monotonic())
+        now = self.monotonic()
+        self._call = self._reactor.callLater(next_beat(now, SWEEP_EVERY_S) - now, self._tick)
+        self.sweep(now)
         self._rest()
 
     def _rest(self) -> None:

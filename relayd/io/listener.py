@@ -12,14 +12,14 @@ from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
-from twisted.internet.task import LoopingCall
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from relayd.config import model
 from relayd.core.address import TrustedProxies
 from relayd.core.admission import AdmissionLimits
+from relayd.core.beat import next_beat
 from relayd.core.closecode import CLOSE_RESTART
 from relayd.core.guard import GuardSettings
 from relayd.core.head import HeadLimits
@@ -146,7 +146,7 @@ class ListenerService(Service):
 
     def tick(self, now: float) -> None:
         """For the ticker: read the certificate anew if it was replaced. One that cannot be used is told once."""
-        self._look_at = now + LOOK_EVERY_S
+        self._look_at = next_beat(now, LOOK_EVERY_S)
         if self.tls is None or not self.tls.has_changed:
             return
         try:
@@ -191,14 +191,13 @@ class ClientsService(Service):
         self._clients = clients
         self._monotonic = monotonic
         self._reactor = reactor
-        self._ticking = LoopingCall(self._tick)
-        self._ticking.clock = reactor
+        self._call: IDelayedCall | None = None
         self._stopped: Deferred[None] | None = None
         self._deadline = math.inf
 
     def startService(self) -> None:
         super().startService()
-        self._ticking.start(STEP_S, now=False)
+        self._wait()
 
     def stopService(self) -> Deferred[None]:
         """Fires when every client is gone, 2 s later at the latest."""
@@ -209,6 +208,14 @@ class ClientsService(Service):
         self._stopped = stopped
         self._tick()
         return stopped
+
+    def _wait(self) -> None:
+        now = self._monotonic()
+        self._call = self._reactor.callLater(next_beat(now, STEP_S) - now, self._beat)
+
+    def _beat(self) -> None:
+        self._wait()
+        self._tick()
 
     def _tick(self) -> None:
         try:
@@ -221,7 +228,8 @@ class ClientsService(Service):
             self._clients.abort_all()
             self._deadline = math.inf
         if not self._clients.open:
-            if self._ticking.running:
-                self._ticking.stop()
+            if self._call is not None:
+                self._call.cancel()
+                self._call = None
             stopped, self._stopped = self._stopped, None
             stopped.callback(None)

@@ -16,6 +16,7 @@ from typing import Final
 from twisted.application.service import Service
 from twisted.logger import Logger
 
+from relayd.core.beat import next_beat
 from relayd.core.watchdog import Watchdog
 
 #: How often the status line is looked at. `systemctl status` is read by people.
@@ -126,7 +127,7 @@ class NotifyService(Service):
         if self.socket is None:
             return
         if now >= self._look_at:
-            self._look_at = now + STATUS_EVERY_S
+            self._look_at = next_beat(now, STATUS_EVERY_S)
             if (status := self._status()) != self._said:
                 self._said = status
                 self.socket.send(STATUS=status)

@@ -9,6 +9,7 @@ from typing import Final
 from twisted.logger import Logger
 
 from relayd.core.admission import Admission
+from relayd.core.beat import next_beat
 from relayd.core.closecode import CLOSE_OVERLOADED
 from relayd.core.hub import Hub
 from relayd.core.loop_lag import WorstLag
@@ -59,7 +60,7 @@ class OverloadWatch:
 
     def tick(self, now: float) -> None:
         """Look at the figures, and act."""
-        self._next = now + LOOK_EVERY_S
+        self._next = next_beat(now, LOOK_EVERY_S)
         readers = self._hub.readers
         clear, secure = self._sockets()
         held = Holdings(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
+
 from relayd.core.closecode import CLOSE_INTERNAL, CLOSE_POSITION_LOST
 from relayd.core.cohort import MAX_PENDING_BYTES, MAX_REST_BYTES, Cohort
+from relayd.core.crowd import SMALL_MEMBERS
 from relayd.core.downstream import DownstreamSession
 from relayd.core.flusher import SLICE_MEMBERS
-from relayd.core.publication import UNFRAMED, TopicState
+from relayd.core.publication import UNFRAMED, Encoding, TopicState
 from relayd.core.routes import Mode
 from relayd.core.subscriber import Pace
 from tests.support.hub_rig import (
@@ -53,6 +56,26 @@ class MembersTests:
         rig.clock.turn()
         assert {bytes(sink.taken) for sink in sinks} == {b'\x81\x29{"topic":"t/a","offset":2,"data":{"x":1}}'}
         assert rig.counters.delivered == 3
+
+    def test_one_frame_is_not_copied(self) -> None:
+        """Nearly every flush of a quiet feed has one: what the sockets are offered is the frame itself."""
+        offered: list[bytes] = []
+
+        class Kernel(FakeVolley):
+            def fire(self, ports: array[int], data: bytes) -> list[int] | None:
+                offered.append(data)
+                return super().fire(ports, data)
+
+        rig = Rig(route("t/$n"), volley=Kernel())
+        for _ in range(SMALL_MEMBERS + 1):
+            session, _ = rig.open()
+            say(session, op="subscribe", topics=["t/a"])
+        for _ in range(2):
+            offered.clear()
+            rig.publish("t/a", b"1")
+            rig.clock.turn()
+        assert offered == [rig.hub.topic("t/a").ring.newest().frames[Encoding.V1]]
+        assert offered[0] is rig.hub.topic("t/a").ring.newest().frames[Encoding.V1]
 
     def test_quit_in_the_middle(self) -> None:
         """The last member takes the slot; nobody is forgotten."""

@@ -33,21 +33,14 @@ class BreaksTests:
 class FlushTests:
     """What is sent, and what it is made of."""
 
-    def test_one_frame_is_not_copied(self) -> None:
-        """Nearly every flush of a quiet feed has one."""
-        frame = bytes(range(200))
-        notice = Notice(frame, 7.0)
-        flush = Flush([notice], [frame], 1, broken=False)
-        assert flush.data is frame and flush.entries == [notice]
-
-    def test_several_in_a_row(self) -> None:
-        """Nobody has been offered them yet."""
-        flush = Flush([], [b"a", b"b"], 1, broken=True)
-        assert (flush.data, flush.next, flush.members, flush.broken) == (b"ab", 0, None, True)
+    def test_at_first(self) -> None:
+        """Nobody has been offered it yet, and nobody is closed for it."""
+        flush = Flush([Notice(b"a", 7.0)], [b"a"], b"a")
+        assert (flush.next, flush.members, flush.broken) == (0, None, False)
 
     def test_who_took_as_much_keeps_the_same(self) -> None:
         """One object for all who stopped at the same byte."""
-        flush = Flush([], [b"abc", b"def"], 1, broken=False)
+        flush = Flush([], [b"abc", b"def"], b"abcdef")
         first = flush.rest(1, 3)
         assert first == b"bc" and flush.rest(1, 3) is first
         assert (flush.rest(0, 6), flush.rest(6, 6), flush.rest(1, 3)) == (b"abcdef", b"", b"bc")

@@ -25,6 +25,7 @@ from typing import Final, Protocol, TypeAlias
 from relayd.core.auth.credentials import Credential, Places, of_message
 from relayd.core.auth.sweep import Sweep
 from relayd.core.auth.verdict import Denied, Done, Identity, Unavailable, Verdict, Why
+from relayd.core.beat import next_beat
 from relayd.core.closecode import (
     CLOSE_BAD_TOKEN,
     CLOSE_NO_AUTH,
@@ -111,7 +112,7 @@ class Door:
 
     def tick(self, now: float) -> None:
         """Send away whose time is over."""
-        self._look_at = now + LOOK_EVERY_S
+        self._look_at = next_beat(now, LOOK_EVERY_S)
         for visitor in self._sweep.take_due(now):
             visitor.overdue()
 
