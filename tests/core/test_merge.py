@@ -11,7 +11,7 @@ import pytest
 from relayd.core import merge as module
 from relayd.core.closecode import CLOSE_INTERNAL
 from relayd.core.flusher import SLICE_MEMBERS
-from relayd.core.merge import BYTES_MOST, PER_MEMBER
+from relayd.core.merge import BYTES_MOST, LISTED_PER_TURN, PER_MEMBER
 from relayd.core.publication import Encoding, TopicState
 from relayd.core.routes import Mode
 from relayd.core.subscriber import Pace
@@ -106,7 +106,9 @@ class MergeTests:
         clients = crowded(rig, SLICE_MEMBERS // 2)
         for number in range(4 * PER_MEMBER):
             rig.hub.state(rig.hub.topic("t/x"), STALE, f"{number}")
-        rig.clock.turn()
+        for _ in range(1 + len(clients) * 4 * PER_MEMBER // LISTED_PER_TURN):
+            assert not any(sink.taken for _, sink in clients)
+            rig.clock.turn()
         assert sum(1 for _, sink in clients if sink.taken) == SLICE_MEMBERS // 5
         for _ in range(2):
             rig.clock.turn()
@@ -123,6 +125,20 @@ class MergeTests:
         rig.clock.turn()
         assert [data(sink) for _, sink in clients] == [numbers] * 3
         assert rig.counters.flushes - flushes == 9
+
+    def test_lists_are_made_by_turns(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So that no turn is as long as the list of a whole backlog; who steps out meanwhile gets it in another way."""
+        monkeypatch.setattr(module, "LISTED_PER_TURN", 6)
+        rig = alive(FakeVolley())
+        clients = crowded(rig, 3)
+        for number in (1, 2, 3):
+            rig.publish("t/x", b"%d" % number)
+        rig.clock.turn()
+        assert not any(sink.taken for _, sink in clients)
+        say(clients[1][0], op="unsubscribe", topics=["t/1"])
+        for _ in range(3):
+            rig.clock.turn()
+        assert [data(sink) for _, sink in clients] == [[1, 2, 3]] * 3
 
     def test_a_gap_that_is_not_told(self) -> None:
         """Where the newest counts a gap has no bytes: who waits for gaps alone is sent nothing, and counts."""
