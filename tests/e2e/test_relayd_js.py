@@ -153,8 +153,8 @@ def test_cut_off_again_and_again(start: Start, exchange: Exchange, place: Path) 
     assert journal == list(range(CUTS * (BEFORE + DURING) + 1))
     for way, seen in zip(WAYS, everything, strict=True):
         assert set(seen["opened"]) == {way}
-        # Each cut ends a connection that lasts; between two polls there is none.
-        assert len(seen["opened"]) == CUTS + 1 if way != "poll" else CUTS / 2 < len(seen["opened"]) <= CUTS + 1
+        # Each cut ends a connection that lasts. Between two polls there is none, and how many cuts come then is chance.
+        assert len(seen["opened"]) == CUTS + 1 if way != "poll" else 1 < len(seen["opened"]) <= CUTS + 1
         assert seen["errors"] == []
         nothing_missing(seen["topics"][LONG], journal)
         announced = all_announced(seen["topics"][SHORT], journal)
