@@ -1,4 +1,4 @@
-"""CPU time that a server costs: that of its processes, and of the kernel's thread that works for them on their core."""
+"""CPU time that a server costs: that of its processes, and what the kernel charges to a thread of its own."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def process_s(pid: int) -> float:
 def softirq_s(core: int, proc: Path = PROC) -> float | None:
     """CPU seconds of ksoftirqd on this core; None where it cannot be seen, as in a container.
 
-    A send() on loopback leaves its packet to the core's next soft interrupt. As a rule that comes within the system
-    call and is paid by its caller. In a long system call, or when there is much, the kernel leaves the packets to this
-    thread: the same work, on the same core, for the same server, and on nobody's account.
+    A kernel that wakes this thread during a long system call may charge the rest of the call to it and not to the
+    caller (Linux 6.18; docs/design/fan-out.md). Where the thread does work of its own, it delivers the packets that the
+    server has sent. Either way the time was spent on the server's core for the server.
     """
     pid = _ksoftirqd(core, proc)
     if pid is not None:

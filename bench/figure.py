@@ -138,7 +138,7 @@ SAMPLE_HEAD = (
 
 
 def softirq_text(parts_us: Sequence[float | None]) -> str:
-    """The median of what ksoftirqd did, for a table; a dash where it cannot be seen."""
+    """The median of what ksoftirqd was charged with, for a table; a dash where it cannot be seen."""
     seen_us = [us for us in parts_us if us is not None]
     return f"{median(seen_us):.2f}" if seen_us else "–"
 

@@ -47,7 +47,7 @@ class Window:
 
     @property
     def softirq_us_per_delivery(self) -> float | None:
-        """Of that, what ksoftirqd did; None where it cannot be seen."""
+        """Of that, what ksoftirqd was charged with; None where it cannot be seen."""
         return self.server.softirq_us_each(self.delivered)
 
     @property
@@ -86,7 +86,7 @@ class Sample:
     published: int
     final: Mapping[str, int | dict[str, int]]  # summed over the load processes
     accept_us: float  # server CPU per connection made and subscribed
-    accept_softirq_us: float | None  # of that, what ksoftirqd did
+    accept_softirq_us: float | None  # of that, what ksoftirqd was charged with
     memory_bytes: int  # of the server, with all connections, before the first message
     memory_per_connection_bytes: float
     memory_after_bytes: int  # of the server at the end of the window

@@ -27,7 +27,7 @@ class Storm:
     """One start of a server, and everybody who came."""
 
     accept_us: float  # CPU of the server for each
-    accept_softirq_us: float | None  # of that, what ksoftirqd did
+    accept_softirq_us: float | None  # of that, what ksoftirqd was charged with
     accepts_per_s: float
     memory_per_connection_bytes: float
     lost: int  # of what was published afterwards

@@ -63,7 +63,7 @@ class Turn(NamedTuple):
 
     messages: int
     seconds: float
-    cpu_s: float  # of its processes alone: ksoftirqd works for all relays of the core, and does not tell for which
+    cpu_s: float  # of its processes alone: ksoftirqd is charged with time of all relays of the core
 
     @property
     def per_s(self) -> float:

@@ -194,8 +194,13 @@ class Flusher:
             return 0
         ended = self._monotonic()
         cohort.spent_s += ended - begun
-        if cohort.flush is None:
-            self._over(cohort, ended)
+        if cohort.flush is None:  # it is over: when may the next one begin?
+            cohort.cost_s += EWMA_ALPHA * (cohort.spent_s - cohort.cost_s)
+            cohort.spent_s = 0.0
+            cohort.not_before = ended + min(HOLD_SHARE * cohort.cost_s, HOLD_MAX_S) if cohort.carried > 1 else 0.0
+            cohort.scheduled = bool(cohort.pending)
+            if cohort.pending:
+                self.want(cohort, ended)
         return offered or 1
 
     def _do_chores(self) -> None:
@@ -206,12 +211,3 @@ class Flusher:
             except Exception:
                 self.report(CATCHING_UP)
                 lagging.subscriber.give_up()
-
-    def _over(self, cohort: Cohort, now: float) -> None:
-        """Its flush has just ended: when may the next one begin?"""
-        cohort.cost_s += EWMA_ALPHA * (cohort.spent_s - cohort.cost_s)
-        cohort.spent_s = 0.0
-        cohort.not_before = now + min(HOLD_SHARE * cohort.cost_s, HOLD_MAX_S) if cohort.carried > 1 else 0.0
-        cohort.scheduled = bool(cohort.pending)
-        if cohort.pending:
-            self.want(cohort, now)

@@ -73,6 +73,8 @@ class UringWay:
         self._places = 0
         """Sends that fit; 0: there is no ring."""
         self._number = -1
+        self._laid: array[int] | None = None
+        """Whose ports stand in the entries."""
         # Its arguments and its answer are integers of 32 bits, which ctypes passes as they are; no error is told apart.
         self._syscall: Callable[..., int] = ctypes.CDLL(None).syscall
 
@@ -142,6 +144,7 @@ class UringWay:
         entries[_USER_DATA::_SQE_WORDS] = array("Q", range(places))
         completions = rings[params[_CQES] : params[_CQES] + _CQE_BYTES * self._answers]
         self._whose = completions.cast("Q")[::2]
+        self._laid = None
         self._results = completions.cast("i")[2::_CQE_HALVES]
         self._places = places
 
@@ -194,7 +197,8 @@ class UringWay:
         tail = self._sq_tail[0]
         turn = -tail % self._places
         self._turns[:] = self._turned[turn : turn + self._places]
-        self._ports[:count] = ports
+        if ports is not self._laid:  # a cohort's stay the same as long as nobody comes or goes
+            self._ports[:count] = self._laid = ports
         self._sq_tail[0] = tail + count & _U32
         syscall = self._syscall
         done = syscall(_ENTER, self._number, count, 0, 0, 0, 0)
