@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from twisted.internet import epollreactor, tcp
+from twisted.internet import tcp
 from twisted.scripts import twistd
 
 from relayd.core.downstream import DownstreamSession
@@ -79,10 +79,8 @@ def watch(gauge: Gauge) -> None:
     collector = Collector()
     gc.callbacks.append(collector)
 
-    def timed(call: Callable[..., Any], is_ours: Callable[[Any], bool]) -> Callable[..., Any]:
+    def timed(call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(self: Any, *args: Any) -> Any:
-            if args and not is_ours(args[0]):
-                return call(self, *args)
             began, collected_s = time.thread_time(), collector.took_s
             try:
                 return call(self, *args)
@@ -91,10 +89,13 @@ def watch(gauge: Gauge) -> None:
 
         return wrapped
 
-    reactor: Any = epollreactor.EPollReactor
-    reactor._doReadOrWrite = timed(reactor._doReadOrWrite, lambda one: isinstance(one, tcp.Server | tcp.Port))
+    # What the reactor calls, whichever reactor it is.
+    server: Any = tcp.Server
+    port: Any = tcp.Port
     turns: Any = Turns
-    turns._next = timed(turns._next, lambda _: True)
+    server.doRead, server.doWrite = timed(server.doRead), timed(server.doWrite)
+    port.doRead = timed(port.doRead)
+    turns._next = timed(turns._next)
 
 
 def hold_when_told() -> None:
