@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from relayd.core import wire
 from relayd.core.closecode import CLOSE_POSITION_LOST
 from relayd.core.crowd import SMALL_MEMBERS, Crowd, step_in, step_out, totals
-from relayd.core.flush import Flush, Notice, breaks
+from relayd.core.flush import Flush, Notice, breaks, leave_behind
 from relayd.core.lagging import Lagging
 from relayd.core.lane import Lane
 from relayd.core.publication import Encoding, Entry, GapMark
@@ -242,27 +242,27 @@ class Cohort:
         """Offer the pending bytes to up to `budget` members. Returns how many were offered; `flush` is None at the
         end."""
         flush = self.flush or self._begin()
-        members = self.members
-        offered = len(members)
-        if offered <= budget and not flush.next:
+        volley = self.flusher.volley
+        due = self.members
+        offered = len(due)
+        is_last = offered <= budget and not flush.next
+        if is_last:
             # One slice does: nobody can come or go meanwhile, so nothing is kept of who has it.
-            volley = self.flusher.volley
             if self.ports is None and volley is not None and offered >= volley.least:
-                self.ports = ports_of(members)
-            if flush.data and (short := offer(members, flush.data, volley, self.ports)):
-                self._leave_behind(short, flush)
+                self.ports = ports_of(due)
+            ports = self.ports
         else:
-            flush.members = flush.members or list(members)
-            members = flush.members
+            members = flush.members = flush.members or list(due)
             end = min(flush.next + budget, len(members))
             offered = end - flush.next
             due = [member for member in members[flush.next : end] if self._is_due(member, flush)]
+            ports = None
             flush.next = end
-            if flush.data and (short := offer(due, flush.data, self.flusher.volley)):
-                self._leave_behind(short, flush)
-            if end < len(members):
-                return offered
-        self._end(flush)
+            is_last = end == len(members)
+        if flush.data and (short := offer(due, flush.data, volley, ports)):
+            leave_behind(short, flush)
+        if is_last:
+            self._end(flush)
         return offered
 
     def _is_due(self, member: Subscriber, flush: Flush) -> bool:
@@ -271,14 +271,6 @@ class Cohort:
             return False
         member.flush_number = flush.number
         return True
-
-    def _leave_behind(self, short: list[tuple[Subscriber, int]], flush: Flush) -> None:
-        """Who did not take all of it, each with the bytes taken."""
-        for member, taken in short:
-            try:
-                self.fall_behind(member, flush, taken)
-            except Exception:
-                member.fault()
 
     def fail(self) -> None:
         """A flush that cannot be made: nobody knows what the members have got, so they come back and ask."""

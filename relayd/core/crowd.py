@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, final
 import msgspec
 
 from relayd.core import wire
-from relayd.core.flush import Flush, Notice, breaks
+from relayd.core.flush import Flush, Notice, breaks, leave_behind
 from relayd.core.publication import Encoding, Entry, GapMark
 from relayd.core.volley import Volley, offer, ports_of
 
@@ -178,7 +178,7 @@ class CrowdFlush(msgspec.Struct, eq=False, gc=False):
         counters.delivered += whole
         counters.delivered_bytes += whole * len(data)
         if short:
-            leave_behind(short, (self,))
+            leave_behind(short, together((self,)))
         return len(members)
 
     def fail(self) -> None:
@@ -188,16 +188,10 @@ class CrowdFlush(msgspec.Struct, eq=False, gc=False):
             cohort.fail()
 
 
-def leave_behind(short: Iterable[tuple[Subscriber, int]], flushes: Sequence[CrowdFlush]) -> None:
-    """Those who did not take all of these flushes, each with the bytes taken, lag from here on."""
+def together(flushes: Sequence[CrowdFlush]) -> Flush:
+    """What somebody was offered at once, as of a cohort of its own."""
     frames = [flush.frame for flush in flushes]
-    together = Flush([flush.entry for flush in flushes], frames, b"".join(frames))
-    for member, taken in short:
-        assert member.cohort is not None
-        try:
-            member.cohort.fall_behind(member, together, taken)
-        except Exception:
-            member.fault()
+    return Flush([flush.entry for flush in flushes], frames, b"".join(frames))
 
 
 def _under_way(cohort: Cohort) -> list[CrowdFlush]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, final
 
 import msgspec
@@ -58,3 +59,13 @@ class Flush(msgspec.Struct, eq=False):
             self.kept_at = (taken, end)
             self.kept = self.data[taken:end]
         return self.kept
+
+
+def leave_behind(short: Iterable[tuple[Subscriber, int]], flush: Flush) -> None:
+    """Those who did not take all of it, each with the bytes taken, lag from here on."""
+    for member, taken in short:
+        assert member.cohort is not None
+        try:
+            member.cohort.fall_behind(member, flush, taken)
+        except Exception:
+            member.fault()

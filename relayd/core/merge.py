@@ -20,7 +20,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, repeat
 from typing import TYPE_CHECKING, Final, final
 
-from relayd.core.crowd import Block, CrowdFlush, leave_behind
+from relayd.core.crowd import Block, CrowdFlush, together
+from relayd.core.flush import leave_behind
 from relayd.core.volley import NO_PORT, Volley, offer, ports_of, short_of
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class Merge:
             flushes = self._given(member.cohort)
             counters.delivered -= len(flushes)
             counters.delivered_bytes -= sum(len(flush.frame) for flush in flushes)
-            leave_behind([(member, taken)], flushes)
+            leave_behind([(member, taken)], together(flushes))
 
     def _given(self, cohort: Cohort | None) -> list[CrowdFlush]:
         """What this one was offered of it: the last so many for its crowds, since what it had got before is older."""

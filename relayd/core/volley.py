@@ -11,13 +11,16 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from relayd.core.subscriber import Subscriber
 
 NO_PORT: Final = 0
 """The port of a connection that cannot be part of a volley at the moment."""
+
+
+FireEach: TypeAlias = "Callable[[array[int], Sequence[bytes]], Sequence[int] | None]"
 
 
 class Volley(Protocol):
@@ -32,7 +35,7 @@ class Volley(Protocol):
         ...
 
     @property
-    def fire_each(self) -> Callable[[array[int], Sequence[bytes]], Sequence[int] | None] | None:
+    def fire_each(self) -> FireEach | None:
         """As `fire`, with a portion of its own for each port; None: not in this way."""
         ...
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from errno import EAGAIN, ENOSYS
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
-from relayd.core.volley import NO_PORT
+from relayd.core.volley import NO_PORT, FireEach
 from relayd.io.aio import AioWay
 from relayd.io.uring import UringWay
 
@@ -25,9 +25,6 @@ DEPTH: Final = 512
 #: A volley is one or two system calls and some 5 us of preparation; a single send is 0.5 us of Python (measured,
 #: docs/design/fan-out.md).
 LEAST: Final = 12
-
-
-FireEach: TypeAlias = "Callable[[array[int], Sequence[bytes]], Sequence[int] | None]"
 
 
 class Way(Protocol):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 
-from relayd.core.flush import Flush, Notice, breaks
+from relayd.core.flush import Flush, Notice, breaks, leave_behind
 from relayd.core.publication import Encoding, GapMark
 from relayd.core.routes import Mode
 from tests.support.hub_rig import Rig, delivery, route
@@ -44,3 +46,17 @@ class FlushTests:
         first = flush.rest(1, 3)
         assert first == b"bc" and flush.rest(1, 3) is first
         assert (flush.rest(0, 6), flush.rest(6, 6), flush.rest(1, 3)) == (b"abcdef", b"", b"bc")
+
+
+class LeaveBehindTests:
+    """Those who did not take all."""
+
+    def test_one_that_fails_goes_alone(self) -> None:
+        """Each falls behind in its own cohort, with the bytes that it took."""
+        flush = Flush([], [b"abc"], b"abc")
+        faulty, sound = Mock(), Mock()
+        faulty.cohort.fall_behind.side_effect = RuntimeError("no")
+        leave_behind([(faulty, 1), (sound, 2)], flush)
+        faulty.fault.assert_called_once_with()
+        sound.cohort.fall_behind.assert_called_once_with(sound, flush, 2)
+        sound.fault.assert_not_called()
