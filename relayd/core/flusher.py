@@ -185,14 +185,15 @@ class Flusher:
         """Its next members. Returns what that used of the turn's budget."""
         if not cohort.pending and cohort.flush is None:
             return 0
-        begun = self._monotonic()
+        monotonic = self._monotonic
+        begun = monotonic()
         try:
             offered = cohort.flush_slice(budget)
         except Exception:  # its members may have lost something, so they are closed; the other cohorts go on
             self.report(FLUSH)
             cohort.fail()
             return 0
-        ended = self._monotonic()
+        ended = monotonic()
         cohort.spent_s += ended - begun
         if cohort.flush is None:  # it is over: when may the next one begin?
             cohort.cost_s += EWMA_ALPHA * (cohort.spent_s - cohort.cost_s)

@@ -31,6 +31,7 @@ _REFERENCE: Final = struct.Struct(">IQ")
 
 # As in core/hub.py: an enum's member is dear to look up.
 _V1: Final = Encoding.V1
+_AS_TEXT: Final = Form.TEXT
 
 _json = msgspec.json.Encoder()
 _whole_json = msgspec.json.Decoder(msgspec.Raw)
@@ -106,7 +107,7 @@ def envelope(pub: Publication, *, as_snapshot: bool) -> bytes:
     key, value = b"data", pub.payload
     if not pub.is_text:
         key, value = b"base64", b'"%b"' % base64.b64encode(value)
-    elif pub.topic.route.delivery.form is Form.TEXT or not (pub.is_json or is_json(value)):
+    elif pub.topic.route.delivery.form is _AS_TEXT or not (pub.is_json or is_json(value)):
         key, value = b"text", _json.encode(value.decode("utf-8", "replace"))
     # The grammar of topics leaves no character that JSON would escape.
     return b'{"topic":"%b","offset":%d%b,"%b":%b}' % (pub.topic.name_bytes, pub.offset, flags, key, value)

@@ -233,7 +233,7 @@ class UpstreamService(Service):
         of every publication."""
         try:  # costs nothing while nothing is raised, where a `with` would
             effects = self.session.message(payload, is_text, now, sse)
-            if effects != ():
+            if effects:
                 self._carry_out(effects)
         except Exception:
             self.failed(self._protocol, UNREADABLE)

@@ -12,7 +12,7 @@ from relayd.core.counters import ListenerCounters
 from relayd.core.keepalive import (
     ANSWER_WITHIN_S,
     BUCKETS,
-    DOZEN,
+    GROUP,
     INTERVAL_S,
     PINGS_PER_STEP,
     PONG_BYTES,
@@ -82,15 +82,15 @@ class PingTests:
         for number in range(10_000):
             bench.sweep.join(str(number))
         sizes = [len(bench.step().ping) for _ in range(BUCKETS)]
-        assert sum(sizes) == 10_000 and all(abs(size - 100) <= DOZEN for size in sizes)
+        assert sum(sizes) == 10_000 and all(abs(size - 100) <= GROUP for size in sizes)
 
     def test_few_are_asked_together(self) -> None:
-        """As many as a volley takes, and not a few at each step."""
+        """A group in one step, which is one volley, and not a few at each."""
         bench = Bench()
-        for number in range(20 * DOZEN):
+        for number in range(20 * GROUP):
             bench.sweep.join(str(number))
         sizes = [len(bench.step().ping) for _ in range(BUCKETS)]
-        assert Counter(sizes) == {DOZEN: 20, 0: BUCKETS - 20}
+        assert Counter(sizes) == {GROUP: 20, 0: BUCKETS - 20}
 
     def test_never_more_than_the_cap(self) -> None:
         """30,000 members are more than 250 a step; each is still pinged once before any is pinged twice."""
@@ -113,7 +113,7 @@ class PingTests:
         for _ in range(BUCKETS * 3):  # a backlog of nearly two revolutions arises
             for who in bench.step().ping:
                 bench.sweep.heard(pulses[int(who)])
-        stay = pulses[: DOZEN * BUCKETS : DOZEN]  # one a bucket
+        stay = pulses[: GROUP * BUCKETS : GROUP]  # one a bucket
         for pulse in set(pulses) - set(stay):
             bench.sweep.leave(pulse)
         bench.run(1.0)
@@ -280,7 +280,7 @@ class LeaveTests:
     def test_who_leaves_during_a_step_that_is_full(self) -> None:
         """The rest of a bucket that waits for the next step may shrink meanwhile."""
         bench = Bench()
-        pulses = [bench.sweep.join(str(number)) for number in range(BUCKETS * (PINGS_PER_STEP + DOZEN))]
+        pulses = [bench.sweep.join(str(number)) for number in range(BUCKETS * (PINGS_PER_STEP + GROUP))]
         asked = set(bench.step().ping)
         for pulse in pulses:
             bench.sweep.leave(pulse)
@@ -306,10 +306,10 @@ class TimeTests:
     def test_a_stall_counts_as_a_second(self) -> None:
         """Four buckets are due after a pause, not the whole revolution."""
         bench = Bench()
-        for number in range(DOZEN * BUCKETS):
+        for number in range(GROUP * BUCKETS):
             bench.sweep.join(str(number))
         bench.start += 100
-        assert len(bench.step().ping) == DOZEN * round(STALL_COUNTS_S / STEP_S)
+        assert len(bench.step().ping) == GROUP * round(STALL_COUNTS_S / STEP_S)
 
     def test_a_clock_that_goes_back(self) -> None:
         """Time that goes backwards moves nothing."""

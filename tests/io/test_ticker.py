@@ -115,6 +115,25 @@ class TickerTests(SynchronousTestCase):
         self.assertLessEqual(len(places), 7)
         self.assertEqual(set(places), {"timer"})
 
+    def test_a_fault_after_its_tick(self) -> None:
+        """Who cannot say when it is due again holds up nobody either."""
+        places: list[str] = []
+
+        class Faulty(Thing):
+            def next_deadline(self) -> float:
+                if self.ticks:
+                    raise RuntimeError("a fault")
+                return super().next_deadline()
+
+        thing = Thing(1000.0, every=LONGEST_S)
+        self.ticker.report = places.append
+        self.ticker.startService()
+        self.ticker.add(Faulty(1000.0))
+        self.ticker.add(thing)
+        self.pass_time(5 * LONGEST_S)
+        self.assertGreaterEqual(len(thing.ticks), 4)
+        self.assertLessEqual(len(places), 7)
+
     def test_says_how_late_it_was(self) -> None:
         """What everything else on the reactor waited too."""
         lags: list[float] = []

@@ -41,7 +41,7 @@ from relayd.core.feed.publish import Upward
 from relayd.core.feed.resume import Resume
 from relayd.core.feed.routing import Router, Target
 from relayd.core.feed.settling import Settling
-from relayd.core.feed.shortcut import Shortcut
+from relayd.core.feed.shortcut import Hear, Shortcut
 from relayd.core.feed.subscription import ROW, SUBSCRIBE
 from relayd.core.feed.template import render
 from relayd.core.feed.units import parse_duration
@@ -90,9 +90,13 @@ class Conversation(Generic[T]):
         self._errands = Errands[T](dialect, self._voice, self._router.__contains__)
         self._refused: list[Fail[T]] = []
         extractor = dialect.extractor
-        self._shortcut = None if extractor is None else Shortcut[T](dialect, extractor, self._hearing, self.resume)
+        self._shortcut = (
+            None if extractor is None else Shortcut[T](dialect, extractor, self._hearing, self.resume, self._general)
+        )
         self._quick: Shortcut[T] | None = None
         """The shortcut, once the login is done: until then any message may belong to it."""
+        self.message: Hear[T] = self._general
+        """What a message is. `sse` holds the `id` and `event` of a server-sent event. Never raises."""
         self._login = LoginProgress(dialect.login, self._voice)
 
     @property
@@ -238,16 +242,8 @@ class Conversation(Generic[T]):
 
     # What we hear
 
-    def message(self, payload: bytes, is_text: bool, sse: Mapping[str, object] | None = None) -> Outcome[T]:
-        """What a message is. `sse` holds the `id` and `event` of a server-sent event. Never raises."""
-        if self._quick is not None:
-            hear = self._quick.hear
-            heard = hear(payload, is_text, sse)
-            if heard is not None:
-                return heard
-        return self._general(payload, is_text, sse)
-
-    def _general(self, payload: bytes, is_text: bool, sse: Mapping[str, object] | None) -> Outcome[T]:
+    def _general(self, payload: bytes, is_text: bool, sse: Mapping[str, object] | None = None) -> Outcome[T]:
+        """`message`, for what is no everyday message, and while the login is under way."""
         heard = self.dialect.decode.messages(payload, is_text, MISSING if sse is None else sse)
         messages = [heard] if isinstance(heard, Message) else heard
         outcomes: list[Outcome[T]] = []
@@ -332,7 +328,8 @@ class Conversation(Generic[T]):
         frames = self._login.go_on()
         if not self._login.done:
             return tuple(frames)
-        self._quick = self._shortcut
+        if self._shortcut is not None:
+            self._quick, self.message = self._shortcut, self._shortcut.hear
         return (*frames, *self._ask([one for one in self._ledger.all() if one.state is State.NEW]))
 
     def _login_step(self, scope: Scope) -> Login | None:

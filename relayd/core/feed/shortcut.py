@@ -28,8 +28,8 @@ T = TypeVar("T")
 #: emptied (guess: as many as targets).
 MAX_KEYS = 65_536
 
-Hear: TypeAlias = Callable[..., Outcome[T] | None]
-"""Takes a frame, whether it is text, and what surrounds a server-sent event. Returns what it is; None = not known."""
+Hear: TypeAlias = Callable[..., Outcome[T]]
+"""Takes a frame, whether it is text, and what surrounds a server-sent event (None: nothing). Returns what it is."""
 
 _BROKEN = (msgspec.MsgspecError, ValueError, RecursionError)
 """Not whole JSON, not of the shape that data has, or not known."""
@@ -38,7 +38,10 @@ _BROKEN = (msgspec.MsgspecError, ValueError, RecursionError)
 class Shortcut(Generic[T]):
     """Recognises the messages of one connection."""
 
-    def __init__(self, dialect: Dialect, extractor: Extractor, hearing: Hearing[T], resume: Resume) -> None:
+    def __init__(
+        self, dialect: Dialect, extractor: Extractor, hearing: Hearing[T], resume: Resume, general: Hear[T]
+    ) -> None:
+        """`general` hears what is not known here."""
         self._unpack = dialect.decode.unpack if dialect.decode.binary else None
         self._rules = dialect.rules
         self._is_settled = dialect.fields.bound is None and hearing.resolver is None
@@ -54,28 +57,35 @@ class Shortcut(Generic[T]):
         self._prefix = prefix.encode() if prefix is not None and is_whole and fields_alone(dialect) else None
         self._plain = plain_of(extractor) if self._unpack is None and not self._splits else None
         """Most feeds: the decoder and the key of a message that needs no more to be recognised."""
+        self._general = general
         self.hear: Hear[T] = self._hear
-        """What a frame is, where that is known; else None."""
+        """What a frame is: known here, or by the general way."""
         if self._plain is not None and self._prefix is None:
             self.hear = self._hear_plain(*self._plain)
 
     def _hear_plain(self, decode: Get, key: Get) -> Hear[T]:
-        plan_of = self._plans.get
+        plan_of, general = self._plans.get, self._general
 
-        def hear(payload: bytes, is_text: bool, sse: Sse | None = None) -> Outcome[T] | None:
+        def hear(payload: bytes, is_text: bool, sse: Sse | None = None) -> Outcome[T]:
             try:
                 message = decode(payload)
                 plan = plan_of(key(message))
-                if plan is None:
-                    return None
-                take = plan.take
-                return take(payload, is_text, message, None, sse)
+                if plan is not None:
+                    take = plan.take
+                    heard = take(payload, is_text, message, None, sse)
+                    if heard is not None:
+                        return heard
             except _BROKEN:
-                return None
+                pass
+            return general(payload, is_text, sse)
 
         return hear
 
-    def _hear(self, payload: bytes, is_text: bool, sse: Sse | None = None) -> Outcome[T] | None:
+    def _hear(self, payload: bytes, is_text: bool, sse: Sse | None = None) -> Outcome[T]:
+        heard = self._known(payload, is_text, sse)
+        return self._general(payload, is_text, sse) if heard is None else heard
+
+    def _known(self, payload: bytes, is_text: bool, sse: Sse | None) -> Outcome[T] | None:
         if self._prefix is not None:
             plan = self._by_name.get(self._name(payload))
             if plan is not None and (heard := plan.take(payload, is_text, None, None, None)) is not None:

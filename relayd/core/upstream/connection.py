@@ -135,7 +135,8 @@ class Connection(Generic[T]):
         counters = self._counters
         counters.received += 1
         counters.received_bytes += len(payload)
-        outcome = self._talk.message(payload, is_text, sse)
+        hear = self._talk.message
+        outcome = hear(payload, is_text, sse)
         if type(outcome) is Data:
             return self._data(outcome, now)
         self.watch.frame(now)

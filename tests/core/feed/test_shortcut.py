@@ -27,6 +27,8 @@ from relayd.core.wire import is_json
 from tests.support.talk import LEARNT, dialect, say, talk, wanted
 
 BTC = {"channel": "t", "symbol": "BTC"}
+#: What the general way answers.
+GENERAL = Unknown()
 
 
 def short(spoken: Dialect, resume: Resume | None = None) -> tuple[Shortcut[str], Router[str]]:
@@ -35,7 +37,7 @@ def short(spoken: Dialect, resume: Resume | None = None) -> tuple[Shortcut[str],
     router, memory = Router[str](spoken, None), resume or Resume()
     router.add("t/BTC", BTC)
     hearing = Hearing[str](spoken, router, Ledger[str](spoken), memory)
-    return Shortcut[str](spoken, spoken.extractor, hearing, memory), router
+    return Shortcut[str](spoken, spoken.extractor, hearing, memory, lambda *_: GENERAL), router
 
 
 def taught(spoken: Dialect, message: bytes, resume: Resume | None = None) -> tuple[Shortcut[str], Router[str]]:
@@ -58,19 +60,19 @@ class RecogniseTests:
             ("t/BTC",), b'{"p":2, "sym":"BTC","ch":"t"}', True, is_json=True
         )
         for other in (b'{"ch":"t","sym":"ETH"}', b'{"ch":"t"}', b'{"ch":"t","sym":{}}', b"[1]", b"pong", b"", b"\xff"):
-            assert made.hear(other, True) is None
+            assert made.hear(other, True) is GENERAL
 
     def test_not_what_nobody_wants_any_more(self) -> None:
         """The target says so."""
         made, router = taught(dialect(), TICK)
         router.discard("t/BTC")
-        assert made.hear(TICK, True) is None
+        assert made.hear(TICK, True) is GENERAL
 
     def test_forgets(self) -> None:
         """When ids change their meaning."""
         made, _ = taught(dialect(), TICK)
         made.forget()
-        assert made.hear(TICK, True) is None
+        assert made.hear(TICK, True) is GENERAL
 
     def test_payload(self) -> None:
         """A slice; a message without it goes the general way."""
@@ -78,7 +80,7 @@ class RecogniseTests:
         assert made.hear(b'{"ch":"t","sym":"BTC","d": [1.50] }', True) == Data(
             ("t/BTC",), b"[1.50]", True, is_json=True
         )
-        assert made.hear(TICK, True) is None
+        assert made.hear(TICK, True) is GENERAL
 
     def test_key_inside_the_payload(self) -> None:
         """Both are decoded."""
@@ -86,15 +88,15 @@ class RecogniseTests:
         message = b'{"ch":"t","d":{"s":"BTC"}}'
         made, _ = taught(spoken, message)
         assert made.hear(message, True) == Data(("t/BTC",), b'{"s":"BTC"}', True, is_json=True)
-        assert made.hear(b'{"ch":"t"}', True) is None and made.hear(b'{"ch":"t","d":5}', True) is None
+        assert made.hear(b'{"ch":"t"}', True) is GENERAL and made.hear(b'{"ch":"t","d":5}', True) is GENERAL
 
     def test_presence(self) -> None:
         """What must, and must not, be there."""
         spoken = dialect(topic={"at": {"channel": "ch", "symbol": "sym"}, "when": {"d": "*"}, "unless": {"event": "*"}})
         made, _ = taught(spoken, b'{"ch":"t","sym":"BTC","d":1}')
         assert made.hear(b'{"ch":"t","sym":"BTC","d":null}', True) is not None
-        assert made.hear(TICK, True) is None
-        assert made.hear(b'{"ch":"t","sym":"BTC","d":1,"event":0}', True) is None
+        assert made.hear(TICK, True) is GENERAL
+        assert made.hear(b'{"ch":"t","sym":"BTC","d":1,"event":0}', True) is GENERAL
 
     def test_every_message_is_data(self) -> None:
         """Or every one that holds something: there is no key to tell them apart."""
@@ -107,7 +109,7 @@ class RecogniseTests:
         some.learn(b'{"d":1}', True, [router.find({})])
         assert (
             some.hear(b'{"d":2}', True) == Data(("all",), b'{"d":2}', True, is_json=True)
-            and some.hear(b"{}", True) is None
+            and some.hear(b"{}", True) is GENERAL
         )
 
     def test_packed(self) -> None:
@@ -115,7 +117,7 @@ class RecogniseTests:
         made, router = short(dialect(decode={"binary": ["gzip", "json"]}))
         made.learn(gzip.compress(TICK), False, [router.find(BTC)])
         assert made.hear(gzip.compress(TICK), False) == Data(("t/BTC",), TICK, True, is_json=True)
-        assert made.hear(TICK, True) is not None and made.hear(b"junk", False) is None
+        assert made.hear(TICK, True) is not None and made.hear(b"junk", False) is GENERAL
         made.learn(b"junk", False, [router.find(BTC)])
 
     def test_messagepack(self) -> None:
@@ -147,9 +149,9 @@ class UnwantedTests:
         """Unless something is there by which a rule might match."""
         made = self.unwanted(dialect(), b'{"ch":"t","sym":"X"}')
         assert made.hear(b'{"ch":"t","sym":"X","p":1}', True) == Unrouted()
-        assert made.hear(b'{"ch":"t","sym":"X","ok":1}', True) is None
+        assert made.hear(b'{"ch":"t","sym":"X","ok":1}', True) is GENERAL
         made.forget_unwanted()
-        assert made.hear(b'{"ch":"t","sym":"X"}', True) is None
+        assert made.hear(b'{"ch":"t","sym":"X"}', True) is GENERAL
 
     def test_rules_that_the_key_speaks_against(self) -> None:
         """They are not looked at again."""
@@ -157,18 +159,18 @@ class UnwantedTests:
         made = self.unwanted(dialect(control=rules), b'{"ch":"t","sym":"X"}')
         assert (
             made.hear(b'{"ch":"t","sym":"X"}', True) == Unrouted()
-            and made.hear(b'{"ch":"t","sym":"X","n":5}', True) is None
+            and made.hear(b'{"ch":"t","sym":"X","n":5}', True) is GENERAL
         )
 
     def test_rules_that_the_key_speaks_for(self) -> None:
         """Such a message cannot be unwanted, and is not remembered as that."""
         made = self.unwanted(dialect(control=[{"when": {"ch": "t"}, "do": "beat"}]), b'{"ch":"t","sym":"X"}')
-        assert made.hear(b'{"ch":"t","sym":"X"}', True) is None
+        assert made.hear(b'{"ch":"t","sym":"X"}', True) is GENERAL
 
     def test_unknown_ids_are_looked_at_anew(self) -> None:
         """They may be told yet."""
         made = self.unwanted(dialect(LEARNT), b'{"sub":7}')
-        assert made.hear(b'{"sub":7}', True) is None
+        assert made.hear(b'{"sub":7}', True) is GENERAL
 
     def test_they_are_counted(self) -> None:
         """In a sequence of the connection, wherever it stands."""
@@ -176,7 +178,7 @@ class UnwantedTests:
         made = self.unwanted(spoken, b'{"ch":"t","sym":"X","d":{"n":1}}')
         assert made.hear(b'{"ch":"t","sym":"X","d":{"n":1}}', True) == Unrouted()
         assert made.hear(b'{"ch":"t","sym":"X","d":{"n":1}}', True) == Beat(1)
-        assert made.hear(b'{"ch":"t","sym":"X"}', True) is None
+        assert made.hear(b'{"ch":"t","sym":"X"}', True) is GENERAL
         plain = self.unwanted(
             dialect(sequence={"per": "connection", "at": "n", "step": 1}), b'{"ch":"t","sym":"X","n":1}'
         )
@@ -268,7 +270,7 @@ class SplitTests:
             dialect(decode={"split": "d"}, topic={"at": {"channel": "outer.ch", "symbol": "s"}}, control=None)
         )
         frame = b'{"ch":"t","d":[{"s":"BTC"},{"s":"X"}]}'
-        assert made.hear(frame, True) is None
+        assert made.hear(frame, True) is GENERAL
         made.learn(frame, True, [router.find(BTC), Scope({"s": "X"}, outer={"ch": "t"})])
         assert made.hear(frame, True) == Parts((Data(("t/BTC",), b'{"s":"BTC"}', True, is_json=True), Unrouted()))
         assert made.hear(b'{"ch":"t","d":[{"s":"BTC"}]}', True) == Data(("t/BTC",), b'{"s":"BTC"}', True, is_json=True)
@@ -278,9 +280,9 @@ class SplitTests:
             b'{"ch":"t","d":{}}',
             b'{"ch":"t","d":[1,2]}',
         ):
-            assert made.hear(other, True) is None
+            assert made.hear(other, True) is GENERAL
         router.discard("t/BTC")
-        assert made.hear(frame, True) is None
+        assert made.hear(frame, True) is GENERAL
 
     def test_parts_that_a_rule_may_match(self) -> None:
         """They are looked at in full."""
@@ -289,7 +291,7 @@ class SplitTests:
             b'[{"ch":"t","sym":"BTC"},{"ch":"t","sym":"X"}]', True, [router.find(BTC), Scope({"ch": "t", "sym": "X"})]
         )
         assert isinstance(made.hear(b'[{"ch":"t","sym":"BTC"},{"ch":"t","sym":"X"}]', True), Parts)
-        assert made.hear(b'[{"ch":"t","sym":"BTC"},{"ch":"t","sym":"X","ok":1}]', True) is None
+        assert made.hear(b'[{"ch":"t","sym":"BTC"},{"ch":"t","sym":"X","ok":1}]', True) is GENERAL
         assert made.hear(b'{"ch":"t","sym":"BTC"}', True) == Data(
             ("t/BTC",), b'{"ch":"t","sym":"BTC"}', True, is_json=True
         )
@@ -299,7 +301,7 @@ class SplitTests:
         made, router = short(dialect(decode={"split": "."}, payload="d"))
         made.learn(b'[{"ch":"t","sym":"BTC","d":1},{"x":1}]', True, [router.find(BTC), None])
         assert isinstance(made.hear(b'[{"ch":"t","sym":"BTC","d":1},{"ch":"t","sym":"BTC","d":2}]', True), Parts)
-        assert made.hear(b'[{"ch":"t","sym":"BTC","d":1},{"ch":"t","sym":"BTC"}]', True) is None
+        assert made.hear(b'[{"ch":"t","sym":"BTC","d":1},{"ch":"t","sym":"BTC"}]', True) is GENERAL
 
     def test_lines(self) -> None:
         """One after the other."""
@@ -326,9 +328,9 @@ class PrefixTests:
         made, router = taught(self.spoken(), b'{"ch":"t:BTC","p":1}')
         assert isinstance(made.hear(b'{"p":1,"ch":"t:BTC"}', True), Data)
         assert isinstance(made.hear(b'{"ch":"t:\\u0042TC"}', True), Data)
-        assert made.hear(b'{"ch":"t:BTC', True) is None and made.hear(b'{"ch":"x:BTC"}', True) is None
+        assert made.hear(b'{"ch":"t:BTC', True) is GENERAL and made.hear(b'{"ch":"x:BTC"}', True) is GENERAL
         router.discard("t/BTC")
-        assert made.hear(b'{"ch":"t:BTC"}', True) is None
+        assert made.hear(b'{"ch":"t:BTC"}', True) is GENERAL
 
     @pytest.mark.parametrize(
         "changed",
