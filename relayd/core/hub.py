@@ -21,7 +21,15 @@ from relayd.core.flush import Notice
 from relayd.core.flusher import Flusher
 from relayd.core.lane import Lane
 from relayd.core.mishap import WAITER, Report, let_it_out
-from relayd.core.publication import Entry, GapMark, Publication, TopicState, retained_bytes
+from relayd.core.publication import (
+    RETAINED_BYTES,
+    RETAINED_OVERHEAD_BYTES,
+    SHARED_BYTES,
+    Entry,
+    GapMark,
+    Publication,
+    TopicState,
+)
 from relayd.core.readers import Hold, Readers
 from relayd.core.resolver import Resolver
 from relayd.core.routes import Match, RouteTable, TopicRefused
@@ -220,16 +228,18 @@ class Hub:
         if at is None:
             at = self.now()
         self.serial += 1
-        size = retained_bytes(payload)
-        entry = Publication(topic, topic.ring.end, self.serial, payload, is_text, snapshot, at, size, is_json)
+        size = len(payload)
+        held = RETAINED_BYTES[size] if size < SHARED_BYTES else size + RETAINED_OVERHEAD_BYTES
+        entry = Publication(topic, topic.ring.end, self.serial, payload, is_text, snapshot, at, held, is_json)
         delivery = topic.route.delivery
         if delivery.stamp:
             entry.at_ms = int(self.wall() * 1000)
         if delivery.key_of is not None:
             entry.key = delivery.key_of(payload)
         topic.last_at = at
-        self.counters.publications += 1
-        self.counters.payload_bytes += len(payload)
+        counters = self.counters
+        counters.publications += 1
+        counters.payload_bytes += size
         if topic.state is not LIVE:
             self.state(topic, LIVE)
         self._append(topic, entry)

@@ -58,14 +58,9 @@ RETAINED_OVERHEAD_BYTES = 400
 
 # Up to this payload the sizes are made once: thousands of publications wait in rings, and whatever each has of its own
 # is another miss of the cache when it is made and when it is let go. 128 KiB; most messages of feeds are shorter.
-_SHARED_BYTES: Final = 4096
-_SHARED: Final = tuple(range(RETAINED_OVERHEAD_BYTES, RETAINED_OVERHEAD_BYTES + _SHARED_BYTES))
-
-
-def retained_bytes(payload: bytes) -> int:
-    """What a publication with this payload holds in a ring."""
-    size = len(payload)
-    return _SHARED[size] if size < _SHARED_BYTES else size + RETAINED_OVERHEAD_BYTES
+SHARED_BYTES: Final = 4096
+RETAINED_BYTES: Final = tuple(range(RETAINED_OVERHEAD_BYTES, RETAINED_OVERHEAD_BYTES + SHARED_BYTES))
+"""What a publication holds in a ring, by the size of its payload."""
 
 
 @final
@@ -87,7 +82,7 @@ class Publication(msgspec.Struct, eq=False, gc=False):
     at: float
     """Monotonic seconds of its arrival; what `max_lag` and the age of a ring are measured by."""
     size: int
-    """Bytes it holds in a ring: `retained_bytes`."""
+    """Bytes it holds in a ring: of its payload, and `RETAINED_OVERHEAD_BYTES`."""
     is_json: bool = False
     """The payload is known to be one JSON value; False: nobody has looked."""
     at_ms: int | None = None

@@ -11,7 +11,7 @@ from relayd.core.closecode import CLOSE_POSITION_LOST
 from relayd.core.conflation import key_reader
 from relayd.core.feed.path import parse_path
 from relayd.core.hub import EMPTY_LOCAL_S
-from relayd.core.publication import Publication, TopicState
+from relayd.core.publication import RETAINED_OVERHEAD_BYTES, SHARED_BYTES, Publication, TopicState
 from relayd.core.routes import AllowValues, Mode, TopicRefused
 from relayd.core.topic import TopicPattern
 from relayd.core.topics import Topic
@@ -346,6 +346,16 @@ class TopicsTests:
 
 class BytesTests:
     """limits.ring_bytes."""
+
+    @pytest.mark.parametrize("size", [0, 3, 4095, 4096, 70_000])
+    def test_a_publication_holds_more_than_its_payload(self, size: int) -> None:
+        """An empty payload is not free. Those of usual sizes share the number."""
+        rig = Rig(route("t/$n"))
+        rig.publish("t/a", b"x" * size)
+        rig.publish("t/a", b"y" * size)
+        one, other = (entry.size for entry in rig.hub.topic("t/a").ring.after(0))
+        assert one == other == RETAINED_OVERHEAD_BYTES + size
+        assert (one is other) is (size < SHARED_BYTES)
 
     def test_the_largest_ring_gives_way(self) -> None:
         """All rings together stay within the bound."""

@@ -17,6 +17,7 @@ BINARY: Final = 0x82
 OTHER: Final = 0
 """Bytes for the library."""
 
+_PLAIN: Final = (TEXT, BINARY)
 _FIN, _OPCODE, _FIRST_CONTROL = 0x80, 0x0F, 0x8
 _MASKED, _LENGTH_16, _LENGTH_64 = 0x80, 126, 127
 _MASK_BYTES: Final = 4
@@ -57,7 +58,7 @@ class FrameCutter:
                 break
             first, length = data[at], data[at + 1]
             start = at + 2
-            is_plain = first in (TEXT, BINARY) and length < _MASKED and not self._fragments
+            is_plain = first in _PLAIN and not self._fragments
             if length == _LENGTH_16:  # by far the most: to read it as below costs a cold message 10 us more (measured)
                 start = at + 4
                 if size < start:
@@ -66,6 +67,7 @@ class FrameCutter:
                 is_plain = is_plain and length >= _LENGTH_16  # the shortest form is the one that is allowed
             elif length > _LENGTH_16:
                 is_masked, length = length >= _MASKED, length & ~_MASKED
+                is_plain = is_plain and not is_masked
                 if length >= _LENGTH_16:
                     start = at + 4 if length == _LENGTH_16 else at + 10
                     if size < start:
@@ -73,7 +75,7 @@ class FrameCutter:
                     length = int.from_bytes(data[at + 2 : start], "big")
                     is_plain = is_plain and length >= 1 << 16
                 start += _MASK_BYTES if is_masked else 0
-            if first & _OPCODE < _FIRST_CONTROL:
+            if not is_plain and first & _OPCODE < _FIRST_CONTROL:
                 self._fragments = first < _FIN
             end = start + length
             if end > size:
@@ -86,5 +88,6 @@ class FrameCutter:
             else:
                 parts.append((OTHER, data[at:end]))
             at = end
-        self._head = data[at:]
+        if at < size:
+            self._head = data[at:]
         return parts
