@@ -76,7 +76,8 @@ class UringWay:
         self._laid: array[int] | None = None
         """Whose ports stand in the entries."""
         # Its arguments and its answer are integers of 32 bits, which ctypes passes as they are; no error is told apart.
-        self._syscall: Callable[..., int] = ctypes.CDLL(None).syscall
+        # It waits for nothing, so the interpreter's lock is kept: to give that up and take it again is cold as well.
+        self._syscall: Callable[..., int] = ctypes.PyDLL(None).syscall
 
     def open(self) -> None:
         """Get a ring from the kernel, and try it. Idempotent. Raises OSError where there is none to be had."""
