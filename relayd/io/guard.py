@@ -21,7 +21,7 @@ WebSocket protocol must have
 
 It must answer the handshake within the call that feeds it the head. No timer stands
 for a connection: `GuardFactory.sweep` looks at the deadlines of all, and lets in who had to wait (core/repeaters.py),
-one in a turn of the loop.
+one in a turn of the loop. While nobody has a deadline it does not look: open WebSockets between messages have none.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from __future__ import annotations
 import random as random_module
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory
 from twisted.internet.protocol import ServerFactory
@@ -54,6 +54,9 @@ __all__ = ["GuardCounters", "GuardFactory", "GuardSettings", "HttpRefusal", "Req
 
 #: How often deadlines are looked at: the precision of the shortest, 2 s, within an eighth (guess).
 SWEEP_EVERY_S: Final = 0.25
+
+T = TypeVar("T", bound=Guard | Proxied)
+V = TypeVar("V")
 
 
 def _no_streams(head: RequestHead, stream: Stream) -> HttpRefusal:
@@ -101,8 +104,7 @@ class GuardFactory(ServerFactory):
         self._turns = Turns(monotonic, next_turn_of(reactor)) if turns is None else turns
         self._show_address = show_address
         self._reactor = reactor
-        self._call: IDelayedCall | None = None
-        self._is_listening = False
+        self._call: IDelayedCall | None = None  # the next look at deadlines, while there are any
         self._pending: Pending[Guard | Proxied] = Pending(
             capacity=settings.pending,
             per_key=settings.pending_per_address,
@@ -156,29 +158,41 @@ class GuardFactory(ServerFactory):
         return Guard(self, addr)
 
     def startFactory(self) -> None:
-        """The site may keep timers and a log; from here on deadlines are looked at."""
+        """The site may keep timers and a log."""
         self.site.doStart()
-        self._is_listening = True
-        if self._call is None:
-            self._tick()
 
     def stopFactory(self) -> None:
         """No new connections; those that are there keep their deadlines."""
         self.site.doStop()
-        self._is_listening = False
-        self._rest()
-
-    def _tick(self) -> None:
-        now = self.monotonic()
-        self._call = self._reactor.callLater(next_beat(now, SWEEP_EVERY_S) - now, self._tick)
-        self.sweep(now)
-        self._rest()
-
-    def _rest(self) -> None:
-        """Stop looking at deadlines when none can be there again."""
-        if self._call is not None and not self._is_listening and not self._guards:
+        if self._call is not None and not self._has_deadlines:
             self._call.cancel()
             self._call = None
+
+    @property
+    def _has_deadlines(self) -> bool:
+        """Whether somebody is in one of the rooms that `sweep` looks at."""
+        return bool(
+            self._pending
+            or self._lingering
+            or self._answering
+            or self._resting
+            or self._waiting
+            or self._open_messages
+        )
+
+    def _tick(self) -> None:
+        self._call = None
+        try:
+            self.sweep(self.monotonic())
+        finally:
+            if self._has_deadlines:
+                self._look()
+
+    def _look(self) -> None:
+        """At deadlines, with the next beat, and from then on while there are any."""
+        if self._call is None:
+            now = self.monotonic()
+            self._call = self._reactor.callLater(next_beat(now, SWEEP_EVERY_S) - now, self._tick)
 
     def sweep(self, now: float) -> None:
         """End what is overdue: half-sent requests, answers that nobody takes, messages that do not end; and rests."""
@@ -212,13 +226,22 @@ class GuardFactory(ServerFactory):
         """The field that names a client in the log, if it is to be named."""
         return {} if self._show_address is None else {"client": self._show_address(client)}
 
-    # Bookkeeping of the guards, called by them.
+    # Bookkeeping of the guards, called by them. There are two ways into the rooms that `sweep` looks at, one for each
+    # kind of room, and both see to it that it does.
+
+    def _seat(self, room: Pending[T], guard: T) -> T | None:
+        self._look()
+        return room.add(guard, self._key_of(guard), self.monotonic())
+
+    def _note(self, room: dict[Guard, V], guard: Guard, what: V) -> None:
+        self._look()
+        room[guard] = what
 
     def expect(self, guard: Guard | Proxied) -> None:
         """A connection is there and has said nothing yet; where too many are so, the oldest gives way."""
         self._guards += 1
         self.admission.sockets += 1
-        leaving: Guard | Proxied | None = self._pending.add(guard, self._key_of(guard), self.monotonic())
+        leaving: Guard | Proxied | None = self._seat(self._pending, guard)
         if leaving is None and self.admission.is_crowded:
             leaving = self._lingering.oldest or self._pending.oldest
         if leaving is not None:
@@ -233,7 +256,7 @@ class GuardFactory(ServerFactory):
 
     def linger(self, guard: Guard) -> None:
         """A refused connection gets a moment to read why."""
-        leaving = self._lingering.add(guard, self._key_of(guard), self.monotonic())
+        leaving = self._seat(self._lingering, guard)
         if leaving is not None:
             leaving.drop()
 
@@ -245,19 +268,19 @@ class GuardFactory(ServerFactory):
 
     def answering(self, guard: Guard) -> None:
         """A connection has a request at the site."""
-        self._answering[guard] = None
+        self._note(self._answering, guard, None)
 
     def watch(self, guard: Guard, is_open: bool) -> None:
         """A message of this connection is under way, or none is."""
         if is_open:
-            self._open_messages[guard] = None
+            self._note(self._open_messages, guard, None)
         else:
             self._open_messages.pop(guard, None)
 
     def rest(self, guard: Guard, until: float) -> None:
         """Its client is not read until then, up to the time between two sweeps longer."""
         self.counters.rests += guard not in self._resting
-        self._resting[guard] = until
+        self._note(self._resting, guard, until)
 
     def opens_at(self, client: str) -> float | None:
         """When this client may come in, None for now."""
@@ -266,7 +289,7 @@ class GuardFactory(ServerFactory):
     def wait(self, guard: Guard, until: float) -> None:
         """It comes in then, up to the time between two sweeps later, in a turn of its own."""
         self.counters.waits += 1
-        self._waiting[guard] = until
+        self._note(self._waiting, guard, until)
 
     def forget(self, guard: Guard | Proxied) -> None:
         """A connection is gone."""

@@ -160,6 +160,18 @@ class Rig:
         """In steps of a sweep."""
         for _ in range(round(seconds / SWEEP_EVERY_S)):
             self.clock.advance(SWEEP_EVERY_S)
+            assert self.is_looking == any(self.rooms.values())
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether deadlines will be looked at."""
+        return bool(self.clock.getDelayedCalls())
+
+    @property
+    def rooms(self) -> dict[str, int]:
+        """How many have a deadline of each kind."""
+        names = ("pending", "lingering", "answering", "resting", "waiting", "open_messages")
+        return {name: len(getattr(self.factory, f"_{name}")) for name in names}
 
 
 def lose(guard: Any) -> None:
@@ -460,6 +472,52 @@ class DeadlineTests:
         lose(slow)
         lose(fine)
 
+    @pytest.mark.parametrize(
+        ("room", "enter"),
+        [
+            ("pending", lambda factory, guard: factory.expect(guard)),
+            ("lingering", lambda factory, guard: factory.linger(guard)),
+            ("answering", lambda factory, guard: factory.answering(guard)),
+            ("resting", lambda factory, guard: factory.rest(guard, 1060.0)),
+            ("waiting", lambda factory, guard: factory.wait(guard, 1060.0)),
+            ("open_messages", lambda factory, guard: factory.watch(guard, True)),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_looks_while_somebody_has_one(self, room: str, enter: Callable[[GuardFactory, Any], object]) -> None:
+        """Of whatever kind; not for WebSockets between messages, and again for each that comes anew."""
+        rig = Rig()
+        guard, _ = rig.send(HANDSHAKE + HELLO)
+        rig.pass_time(SWEEP_EVERY_S)
+        for _ in range(2):
+            assert not rig.is_looking
+            enter(rig.factory, guard)
+            assert rig.is_looking
+            assert rig.rooms == {**dict.fromkeys(rig.rooms, 0), room: 1}
+            rig.pass_time(1.0)
+            assert rig.is_looking
+            rig.factory.forget(guard)
+            rig.pass_time(SWEEP_EVERY_S)
+
+    def test_goes_on_after_a_fault(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of the look itself: what is overdue is ended at the next."""
+        rig = Rig()
+        _, socket = rig.connect()
+        with monkeypatch.context() as faulty:
+            faulty.setattr(rig.factory, "sweep", lambda now: 1 / 0)
+            for _ in range(2):
+                with pytest.raises(ZeroDivisionError):
+                    rig.pass_time(SWEEP_EVERY_S)
+        rig.pass_time(10.0)
+        assert socket.aborted
+
+    def test_looks_at_the_same_times_as_others(self) -> None:
+        """On the beat, whenever somebody came."""
+        rig = Rig()
+        rig.clock.advance(0.1)
+        rig.connect()
+        assert [call.getTime() for call in rig.clock.getDelayedCalls()] == [1000.0 + SWEEP_EVERY_S]
+
     def test_the_sweep_ends_with_the_last_connection(self) -> None:
         """A listener that is closed keeps its deadlines until nobody is there."""
         rig = Rig()
@@ -474,16 +532,15 @@ class DeadlineTests:
         assert rig.clock.getDelayedCalls() == []
 
     def test_stop_and_start(self) -> None:
-        """Without connections the sweep ends at once, and begins anew."""
+        """Without connections the sweep ends at once; with one it goes on, once."""
         rig = Rig()
-        rig.factory.doStop()
-        assert rig.clock.getDelayedCalls() == []
-        rig.factory.doStart()
         guard, _ = rig.connect()
         rig.factory.doStop()
         rig.factory.doStart()
         assert len(rig.clock.getDelayedCalls()) == 1
         lose(guard)
+        rig.factory.doStop()
+        assert not rig.is_looking
 
 
 class CrowdTests:
