@@ -14,7 +14,8 @@ from typing import Final, Generic, TypeVar
 SILENCE_S: Final = 15.0
 #: Each member is looked at this often, so that no silence is longer than SILENCE_S.
 LOOK_EVERY_S: Final = SILENCE_S / 2
-#: Members looked at in one tick of 0.25 s: a crowd that came together is spread within seconds (10,000 in 5 s).
+#: Members looked at in one tick; the next comes 0.25 s later while some wait: a crowd that came together is spread
+#: within seconds (10,000 in 5 s).
 LOOKS_PER_TICK: Final = 500
 
 T = TypeVar("T", bound=Hashable)
@@ -38,6 +39,10 @@ class Heartbeats(Generic[T]):
     def leave(self, member: T) -> None:
         """Look at it no more; idempotent."""
         self._members.discard(member)
+
+    def is_quiet(self, until: float) -> bool:
+        """Whether nobody has a turn before or at that time; who joins now has it later."""
+        return not self._due or self._due[0][0] > until
 
     def tick(self, now: float) -> list[T]:
         """Whose turn it is. Those that left stay in the line until their turn, which is 7.5 s at most."""

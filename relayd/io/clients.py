@@ -1,8 +1,8 @@
 """All open WebSockets and event streams of this process, whichever listener they came in by: their signs of life, and
 the deadlines at their end.
 
-No connection has a timer of its own. `tick`, called every 0.25 s with monotonic seconds, sends the pings and comments
-that are due, closes who did not answer, aborts who did not hang up, and sends pongs that had to wait.
+No connection has a timer of its own. `tick`, called with monotonic seconds as often as `every_s` says, sends the pings
+and comments that are due, closes who did not answer, aborts who did not hang up, and sends pongs that had to wait.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from relayd.core import wire
 from relayd.core.closecode import CLOSE_SLOW, CloseCode
 from relayd.core.counters import ListenerCounters
 from relayd.core.heartbeat import Heartbeats
-from relayd.core.keepalive import Beat, PingSweep
+from relayd.core.keepalive import QUIET_STEP_S, STEP_S, Beat, PingSweep
 from relayd.core.repeaters import Repeaters
 from relayd.core.turns import Turns
 from relayd.core.volley import Volley, offer
@@ -91,6 +91,14 @@ class Clients:
                 self._safely(ending, ending.abort_if_not_lost)
         for client, payload in list(self._pongs.items()):
             self._safely(client, self._pong, client, payload)
+
+    def every_s(self, now: float) -> float:
+        """How often `tick` is to be called as it stands now: seldom while it has nothing to do in between. What comes
+        meanwhile may wait so long: the shortest deadline, of who is deaf, is no shorter.
+        """
+        if self._closing or self._deaf or self._pongs:
+            return STEP_S
+        return QUIET_STEP_S if self.sweep.is_quiet and self.heartbeats.is_quiet(now + STEP_S) else STEP_S
 
     def _ping(self, frame: bytes, beat: Beat[DownstreamProtocol]) -> None:
         """Whose socket can be part of a volley is asked in it, everybody else alone."""

@@ -23,7 +23,6 @@ from relayd.core.beat import next_beat
 from relayd.core.closecode import CLOSE_RESTART
 from relayd.core.guard import GuardSettings
 from relayd.core.head import HeadLimits
-from relayd.core.keepalive import STEP_S
 from relayd.core.meter import MeterLimits
 from relayd.core.origin import OriginPolicy
 from relayd.io import transport
@@ -206,30 +205,30 @@ class ClientsService(Service):
         self._clients.close_all(CLOSE_RESTART, RETRY_AFTER_RESTART_S)
         self._deadline = self._monotonic() + CLOSE_WITHIN_S
         self._stopped = stopped
-        self._tick()
+        if self._call is not None:
+            self._call.cancel()
+        self._beat()
         return stopped
 
     def _wait(self) -> None:
         now = self._monotonic()
-        self._call = self._reactor.callLater(next_beat(now, STEP_S) - now, self._beat)
+        self._call = self._reactor.callLater(next_beat(now, self._clients.every_s(now)) - now, self._beat)
 
     def _beat(self) -> None:
-        self._wait()
-        self._tick()
-
-    def _tick(self) -> None:
+        self._call = None
         try:
             self._clients.tick(self._monotonic())
         except Exception:
             log.failure("the sweep over the clients failed, and goes on")
-        if self._stopped is None:
-            return
+        if self._stopped is not None and self._is_over():
+            stopped, self._stopped = self._stopped, None
+            stopped.callback(None)
+        else:
+            self._wait()
+
+    def _is_over(self) -> bool:
+        """Whether nobody is left of those that were closed. Whose time is over is dropped."""
         if self._monotonic() >= self._deadline:
             self._clients.abort_all()
             self._deadline = math.inf
-        if not self._clients.open:
-            if self._call is not None:
-                self._call.cancel()
-                self._call = None
-            stopped, self._stopped = self._stopped, None
-            stopped.callback(None)
+        return not self._clients.open

@@ -27,6 +27,15 @@ class HeartbeatsTests:
         assert len(beats) == 0
         assert beats.tick(LOOK_EVERY_S) == beats.tick(2 * LOOK_EVERY_S) == []
 
+    def test_quiet(self) -> None:
+        """Until the first turn, also of who has left; always without members."""
+        beats: Heartbeats[str] = Heartbeats()
+        assert beats.is_quiet(100.0)
+        beats.join("a", 0.0)
+        beats.leave("a")
+        assert beats.is_quiet(LOOK_EVERY_S - 0.1)
+        assert not beats.is_quiet(LOOK_EVERY_S)
+
     def test_a_crowd_is_spread(self) -> None:
         """So many a tick; the others have their turn in the next ones."""
         beats: Heartbeats[int] = Heartbeats()

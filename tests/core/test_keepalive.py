@@ -16,6 +16,7 @@ from relayd.core.keepalive import (
     INTERVAL_S,
     PINGS_PER_STEP,
     PONG_BYTES,
+    QUIET_STEP_S,
     STALL_COUNTS_S,
     STEP_S,
     Beat,
@@ -129,6 +130,69 @@ class PingTests:
         beats = [bench.step() for _ in range(3)]
         assert len({beat.payload for beat in beats}) == 3
         assert {len(beat.payload) for beat in beats} == {4}
+
+
+class QuietTests:
+    """Steps that need not be taken."""
+
+    @pytest.mark.parametrize("silent", [0, 1, GROUP])
+    def test_there_is_nothing_to_do_in_them(self, silent: int) -> None:
+        """They are nearly all where members are few: one a group and revolution is not, and who does not answer."""
+        bench = Bench()
+        pulses = {str(number): bench.sweep.join(str(number)) for number in range(3 * GROUP)}
+        steps = 0
+        for _ in range(4 * BUCKETS):
+            quiet = bench.sweep.is_quiet
+            beat = bench.step()
+            steps += not quiet
+            assert quiet == (not beat.ping and not beat.again and not beat.dead)
+            for who in (*beat.ping, *beat.again):
+                if int(who) >= silent:
+                    bench.sweep.heard(pulses[who])
+            for who in beat.dead:
+                bench.sweep.leave(pulses[who])
+        assert steps == 12 + (2 if silent else 0) - (3 if silent == GROUP else 0)
+
+    def test_with_every_second_one(self) -> None:
+        """While it is quiet; pings, their repeats and deaths come when they would."""
+        bench, hurried = Bench(), Bench()
+        for made in (bench, hurried):
+            for number in range(2 * GROUP):
+                made.sweep.join(str(number))
+        pings: list[tuple[float, str]] = []
+        deaths: list[tuple[float, str]] = []
+        while bench.steps < 4 * BUCKETS:
+            bench.steps += round(QUIET_STEP_S / STEP_S) - 1 if bench.sweep.is_quiet else 0
+            beat = bench.step()
+            pings += [(bench.now - bench.start, who) for who in (*beat.ping, *beat.again)]
+            deaths += [(bench.now - bench.start, who) for who in beat.dead]
+        all_pings, all_deaths = hurried.run(BUCKETS * STEP_S * 4)
+        assert pings == [(at, who) for at, who, _ in all_pings] and pings
+        assert deaths == all_deaths and deaths
+
+    def test_who_joins_meanwhile(self) -> None:
+        """Is asked a step later, if it joins the one that is left out."""
+        bench = Bench()
+        assert bench.sweep.is_quiet
+        for _ in range(BUCKETS - 1):
+            bench.step()
+        for number in range(BUCKETS * GROUP):
+            bench.sweep.join(str(number))
+        bench.steps += 1
+        assert len(bench.step().ping) == 2 * GROUP
+
+    def test_a_step_that_is_full(self) -> None:
+        """Who is left over from it is asked in the next."""
+        bench = Bench()
+        for number in range(BUCKETS * (PINGS_PER_STEP + GROUP)):
+            bench.sweep.join(str(number))
+        for pulses in bench.sweep._buckets[1:]:
+            for pulse in list(pulses):
+                bench.sweep.leave(pulse)
+        bench.step()
+        assert not bench.sweep.is_quiet
+        bench.step()
+        assert bench.sweep.is_quiet
 
 
 class AnswerTests:

@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from relayd.core.downstream import DownstreamSession
 from relayd.core.hub import Hub
-from relayd.core.keepalive import PingSweep
+from relayd.core.keepalive import QUIET_STEP_S, PingSweep
 from relayd.core.pending import Pending
 from relayd.core.poll import Poll
 from relayd.core.readers import Readers
@@ -124,7 +124,7 @@ async def wait_a_while(test: FaultTests) -> None:
     for _ in range(10):
         test.ahead_s += 4
         test.relay.hub_tick()
-        await turn(0.03)
+        await turn(QUIET_STEP_S / 8)
         for browser in (*test.witnesses, victim):
             if browser.lost is None:
                 browser.transport.write(client_frame(PONG, b"alive"))

@@ -6,8 +6,11 @@ import shutil
 import socket
 import ssl
 import tempfile
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 from OpenSSL import SSL
 from twisted.application.service import MultiService
@@ -16,21 +19,25 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import Certificate, CertificateOptions, optionsForClientTLS
+from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from relayd.config.model import Limits, Listener, ListenerTls
+from relayd.core.closecode import CLOSE_RESTART, CLOSE_SLOW
+from relayd.core.counters import ListenerCounters
+from relayd.core.heartbeat import LOOK_EVERY_S
 from relayd.core.origin import OriginPolicy
 from relayd.core.refusal import ORIGIN_REFUSED
 from relayd.core.routes import Route
 from relayd.io import listener as listener_module
 from relayd.io import transport
 from relayd.io.certificates import CertificateError
-from relayd.io.clients import CLOSE_WITHIN_S
+from relayd.io.clients import CLOSE_WITHIN_S, DEAF_CLOSE_WITHIN_S, Clients
 from relayd.io.endpoints import ListenError
-from relayd.io.listener import ListenerService, guard_settings
+from relayd.io.listener import RETRY_AFTER_RESTART_S, ClientsService, ListenerService, guard_settings
 from relayd.io.transport import DirectServer, find_direct
 from tests.support import certs
 from tests.support.browser import TEXT, Browser, client_frame, handshake
@@ -183,6 +190,84 @@ class _Unchecked:
 
     def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:
         return SSL.Connection(self._context, None)
+
+
+class PaceTests(TestCase):
+    """How often the clients are looked at."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000.0)
+        self.clients = Clients(ListenerCounters(), self.clock.seconds, partial(self.clock.callLater, 0))
+        self.looks: list[float] = []
+        sound = self.clients.tick
+        self.patch(self.clients, "tick", lambda now: (self.looks.append(now), sound(now)))
+        self.service = ClientsService(self.clients, self.clock, self.clock.seconds)
+        self.service.startService()
+        self.addCleanup(self.service.stopService)
+
+    def pass_time(self) -> list[float]:
+        """When they are looked at within a second."""
+        begin = self.clock.seconds()
+        self.looks.clear()
+        self.clock.pump([0.125] * 8)
+        return [look - begin for look in self.looks]
+
+    def test_nothing_to_do(self) -> None:
+        """Every half second, at the same times as others."""
+        self.clock.advance(0.125)
+        assert self.pass_time() == [0.375, 0.875]
+
+    def test_somebody_is_to_hang_up(self) -> None:
+        """Every quarter, until it has or is dropped; that it has come is seen at the next look."""
+        sink: Any = SimpleNamespace(busy=True)
+        for cause, within_s in ((None, CLOSE_WITHIN_S), (CLOSE_SLOW.name, DEAF_CLOSE_WITHIN_S)):
+            client = Mock()
+            self.clients.expect_end(client, cause, sink)
+            begin = self.clock.seconds()
+            assert self.pass_time()[:2] == [0.5, 0.75 if within_s > 0.5 else 1.0]
+            while not client.abort_if_not_lost.called:
+                self.pass_time()
+            assert self.clock.seconds() - begin < within_s + 1.0
+            assert self.pass_time() == [0.5, 1.0]
+
+    def test_a_pong_waits(self) -> None:
+        """Every quarter, until it is sent."""
+        client = Mock()
+        client.pong.return_value = False
+        self.clients.pong_later(client, b"")
+        assert self.pass_time() == [0.5, 0.75, 1.0]
+        client.pong.return_value = True
+        assert self.pass_time() == [0.25, 0.5, 1.0]
+
+    def test_streams_and_pings(self) -> None:
+        """The look at which one is due is not left out."""
+        stream: Any = Mock()
+        self.clients.heartbeats.join(stream, 1000.0 - LOOK_EVERY_S + 1.25)
+        assert self.pass_time() == [0.5, 1.0]
+        assert self.pass_time() == [0.25, 0.5, 1.0]
+        stream.beat.assert_called_once_with()
+        client = Mock()
+        client.subscriber.port = 0
+        self.clients.sweep.join(client)
+        steps = [look for _ in range(25) for look in self.pass_time()]
+        assert client.ping.call_count == 1
+        assert len(steps) < 60
+
+    def test_the_end(self) -> None:
+        """When nobody is left, and then never again."""
+        client = Mock()
+        client.close.side_effect = lambda *_: self.clients.expect_end(client, None, None)
+        self.clients.open["a"] = client
+        self.pass_time()
+        ended = self.service.stopService()
+        client.close.assert_called_once_with(CLOSE_RESTART, RETRY_AFTER_RESTART_S)
+        self.assertNoResult(ended)
+        self.clients.open.clear()
+        self.clock.advance(0.25)
+        self.successResultOf(ended)
+        assert self.clock.getDelayedCalls() == []
+        self.successResultOf(self.service.stopService())
 
 
 class DrainTests(ListenerTestCase):
