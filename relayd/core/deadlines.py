@@ -47,7 +47,9 @@ class Deadlines(Generic[K]):
 
     def next(self) -> float:
         """The nearest deadline; infinity = none."""
-        return min((next(iter(queue.values())) for queue in self._queues.values()), default=inf)
+        if not self._queues:  # as where nothing happens, and the ticker asks all the same
+            return inf
+        return min(next(iter(queue.values())) for queue in self._queues.values())
 
     def take_due(self, now: float) -> list[K]:
         """Take out the keys whose time has come, in order of time."""

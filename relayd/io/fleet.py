@@ -58,7 +58,7 @@ class FleetService(Service):
         """For the ticker, which may ask once more after the end."""
         if not self.running:
             return inf
-        if self._services.keys() != set(self.fleet.all):
+        if self._services.keys() != set(self.fleet.present):
             return -inf
         return min(self.fleet.next_deadline(), self.demand.next_deadline())
 

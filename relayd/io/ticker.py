@@ -86,7 +86,7 @@ class Ticker(Service):
         if not self.running or self._soon:
             return
         # Who failed has its next look when the others have theirs: a fault that stays must not hold the reactor.
-        nearest = min((self._deadline_of(thing) for thing in self._things if thing not in faulty), default=inf)
+        nearest = min([self._deadline_of(thing) for thing in self._things if thing not in faulty], default=inf)
         self._sleep(min(max(nearest - self._monotonic(), SHORTEST_S), LONGEST_S))
 
     def _tick(self, thing: Ticking, now: float) -> bool:

@@ -104,7 +104,12 @@ class Fleet(Generic[T]):
     @property
     def all(self) -> Iterator[Link[T]]:
         """Every link that has a connection or may get one, oldest first."""
-        return iter(sorted([*self.links, *self._outgoing, *self._leaving], key=_number))
+        return iter(sorted(self.present, key=_number))
+
+    @property
+    def present(self) -> list[Link[T]]:
+        """The same in any order, for who asks often."""
+        return [*self.links, *self._outgoing, *self._leaving]
 
     @property
     def main(self) -> UpstreamSession[T]:
@@ -143,12 +148,17 @@ class Fleet(Generic[T]):
 
     def next_deadline(self) -> float:
         """When `tick` has something to do: -infinity = at once, infinity = not before something happens."""
-        deadline = min((one.next_deadline() for one in self._handovers), default=inf)
+        if self._seating.due:
+            return -inf
+        for link in self.links:
+            if link.changed or self._may_go(link):
+                return -inf
+        deadline = inf
+        for one in self._handovers:
+            deadline = min(deadline, one.next_deadline())
         for link in self._leaving:
             if link.session.state is State.STOPPED:
                 deadline = min(deadline, link.session.redial.closed_by)
-        if any(link.changed or self._may_go(link) for link in self.links) or self._seating.due:
-            return -inf
         return deadline
 
     def tick(self, now: float) -> None:
@@ -208,7 +218,7 @@ class Fleet(Generic[T]):
 
     def _may_go(self, link: Link[T]) -> bool:
         """Whether the upstream can do without it."""
-        return link.is_idle and link is not self.links[0] and self._handover_to(link) is None
+        return link is not self.links[0] and link.is_idle and self._handover_to(link) is None
 
     def _retire(self, link: Link[T], why: str) -> None:
         link.session.topics.give_up()

@@ -79,7 +79,7 @@ class Seating(Generic[T]):
     @property
     def due(self) -> bool:
         """Whether `go_on` has something to do."""
-        if any(not link.topics for link in self.queued) or (self.queued and self._has_slot()):
+        if self.queued and (self._has_slot() or not all(link.topics for link in self.queued)):
             return True
         return self._movable() is not None
 

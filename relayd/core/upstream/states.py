@@ -14,6 +14,8 @@ from typing import Final
 class State(Enum):
     """Where an upstream stands."""
 
+    __hash__ = object.__hash__  # Enum's own is a call of Python, and every look at the table or a set of states is one
+
     STOPPED = "stopped"
     """Not started yet, or stopped: it dials for nobody."""
     IDLE = "idle"
