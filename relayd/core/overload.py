@@ -11,7 +11,6 @@ goes quickly, down slowly and from a lower mark: a relay on the edge must not be
 
 from __future__ import annotations
 
-from bisect import bisect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -185,8 +184,10 @@ class Overload:
     def _level(self, memory_slack: float, lag_slack: float) -> int:
         """The highest level whose mark, less the slack, is reached."""
         share = self.counters.memory_bytes / self._limit_bytes
+        by_memory = sum(share >= mark - memory_slack for mark in MEMORY_SHARES)
         multiple = self._lag_s / self._lag_limit_s
-        return max(bisect(MEMORY_SHARES, share + memory_slack), bisect(LAG_MULTIPLES, multiple / (1 - lag_slack)))
+        by_lag = sum(multiple >= mark * (1 - lag_slack) for mark in LAG_MULTIPLES)
+        return max(by_memory, by_lag)
 
     @property
     def why(self) -> str:

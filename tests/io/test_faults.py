@@ -34,6 +34,9 @@ from tests.support.relay_rig import Relay, eventually, turn
 
 Victim = Callable[["FaultTests"], Awaitable[None]]
 
+#: Ten of these are longer than the pause between two looks at all clients.
+WHILE_S = QUIET_STEP_S / 8
+
 
 async def come_and_go(test: FaultTests) -> None:
     """A client that subscribes, asks, pings, and hangs up."""
@@ -71,7 +74,7 @@ async def say(test: FaultTests, line: bytes, *more: bytes) -> None:
     victim = await test.relay.dial()
     victim.transport.write(b"\r\n".join((line, b"Host: relay.example", *more)))
     for _ in range(10):
-        await turn(0.03)
+        await turn(WHILE_S)
         test.ahead_s += 2
     test.relay.publish("t/v")
     await turn(0.05)
@@ -124,7 +127,7 @@ async def wait_a_while(test: FaultTests) -> None:
     for _ in range(10):
         test.ahead_s += 4
         test.relay.hub_tick()
-        await turn(QUIET_STEP_S / 8)
+        await turn(WHILE_S)
         for browser in (*test.witnesses, victim):
             if browser.lost is None:
                 browser.transport.write(client_frame(PONG, b"alive"))
