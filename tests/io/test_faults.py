@@ -34,8 +34,9 @@ from tests.support.relay_rig import Relay, eventually, turn
 
 Victim = Callable[["FaultTests"], Awaitable[None]]
 
-#: Ten of these are longer than the pause between two looks at all clients.
-WHILE_S = QUIET_STEP_S / 8
+#: Six of these are longer than the pause between two looks at all clients: of ten steps of 2 s, as many as are left when
+#: an event stream owes a sign of life (core/heartbeat.py).
+WHILE_S = QUIET_STEP_S / 5
 
 
 async def come_and_go(test: FaultTests) -> None:

@@ -140,8 +140,8 @@ class Overlap(Generic[T]):
             splice.release()
 
     def old_lost(self, *, ready: bool, resumes: bool = False) -> None:
-        """The old connection is gone: what the new one was not confirmed to have is missed from here on. `ready`: the
-        new one is open, and logged in; `resumes`: it goes on where the old one ended, if the upstream can."""
+        """The old connection is gone: what the new one was not asked for is missed from here on. `ready`: the new one is
+        open, and logged in; `resumes`: it goes on where the old one ended, if the upstream can."""
         if self._orphaned:
             return
         self._orphaned = True
@@ -150,16 +150,16 @@ class Overlap(Generic[T]):
                 # Lost on both, and the point to resume from is one for all topics: nobody knows what is behind it.
                 self._new.inherit(topic, gap_due=True)
         for topic, splice in list(self.left.items()):
-            has = ready and (self._new.unasked or self._new.is_confirmed(topic))
-            if self._is_delta(self._new.fields_of(topic)) or not (has or resumes):
+            asked = ready and (self._new.unasked or self._new.is_sent(topic))
+            if self._is_delta(self._new.fields_of(topic)) or not (asked or resumes):
                 self._lose(topic)
             elif resumes:
                 self._leave(topic, marked=False)
                 self._new.inherit(topic, gap_due=True, sure=False)
-                if not has:
+                if not (asked and (self._new.unasked or self._new.is_confirmed(topic))):
                     self._new.tell(topic)
             else:
-                self._try(topic, splice)
+                self._try(topic, splice)  # an answer that is still on its way may well stand before what was said
 
     def conclude(self) -> list[T]:
         """It has lasted long enough: all that is left moves now. Returns the topics of deltas that need a snapshot."""
@@ -247,8 +247,11 @@ class _Incoming(Generic[T]):
             splice.release()
 
     def state(self, topic: T, state: TopicState, why: str = "") -> None:
-        if topic not in self._overlap.left:
-            self._overlap._sink.state(topic, state, why)
+        overlap = self._overlap
+        if topic not in overlap.left:
+            overlap._sink.state(topic, state, why)
+        elif overlap._orphaned and state is TopicState.FAILED:
+            overlap._lose(topic)  # which tells it: nobody else will bring it
 
     def forget(self, topic: T) -> None:
         self._overlap.left.pop(topic, None)

@@ -294,6 +294,22 @@ class EndTests(OverlapCase):
         assert self.hub.read() == ["a gap ? upstream", "a live", "a=x"]
         self.overlap.old_lost(ready=True)
 
+    def test_the_old_one_is_lost_before_the_new_one_is_answered(self) -> None:
+        """It was asked: what it brings may well stand before the loss, and is not said again. A refusal is told at
+        once, since nobody else will bring the topic."""
+        self.begin("a", "b", "c")
+        self.old.says("a", "x")
+        self.old.says("b", "1")
+        assert self.hub.read() == ["a=x", "b=1"]
+        self.overlap.old_lost(ready=True)
+        assert self.hub.read() == []
+        self.new.says("a", "x")
+        self.new.says("a", "y")
+        self.new.says("b", "9")
+        assert self.hub.read() == ["a=y", "b gap ? upstream", "b=9"]
+        self.new.topics.failed(["c"], "no such thing", 0.0)
+        assert (self.hub.read(), self.overlap.left) == (["c failed: no such thing"], {})
+
     def test_the_old_one_is_lost_while_the_new_one_dials(self) -> None:
         """Also where nothing need be asked for."""
         self.begin("a", unasked=True)
