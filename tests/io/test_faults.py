@@ -34,8 +34,8 @@ from tests.support.relay_rig import Relay, eventually, turn
 
 Victim = Callable[["FaultTests"], Awaitable[None]]
 
-#: Six of these are longer than the pause between two looks at all clients: of ten steps of 2 s, as many as are left when
-#: an event stream owes a sign of life (core/heartbeat.py).
+#: Six of these are longer than the pause between two looks at all clients: of ten steps of 2 s, as many as are left
+#: when an event stream owes a sign of life (core/heartbeat.py).
 WHILE_S = QUIET_STEP_S / 5
 
 

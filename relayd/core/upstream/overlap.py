@@ -140,8 +140,8 @@ class Overlap(Generic[T]):
             splice.release()
 
     def old_lost(self, *, ready: bool, resumes: bool = False) -> None:
-        """The old connection is gone: what the new one was not asked for is missed from here on. `ready`: the new one is
-        open, and logged in; `resumes`: it goes on where the old one ended, if the upstream can."""
+        """The old connection is gone: what the new one was not asked for is missed from here on. `ready`: the new one
+        is open, and logged in; `resumes`: it goes on where the old one ended, if the upstream can."""
         if self._orphaned:
             return
         self._orphaned = True
