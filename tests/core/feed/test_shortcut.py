@@ -94,7 +94,7 @@ class RecogniseTests:
         """What must, and must not, be there."""
         spoken = dialect(topic={"at": {"channel": "ch", "symbol": "sym"}, "when": {"d": "*"}, "unless": {"event": "*"}})
         made, _ = taught(spoken, b'{"ch":"t","sym":"BTC","d":1}')
-        assert made.hear(b'{"ch":"t","sym":"BTC","d":null}', True) is not None
+        assert made.hear(b'{"ch":"t","sym":"BTC","d":null}', True) is not GENERAL
         assert made.hear(TICK, True) is GENERAL
         assert made.hear(b'{"ch":"t","sym":"BTC","d":1,"event":0}', True) is GENERAL
 
@@ -117,7 +117,7 @@ class RecogniseTests:
         made, router = short(dialect(decode={"binary": ["gzip", "json"]}))
         made.learn(gzip.compress(TICK), False, [router.find(BTC)])
         assert made.hear(gzip.compress(TICK), False) == Data(("t/BTC",), TICK, True, is_json=True)
-        assert made.hear(TICK, True) is not None and made.hear(b"junk", False) is GENERAL
+        assert made.hear(TICK, True) is not GENERAL and made.hear(b"junk", False) is GENERAL
         made.learn(b"junk", False, [router.find(BTC)])
 
     def test_messagepack(self) -> None:
