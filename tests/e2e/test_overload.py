@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_backpressure import Reader, resident_bytes
-from tests.support.daemon import Daemon, Exchange, Start, request
+from tests.support.daemon import Daemon, Exchange, Start, metric, request
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
@@ -32,14 +32,6 @@ def config(exchange: Exchange, admin: int, *, memory: str = "8GiB", connections:
     """A relay.yaml."""
     text = CONFIG.replace("$FIREHOSE", exchange.firehose).replace("$ADMIN", str(admin))
     return text.replace("$MEMORY", memory).replace("$CONNECTIONS", str(connections))
-
-
-def metric(admin: int, name: str) -> float:
-    """One number of /metrics."""
-    _, text = request(admin, "GET", "/metrics")
-    found = re.search(rf"^relayd_{name} ([0-9.e+]+)$", text, re.MULTILINE)
-    assert found, f"{name} is not in:\n{text}"
-    return float(found[1])
 
 
 class Feed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -138,3 +139,11 @@ def request(port: int, method: str, path: str, body: bytes = b"") -> tuple[int, 
         connection.close()
     is_json = response.headers.get_content_type() == "application/json"
     return response.status, json.loads(text) if is_json else text
+
+
+def metric(admin: int, name: str) -> float:
+    """One number of /metrics."""
+    _, text = request(admin, "GET", "/metrics")
+    found = re.search(rf"^relayd_{name} ([0-9.e+]+)$", text, re.MULTILINE)
+    assert found, f"{name} is not in:\n{text}"
+    return float(found[1])
