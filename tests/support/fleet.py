@@ -32,6 +32,11 @@ def own(fields: Mapping[str, str]) -> Claims:
     return (Claim((fields["name"],)),)
 
 
+def in_url(fields: Mapping[str, str]) -> Claims:
+    """The same where nothing but the connection's end ends it."""
+    return (Claim((fields["name"],), ends=False),)
+
+
 class Rings:
     """A hub that keeps what each topic's ring would hold: numbers, and None for a gap mark."""
 
@@ -127,7 +132,7 @@ class World:
         if cursor:
             self.talk["acks"] = False
         policy.setdefault("heartbeat", None)
-        policy.setdefault("claims_of", own)
+        policy.setdefault("claims_of", in_url if policy.get("topics_in_url") else own)
         self.policy = UpstreamPolicy(
             unasked=unasked, sequence_of=lambda fields: COUNTED if numbered else None, **policy
         )

@@ -359,7 +359,7 @@ class Connection(Generic[T]):
         return self._topics.difference_due
 
     def _send_difference(self, now: float) -> None:
-        if drops := self._topics.take_drops():
+        if drops := self._topics.take_drops(now):
             self._snapshots.forget(drops)
             self.lanes.subscribe(self._talk.drop(drops))
         if wants := self._topics.take_wants(now):

@@ -22,7 +22,10 @@ class Phase(Enum):
 class Entry(Generic[T]):
     """One topic. Slots and no dataclass of values: it lives as long as the demand."""
 
-    __slots__ = ("asked", "fields", "gap_due", "gap_sure", "had_data", "leaving", "phase", "told_away", "topic", "why")
+    __slots__ = (
+        "asked", "fields", "gap_due", "gap_sure", "had_data",
+        "leaving", "phase", "returned", "told_away", "topic", "why",
+    )  # fmt: skip
 
     def __init__(self, topic: T, fields: Mapping[str, str] | None) -> None:
         self.topic = topic
@@ -33,6 +36,8 @@ class Entry(Generic[T]):
         """The conversation of the present connection knows of it."""
         self.leaving = False
         """Nobody wants it any more, and the upstream has not been told yet."""
+        self.returned = False
+        """It was ended on this connection a short while ago, and is not confirmed anew."""
         self.gap_due = False
         """It had data before the connection was lost: nobody knows what was missed since."""
         self.gap_sure = False

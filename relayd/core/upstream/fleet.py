@@ -78,13 +78,14 @@ class Fleet(Generic[T]):
 
     def unwant(self, topic: T, now: float) -> None:
         """Nobody wants this topic any more. Idempotent."""
-        link = self._seating.leave(topic)
+        link = self._seating.link_of(topic)
         if link is None:
             return
         handover = self._handover_to(link)
-        if handover is not None and handover.old is not None:
-            handover.old.session.unwant(topic, now)
-        link.session.unwant(topic, now)
+        both = [link] if handover is None or handover.old is None else [handover.old, link]
+        for one in both:
+            one.session.unwant(topic, now)
+        self._seating.leave(topic, asked=any(one.session.topics.knows(topic) for one in both))
 
     def refresh(self, topic: T, now: float) -> None:
         """Somebody needs a fresh snapshot of this topic."""

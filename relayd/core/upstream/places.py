@@ -120,11 +120,12 @@ class Places(Generic[T]):
         self._release(claims[0], gone=True)
         return self._admit()
 
-    def free(self, topic: T) -> list[T]:
-        """Nobody wants the topic any more. Returns who has a place now."""
+    def free(self, topic: T, *, asked: bool = True) -> list[T]:
+        """Nobody wants the topic any more. What was `asked` for and cannot be ended goes on. Returns who has a place
+        now."""
         self._leave_queue(topic)
         for claim in self._of_topic.pop(topic, ()):
-            self._release(claim, gone=claim.ends)
+            self._release(claim, gone=claim.ends or not asked)
         return self._admit()
 
     def clear(self) -> None:

@@ -58,14 +58,12 @@ class Seating(Generic[T]):
         self._put(topic, fields, link)
         return link
 
-    def leave(self, topic: T) -> Link[T] | None:
-        """Nobody wants it any more. Its link is to be told; None = nobody had it."""
-        link = self._of_topic.pop(topic, None)
-        if link is not None:
-            del link.topics[topic]
-            link.plan.free(topic)
-            self._beyond.pop(topic, None)
-        return link
+    def leave(self, topic: T, *, asked: bool) -> None:
+        """Nobody wants it any more, and its link was told. `asked`: a connection brings it, or may."""
+        link = self._of_topic.pop(topic)
+        del link.topics[topic]
+        link.plan.free(topic, asked=asked)
+        self._beyond.pop(topic, None)
 
     def replace(self, old: Link[T], new: Link[T]) -> None:
         """The new link has all that the old one has. Their sessions are to be told."""
@@ -111,7 +109,7 @@ class Seating(Generic[T]):
             # A refusal of the upstream made room for it there: it stays.
             waited.plan.hold(topic, fields)
             return
-        waited.plan.free(topic)
+        waited.plan.free(topic, asked=False)
         link = self._seat(fields)
         assert link is not None, "whoever moves has been seen to have a place"
         if link is not waited:

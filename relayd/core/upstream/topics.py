@@ -8,25 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
-from typing import Generic, TypeVar
+from typing import Final, TypeVar
 
 from relayd.core.deadlines import Deadlines
 from relayd.core.feed.conversation import Wanted
 from relayd.core.publication import TopicState
 from relayd.core.upstream.effects import FeedSink
-from relayd.core.upstream.entry import Entry, Phase, shown
+from relayd.core.upstream.entry import Entry, Phase
 from relayd.core.upstream.places import Places
+from relayd.core.upstream.standing import Standing
 
 T = TypeVar("T")
 
 UPSTREAM = "upstream"
 """Why a gap is in a topic: the upstream's fault, not a slow reader's."""
 
-
 UNANSWERED = "the upstream did not answer within subscribe.within"
 
+LATE_S: Final = 10.0
+"""For how long what an upstream had sent before it heard an unsubscribe may still come: guess, as long as its silence
+counts for silence where two connections overlap."""
 
-class TopicLedger(Generic[T]):
+
+class TopicLedger(Standing[T]):
     """The topics of one upstream. Bounded by what the hub lets exist (`limits.topics`)."""
 
     def __init__(
@@ -41,6 +45,7 @@ class TopicLedger(Generic[T]):
         """`within_s`: how long a sent topic of these fields may lack ack and data; None = for ever. `unasked`: the
         upstream pushes what it likes, and cannot be told to stop. `places`: the subscriptions that a connection may
         hold; left out, any number."""
+        super().__init__()
         self._sink = sink
         self._within_s = within_s
         self._failed_again_s = failed_again_s
@@ -48,7 +53,6 @@ class TopicLedger(Generic[T]):
         self._places: Places[T] = places if places is not None else Places()
         self.crowded_out = 0
         """How often a topic found no place on the connection."""
-        self._entries: dict[T, Entry[T]] = {}
         self.flowing: set[T] = set()
         """Those whose data has come on this connection: what each message looks at, without a call."""
         self._to_want: dict[T, Entry[T]] = {}
@@ -56,12 +60,10 @@ class TopicLedger(Generic[T]):
         self._to_retry: dict[T, Entry[T]] = {}
         self._overdue: Deadlines[T] = Deadlines()
         self._failed: Deadlines[T] = Deadlines()
+        self._ended: Deadlines[T] = Deadlines()
+        """Those that this connection was told to end a short while ago."""
         self._refused_why: str | None = None
         self._followed = False
-
-    def __len__(self) -> int:
-        """How many topics are wanted, or not yet unsubscribed."""
-        return len(self._entries)
 
     @property
     def wanted(self) -> bool:
@@ -84,10 +86,6 @@ class TopicLedger(Generic[T]):
         """Whether there is something to tell the upstream."""
         return bool(self._to_want or self._to_drop or self._to_retry)
 
-    def phases(self) -> dict[T, tuple[Phase, str]]:
-        """Every wanted topic with how far it has come, and why it failed."""
-        return {topic: shown(entry) for topic, entry in self._entries.items() if not entry.leaving}
-
     # -- the wanted set
 
     def want(self, topic: T, fields: Mapping[str, str]) -> None:
@@ -95,6 +93,7 @@ class TopicLedger(Generic[T]):
         entry = self._entries.get(topic)
         if entry is None:
             self._entries[topic] = self._to_want[topic] = entry = Entry(topic, fields)
+            entry.returned = self._ended.discard(topic)
             self._tell_waiting(entry)
         elif entry.leaving:
             # The upstream never heard that it was unwanted.
@@ -112,11 +111,12 @@ class TopicLedger(Generic[T]):
         else:
             self._forget(entry)
 
-    def take_drops(self) -> list[T]:
+    def take_drops(self, now: float) -> list[T]:
         """What the upstream should no longer send; it is forgotten here."""
         drops = list(self._to_drop)
-        for entry in list(self._to_drop.values()):
-            self._forget(entry)
+        for topic in drops:
+            self._forget(self._to_drop[topic])
+            self._ended.set(topic, LATE_S, now)
         return drops
 
     def take_wants(self, now: float) -> list[Wanted[T]]:
@@ -151,7 +151,14 @@ class TopicLedger(Generic[T]):
         """The upstream confirmed them, or has no way to; what is unknown or live already stays as it is."""
         for topic in topics:
             entry = self._entries.get(topic)
-            if entry is not None and entry.phase in (Phase.SENT, Phase.FAILED):
+            if entry is None:
+                continue
+            if entry.returned:
+                entry.returned = False
+                if topic in self.flowing:
+                    # That may be what came late of the subscription before; nobody knows what was missed in between.
+                    self._sink.gap(topic, None, UPSTREAM)
+            if entry.phase in (Phase.SENT, Phase.FAILED):
                 had_failed = entry.phase is Phase.FAILED
                 self._settle(entry, Phase.CONFIRMED)
                 if had_failed:
@@ -167,34 +174,6 @@ class TopicLedger(Generic[T]):
             self._fail(entry, why, self._failed_again_s if again else inf, now)
             # What cannot even be asked for has no companion either.
             self._admit(self._places.refused(topic) if again else self._places.free(topic))
-
-    def live(self) -> list[T]:
-        """Those that have data on this connection, or had it on the one from which this one took over."""
-        return [topic for topic, entry in self._entries.items() if entry.phase is Phase.LIVE or entry.had_data]
-
-    def unconfirmed(self) -> list[T]:
-        """Sent on this connection, without an answer so far."""
-        return [topic for topic, entry in self._entries.items() if entry.phase is Phase.SENT]
-
-    def is_sent(self, topic: T) -> bool:
-        """Whether it is wanted, and asked for on this connection."""
-        entry = self._entries.get(topic)
-        return entry is not None and not entry.leaving and entry.phase not in (Phase.WANTED, Phase.FAILED)
-
-    def fields_of(self, topic: T) -> Mapping[str, str]:
-        """The fields it was wanted with; none where nobody asked for it."""
-        entry = self._entries.get(topic)
-        return (entry.fields if entry is not None else None) or {}
-
-    def is_confirmed(self, topic: T) -> bool:
-        """Whether the upstream confirmed it on this connection, or sent data of it."""
-        entry = self._entries.get(topic)
-        return entry is not None and not entry.leaving and entry.phase in (Phase.CONFIRMED, Phase.LIVE)
-
-    def is_unanswered(self, topic: T) -> bool:
-        """Whether it is wanted, sent, and neither confirmed nor failed nor live."""
-        entry = self._entries.get(topic)
-        return entry is not None and not entry.leaving and entry.phase is Phase.SENT
 
     def data(self, topic: T, *, follows: bool = False) -> None:
         """Data for it is about to be published, the first on this connection; `follows`: the upstream resumed where the
@@ -235,10 +214,6 @@ class TopicLedger(Generic[T]):
 
     # -- another connection
 
-    def broken(self) -> list[T]:
-        """Those that had data before, and none on this connection: a gap is due."""
-        return [topic for topic, entry in self._entries.items() if entry.gap_due]
-
     def inherit(self, topic: T, *, gap_due: bool, sure: bool = True) -> None:
         """Another connection has published it until now. `gap_due`: nobody knows what was missed since; `sure`: nor
         will the present one, by following it."""
@@ -253,15 +228,6 @@ class TopicLedger(Generic[T]):
         entry.gap_due, entry.gap_sure, entry.told_away = True, sure, False
         if entry.phase is Phase.LIVE:
             self._settle(entry, Phase.CONFIRMED)
-
-    def is_waiting(self, topic: T) -> bool:
-        """Whether it is wanted, and was not asked for on this connection."""
-        entry = self._entries.get(topic)
-        return entry is not None and entry.phase is Phase.WANTED and not entry.asked
-
-    def knows(self, topic: T) -> bool:
-        """Whether it is wanted here, or not yet given up."""
-        return topic in self._entries
 
     def give_up(self) -> None:
         """What nobody wants any more is forgotten, although the upstream was not told: the connection will end."""
@@ -290,8 +256,10 @@ class TopicLedger(Generic[T]):
         self._places.clear()
         self.give_up()
         self._to_retry.clear()
+        self._ended.clear()
         self._followed = False
         for entry in self._entries.values():
+            entry.returned = False
             entry.gap_sure = entry.gap_due and (opened or entry.gap_sure)
             self._away(entry, why)
             entry.asked = False
@@ -315,10 +283,11 @@ class TopicLedger(Generic[T]):
 
     def next_deadline(self) -> float:
         """When `tick` has something to do, in the seconds of `now`; infinity = never."""
-        return min(self._overdue.next(), self._failed.next())
+        return min(self._overdue.next(), self._failed.next(), self._ended.next())
 
     def tick(self, now: float) -> None:
-        """What is overdue has failed, and what failed long ago is wanted again."""
+        """What is overdue has failed, what failed long ago is wanted again, and what ended long ago has ended."""
+        self._ended.take_due(now)
         for topic in self._overdue.take_due(now):
             # It keeps its place: the upstream may have subscribed it all the same.
             self._fail(self._entries[topic], UNANSWERED, self._failed_again_s, now)

@@ -147,6 +147,13 @@ class PlaceTests:
         into.settle()
         assert into.has_place({"name": "b"})
 
+    def test_what_was_never_asked_for(self) -> None:
+        """Has nothing that would go on."""
+        into: Places[str] = Places(1, lambda fields: (Claim((fields["name"],), ends=False),))
+        into.hold("a", {"name": "a"})
+        into.free("a", asked=False)
+        assert into.has_place({"name": "b"})
+
     @given(st.lists(st.tuples(st.sampled_from(("take", "free", "refused")), st.sampled_from("abcd"))), st.just(2))
     def test_never_too_many_and_none_left_empty(self, steps: list[tuple[str, str]], most: int) -> None:
         """Whatever happens, at most so many have one, and nobody waits while there is one."""

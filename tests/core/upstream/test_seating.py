@@ -50,6 +50,28 @@ class PlaceTests:
         world.calm()
         assert (subscribed(world), world.hub.states["e"]) == (["ab", "de"], "pending")
 
+    def test_where_a_url_still_names_it(self) -> None:
+        """It goes back there: elsewhere it would come twice. Who comes meanwhile takes another connection."""
+        world = live(*"ab", topics_most=2, topics_in_url=True)
+        world.unwant("a")
+        world.want("c")
+        world.want("a")
+        world.calm()
+        assert subscribed(world) == ["ab", "c"]
+        world.publish(*"aaa")
+        world.calm()
+        assert (world.hub.rings["a"], world.hub.states["a"]) == ([1, 2, 3, 4], "live")
+
+    def test_a_url_that_names_nothing_any_more(self) -> None:
+        """What comes and goes while nothing is connected needs no second connection."""
+        world = live("a", topics_most=1, topics_in_url=True)
+        world.refuses = 1
+        world.cut(world.lines[0])
+        world.unwant("a")
+        world.want("b")
+        world.after(10.0)
+        assert (subscribed(world), len(world.fleet.links)) == (["b"], 1)
+
     def test_where_no_number_is_told(self) -> None:
         """A few."""
         world = live(*"abcdefghijkl", topics_most=2)

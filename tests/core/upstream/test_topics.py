@@ -61,13 +61,13 @@ class WantedTests(LedgerCase):
         self.want("a")
         self.ledger.unwant("a")
         self.ledger.unwant("a")
-        assert (self.wants(), self.ledger.take_drops(), len(self.ledger)) == ([], [], 0)
+        assert (self.wants(), self.ledger.take_drops(0.0), len(self.ledger)) == ([], [], 0)
         self.sent("b")
         self.ledger.unwant("b")
         assert (self.ledger.wanted, self.ledger.difference_due, len(self.ledger)) == (False, True, 1)
         self.ledger.unwant("b")
         self.want("b")
-        assert (self.wants(), self.ledger.take_drops()) == ([], [])
+        assert (self.wants(), self.ledger.take_drops(0.0)) == ([], [])
 
     def test_an_upstream_that_cannot_be_reached(self) -> None:
         """Who waits for the first data is told why, and told again when the topic is asked for."""
@@ -83,7 +83,7 @@ class WantedTests(LedgerCase):
         """It is forgotten when the upstream is told, and may come anew."""
         self.sent("a")
         self.ledger.unwant("a")
-        assert self.ledger.take_drops() == ["a"]
+        assert self.ledger.take_drops(0.0) == ["a"]
         assert (len(self.ledger), self.phases()) == (0, {})
         self.want("a")
         assert self.wants() == ["a"]
@@ -93,7 +93,7 @@ class WantedTests(LedgerCase):
         self.sent("a", "b")
         self.ledger.unwant("a")
         assert self.hub.read() == []
-        self.ledger.take_drops()
+        self.ledger.take_drops(0.0)
         self.want("c")
         self.ledger.unwant("c")
         assert self.hub.read() == ["a forgotten", "c pending", "c forgotten"]
@@ -185,9 +185,9 @@ class AnswerTests(LedgerCase):
         self.ledger.failed(["a", "b"], "no", 0.0)
         self.ledger.unwant("a")
         self.ledger.tick(300)
-        assert self.ledger.take_drops() == ["a"]
+        assert self.ledger.take_drops(0.0) == ["a"]
         self.ledger.unwant("b")
-        assert self.ledger.take_drops() == ["b"]
+        assert self.ledger.take_drops(0.0) == ["b"]
         assert self.ledger.take_retries(300) == []
 
     def test_what_was_not_sent_cannot_fail(self) -> None:
@@ -277,7 +277,7 @@ class PlaceTests(LedgerCase):
         assert (self.ledger.waiting, self.ledger.crowded_out, self.ledger.difference_due) == (2, 2, False)
         assert self.ledger.subscribed
         self.ledger.unwant("a")
-        assert self.ledger.take_drops() == ["a"]
+        assert self.ledger.take_drops(0.0) == ["a"]
         assert self.wants() == ["c"]
         assert self.hub.read() == ["a forgotten", "c pending"]
         assert self.phases() == {"b": "sent", "c": "sent", "d": "failed"}
@@ -287,7 +287,7 @@ class PlaceTests(LedgerCase):
         self.want("a", "b", "c")
         self.wants()
         self.ledger.unwant("c")
-        assert (self.ledger.waiting, self.ledger.take_drops(), len(self.ledger)) == (0, [], 2)
+        assert (self.ledger.waiting, self.ledger.take_drops(0.0), len(self.ledger)) == (0, [], 2)
 
     def test_a_refusal_frees_a_place(self) -> None:
         """Then the refused one waits in its turn, and is asked for by the conversation's own means."""
@@ -303,7 +303,7 @@ class PlaceTests(LedgerCase):
         assert self.ledger.waiting == 1
         assert self.hub.read() == ["a failed: it is full"]
         self.ledger.unwant("c")
-        assert self.ledger.take_drops() == ["c"]
+        assert self.ledger.take_drops(0.0) == ["c"]
         assert (self.wants(300), self.ledger.take_retries(300)) == ([], ["a"])
         assert self.hub.read() == ["c forgotten", "a pending"]
 
@@ -338,7 +338,7 @@ class PlaceTests(LedgerCase):
         for topic in "abc":
             assert not self.ledger.difference_due
             self.ledger.unwant(topic)
-            self.ledger.take_drops()
+            self.ledger.take_drops(0.0)
         assert self.wants() == ["e"]
 
     def test_anew(self) -> None:
@@ -365,11 +365,75 @@ class PlaceTests(LedgerCase):
         self.want("a1", "a2", "b", "c1", "c2")
         assert self.wants() == ["a1", "a2", "b"]
         self.ledger.unwant("a1")
-        self.ledger.take_drops()
+        self.ledger.take_drops(0.0)
         assert self.wants() == []
         self.ledger.unwant("a2")
-        self.ledger.take_drops()
+        self.ledger.take_drops(0.0)
         assert self.wants() == ["c1", "c2"]
+
+
+class EndedTests(LedgerCase):
+    """What is ended and wanted again on one connection, while something of it may be on its way."""
+
+    def setup_method(self) -> None:
+        """One that had data, and was ended."""
+        super().setup_method()
+        self.sent("a")
+        self.ledger.data("a")
+        self.ledger.unwant("a")
+        assert self.ledger.take_drops(100.0) == ["a"]
+        self.hub.read()
+
+    def test_late_data(self) -> None:
+        """What comes before the ack may be of the subscription before: a hole may follow it. Told once."""
+        self.sent("a", now=105.0)
+        self.ledger.data("a")
+        self.ledger.acked(["a"])
+        self.ledger.acked(["a", "unknown"])
+        assert self.hub.read() == ["a live", "a gap ? upstream"]
+
+    def test_late_data_before_it_was_sent(self) -> None:
+        """As where limits hold the message back."""
+        self.want("a")
+        self.ledger.data("a")
+        assert self.wants(105.0) == ["a"]
+        self.ledger.acked(["a"])
+        self.ledger.data("a")
+        assert self.hub.read() == ["a pending", "a live", "a gap ? upstream", "a live"]
+
+    def test_data_after_the_ack(self) -> None:
+        """Is of the new one."""
+        self.sent("a", now=105.0)
+        self.ledger.acked(["a"])
+        self.ledger.data("a")
+        assert self.hub.read() == ["a live"]
+
+    def test_long_after(self) -> None:
+        """Nothing of the old one is on its way any more."""
+        assert self.ledger.next_deadline() == 110.0
+        self.ledger.tick(110.0)
+        assert self.ledger.next_deadline() == inf
+        self.sent("a", now=110.0)
+        self.ledger.data("a")
+        self.ledger.acked(["a"])
+        assert self.hub.read() == ["a live"]
+
+    def test_on_another_connection(self) -> None:
+        """Nor there: whether it is wanted again before the loss, or after it."""
+        self.want("a")
+        self.ledger.lost()
+        assert self.wants(105.0) == ["a"]
+        self.hub.read()
+        self.ledger.data("a")
+        self.ledger.acked(["a"])
+        assert self.hub.read() == ["a live"]
+        self.ledger.unwant("a")
+        self.ledger.take_drops(106.0)
+        self.ledger.lost()
+        self.sent("a", now=106.0)
+        self.ledger.data("a")
+        self.ledger.acked(["a"])
+        assert self.hub.read() == ["a live"]
 
 
 class OtherConnectionTests(LedgerCase):
@@ -402,14 +466,6 @@ class OtherConnectionTests(LedgerCase):
             self.ledger.inherit("a", gap_due=False)
         self.ledger.lost()
         assert self.ledger.broken() == ["a"]
-
-    def test_known(self) -> None:
-        """Wanted here, until it is given up."""
-        self.sent("a")
-        self.ledger.unwant("a")
-        assert [self.ledger.knows(topic) for topic in "ax"] == [True, False]
-        self.ledger.give_up()
-        assert not self.ledger.knows("a")
 
     def test_inherited_with_a_gap(self) -> None:
         """The next data is marked, also where some came already."""
@@ -451,7 +507,7 @@ class UnaskedTests(LedgerCase):
         self.want("b", "a")
         assert self.wants() == ["b"]
         self.ledger.unwant("b")
-        assert self.ledger.take_drops() == []
+        assert self.ledger.take_drops(0.0) == []
         assert self.ledger.again(None, 0.0) == []
         self.ledger.lost()
         assert self.wants() == ["b"]
