@@ -1,8 +1,7 @@
 """The hub: topics, who reads them, and the one step in which a publication gets its number.
 
 `publish` is the way of every message and does four things: a number, a place in the ring, a look at who waits for
-the first
-data, and one append per crowd or cohort. Nothing in it depends on the number of browsers.
+the first data, and one append per crowd or cohort. Nothing in it depends on the number of browsers.
 
 The hub does not know whether it is alone, a worker or a node: what is published reaches it through `publish`, `gap` and
 `state`, and whom to ask for a topic it knows only as a `Demand`.

@@ -60,8 +60,9 @@ class TopicLedger(Standing[T]):
         self._to_retry: dict[T, Entry[T]] = {}
         self._overdue: Deadlines[T] = Deadlines()
         self._failed: Deadlines[T] = Deadlines()
-        self._ended: Deadlines[T] = Deadlines()
-        """Those that this connection was told to end a short while ago."""
+        self._ended: Deadlines[tuple[tuple[str, str], ...]] = Deadlines()
+        """What this connection was told to end a short while ago, by its fields: the topic itself is gone from the
+        hub, and one that is wanted again is another."""
         self._refused_why: str | None = None
         self._followed = False
 
@@ -93,7 +94,7 @@ class TopicLedger(Standing[T]):
         entry = self._entries.get(topic)
         if entry is None:
             self._entries[topic] = self._to_want[topic] = entry = Entry(topic, fields)
-            entry.returned = self._ended.discard(topic)
+            entry.returned = self._ended.discard(tuple(fields.items()))
             self._tell_waiting(entry)
         elif entry.leaving:
             # The upstream never heard that it was unwanted.
@@ -115,8 +116,8 @@ class TopicLedger(Standing[T]):
         """What the upstream should no longer send; it is forgotten here."""
         drops = list(self._to_drop)
         for topic in drops:
+            self._ended.set(tuple(self.fields_of(topic).items()), LATE_S, now)
             self._forget(self._to_drop[topic])
-            self._ended.set(topic, LATE_S, now)
         return drops
 
     def take_wants(self, now: float) -> list[Wanted[T]]:
@@ -256,6 +257,7 @@ class TopicLedger(Standing[T]):
         self._places.clear()
         self.give_up()
         self._to_retry.clear()
+        self._to_want.clear()  # for the order of wanting: who came later must not take the place of who had one
         self._ended.clear()
         self._followed = False
         for entry in self._entries.values():

@@ -865,7 +865,7 @@ class UrlTests:
         feed.after(3)
         feed.want("c")
         assert feed.after(2) == ["close"]
-        assert feed.lost(Loss(LossKind.CLOSED, code=1000)) == ["dial ws://feed.example/?b,c,a"]
+        assert feed.lost(Loss(LossKind.CLOSED, code=1000)) == ["dial ws://feed.example/?a,b,c"]
         feed.open()
         feed.says("a=2")
         feed.unwant("a")

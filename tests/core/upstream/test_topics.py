@@ -360,6 +360,14 @@ class PlaceTests(LedgerCase):
         assert self.wants() == ["a", "b"]
         assert self.hub.read() == ["c failed: it is full"]
 
+    def test_who_came_later(self) -> None:
+        """Takes nobody's place with a new connection."""
+        self.want("a", "b")
+        self.wants()
+        self.want("c")
+        self.ledger.lost()
+        assert self.wants() == ["a", "b"]
+
     def test_a_shared_subscription(self) -> None:
         """Topics that the feed does not tell apart need one place."""
         self.want("a1", "a2", "b", "c1", "c2")
@@ -373,15 +381,17 @@ class PlaceTests(LedgerCase):
 
 
 class EndedTests(LedgerCase):
-    """What is ended and wanted again on one connection, while something of it may be on its way."""
+    """What is ended and wanted again on one connection, while something of it may be on its way; the hub has forgotten
+    it meanwhile, and made another topic of that name."""
 
     def setup_method(self) -> None:
         """One that had data, and was ended."""
         super().setup_method()
-        self.sent("a")
-        self.ledger.data("a")
-        self.ledger.unwant("a")
-        assert self.ledger.take_drops(100.0) == ["a"]
+        self.ledger.want("a before", {"name": "a"})
+        self.wants()
+        self.ledger.data("a before")
+        self.ledger.unwant("a before")
+        assert self.ledger.take_drops(100.0) == ["a before"]
         self.hub.read()
 
     def test_late_data(self) -> None:
