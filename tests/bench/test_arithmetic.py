@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.arithmetic import Latencies, median, paired_ratio, ratio, spread
-from tests.bench.ticks import frame, server, shake, speaker, tick
+from tests.bench.ticks import frame, hear_out, server, shake, speaker, tick
 
 
 class LatenciesTests:
@@ -54,7 +54,7 @@ class HistogramTests:
             shake(connection)
             now = time.monotonic_ns()
             connection.sendall(b"".join(frame(tick(0, n, max(0, now - age))) for n, age in enumerate(ages_ns)))
-            connection.recv(1)
+            hear_out(connection)
 
         now = time.monotonic_ns()
         ages_ns = [age for age in ages_ns if age < now]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench.ticks import frame, read_frame, server, shake, speaker, tick
+from tests.bench.ticks import frame, hear_out, read_frame, server, shake, speaker, tick
 
 CLEAN = {"late": 0, "doubled": 0, "stranger": 0, "corrupt": 0, "closed_readers": 0}
 
@@ -24,8 +24,7 @@ def account(sent: bytes, published: int, *, pieces: int = 0, **options: str | in
         step = pieces or len(sent) or 1
         for at in range(0, len(sent), step):
             connection.sendall(sent[at : at + step])
-        while connection.recv(4096):
-            pass
+        hear_out(connection)
 
     with server(script) as port, speaker("load", port=port, **options) as load:
         assert load.hear("ready")["connections"] == 1
@@ -240,8 +239,7 @@ class LatencyTests:
             connection.sendall(frame(tick(0, 0, time.monotonic_ns() - 900_000_000)))
             first.wait(5)
             connection.sendall(frame(tick(0, 1, time.monotonic_ns() - 250_000_000)))
-            while connection.recv(4096):  # clients answer something, and a socket closed on it would reset
-                pass
+            hear_out(connection)
 
         with server(script) as port, speaker("load", port=port) as load:
             load.hear("ready")

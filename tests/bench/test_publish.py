@@ -7,7 +7,7 @@ import threading
 import time
 
 from bench.workload import PAYLOAD_BYTES
-from tests.bench.ticks import WITHIN_S, exactly, frame, read_frame, server, speaker, tick
+from tests.bench.ticks import WITHIN_S, exactly, frame, hear_out, read_frame, server, speaker, tick
 
 
 def due_ns(payload: bytes) -> int:
@@ -53,7 +53,7 @@ class LinesTests:
     def test_two_commands_at_once_are_two(self) -> None:
         """What is read in one piece is not taken for one line."""
         with (
-            server(lambda connection: connection.recv(1) and None) as port,
+            server(hear_out) as port,
             speaker("publish", port=port) as publish,
         ):
             publish.hear("connected")

@@ -131,6 +131,12 @@ def speaker(program: str, **options: str | int) -> Iterator[Speaker]:
         one.end()
 
 
+def hear_out(connection: socket.socket) -> None:
+    """Read until the peer closes: a socket that is closed on unread bytes resets, and what it sent may be lost."""
+    while connection.recv(4096):
+        pass
+
+
 @contextlib.contextmanager
 def server(script: Callable[[socket.socket], None]) -> Iterator[int]:
     """A port whose one connection is handled by `script` in a thread; what it raises is raised here at the end."""
