@@ -150,7 +150,7 @@ class Overlap(Generic[T]):
                 # Lost on both, and the point to resume from is one for all topics: nobody knows what is behind it.
                 self._new.inherit(topic, gap_due=True)
         for topic, splice in list(self.left.items()):
-            asked = ready and (self._new.unasked or self._new.is_sent(topic))
+            asked = ready and (self._new.unasked or self._new.comes(topic))
             if self._is_delta(self._new.fields_of(topic)) or not (asked or resumes):
                 self._lose(topic)
             elif resumes:
@@ -165,7 +165,7 @@ class Overlap(Generic[T]):
         """It has lasted long enough: all that is left moves now. Returns the topics of deltas that need a snapshot."""
         in_need: list[T] = []
         for topic, splice in list(self.left.items()):
-            if not (self._new.unasked or self._new.is_sent(topic)):
+            if not (self._new.unasked or self._new.comes(topic)):
                 self._lose(topic)
             elif splice.silent and not self._orphaned:
                 self._move(topic)

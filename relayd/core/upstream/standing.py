@@ -32,6 +32,12 @@ class Standing(Generic[T]):
         """Sent on this connection, without an answer so far."""
         return [topic for topic, entry in self._entries.items() if entry.phase is Phase.SENT]
 
+    def comes(self, topic: T) -> bool:
+        """Whether this connection may bring it: it was asked for and not refused, and the upstream was not told to end
+        it, although nobody may want it any more."""
+        entry = self._entries.get(topic)
+        return entry is not None and entry.phase not in (Phase.WANTED, Phase.FAILED)
+
     def is_sent(self, topic: T) -> bool:
         """Whether it is wanted, and asked for on this connection."""
         entry = self._entries.get(topic)

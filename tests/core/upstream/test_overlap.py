@@ -337,6 +337,16 @@ class EndTests(OverlapCase):
         self.overlap.conclude()
         assert self.hub.read() == ["c gap ? upstream"]
 
+    def test_what_nobody_wants_for_the_moment(self) -> None:
+        """It comes all the same, and must not come twice for who wants it again."""
+        self.begin("a")
+        self.old.says("a", "x")
+        self.new.topics.unwant("a")
+        self.overlap.old_lost(ready=True)
+        self.new.says("a", "x")
+        self.new.says("a", "y")
+        assert self.hub.read() == ["a=x", "a=y"]
+
     def test_a_book_is_lost_with_the_old_one(self) -> None:
         """Until the new one's snapshot comes; a delta that came before it is no help."""
         self.begin("book")

@@ -58,6 +58,7 @@ class StandingTests:
 
         assert those(self.stands.is_confirmed) == {"confirmed", "live", "pushed"}
         assert those(self.stands.is_sent) == {"sent", "confirmed", "live", "pushed", "moved", "broken"}
+        assert those(self.stands.comes) == those(self.stands.is_sent) | {"leaving"}
         assert those(self.stands.is_unanswered) == {"sent", "moved", "broken"}
         assert those(self.stands.is_waiting) == {"wanted", "crowded"}
         assert those(self.stands.knows) == {*topics} - {"unknown"}
