@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ THROUGHPUT_MIN = 0.98
 P99_RATIO_MAX = 1.10
 NEVER_READER_BYTES_MAX = 256 << 10
 GRACE_S = 2.0  # beyond slow_after
+FULL_SHARE = 0.8  # of the most that was ever queued
 POLL_S = 0.1
 
 # The others are 1,800 in both, so that the same fan-out is compared.
@@ -111,15 +113,21 @@ def queued_bytes(port: int) -> int:
 
 
 def watch(rig: Rig, within_s: float) -> tuple[int, float]:
-    """When the queued bytes stopped growing (ns), and after how many seconds they were gone. Bounded by within_s."""
-    start, most, full_ns = time.monotonic(), 0, time.monotonic_ns()
+    """When the sockets were full (ns), and after how many seconds they were empty. Bounded by within_s."""
+    start = time.monotonic()
+    samples: list[tuple[int, int]] = []  # ns, queued bytes
     while time.monotonic() - start < within_s:
-        queued = queued_bytes(rig.port)
-        if queued > most * 1.02 + 4096:  # what the readers have under way flickers by less
-            most, full_ns = queued, time.monotonic_ns()
-        elif most and queued < most / 10:
-            return full_ns, time.monotonic() - start
+        samples.append((time.monotonic_ns(), queued_bytes(rig.port)))
+        if samples[-1][1] < max(queued for _, queued in samples) / 10:
+            return full_at(samples), time.monotonic() - start
         time.sleep(POLL_S)
     if not rig.server.alive():
         raise ProgramFailed("the server ended while its never-readers were watched")
-    return full_ns, float("nan")
+    return full_at(samples), float("nan")
+
+
+def full_at(samples: Sequence[tuple[int, int]]) -> int:
+    """The first of these times (ns) at which nearly as many bytes were queued as ever: the rest may be what readers
+    have under way, which flickers."""
+    most = max(queued for _, queued in samples)
+    return next(ns for ns, queued in samples if queued >= FULL_SHARE * most)
