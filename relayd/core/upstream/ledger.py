@@ -21,4 +21,5 @@ def ledger_of(name: str, policy: UpstreamPolicy, sink: FeedSink[T]) -> TopicLedg
         failed_again_s=policy.failed_again_s,
         unasked=policy.unasked,
         places=Places(policy.topics_most, policy.claims_of, why),
+        is_delta=policy.is_delta,
     )

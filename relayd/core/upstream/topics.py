@@ -16,6 +16,7 @@ from relayd.core.publication import TopicState
 from relayd.core.upstream.effects import FeedSink
 from relayd.core.upstream.entry import Entry, Phase
 from relayd.core.upstream.places import Places
+from relayd.core.upstream.policy import without_state
 from relayd.core.upstream.standing import Standing
 
 T = TypeVar("T")
@@ -41,15 +42,17 @@ class TopicLedger(Standing[T]):
         failed_again_s: float,
         unasked: bool,
         places: Places[T] | None = None,
+        is_delta: Callable[[Mapping[str, str]], bool] = without_state,
     ) -> None:
         """`within_s`: how long a sent topic of these fields may lack ack and data; None = for ever. `unasked`: the
         upstream pushes what it likes, and cannot be told to stop. `places`: the subscriptions that a connection may
-        hold; left out, any number."""
+        hold; left out, any number. `is_delta`: whether a topic of these fields begins with a snapshot."""
         super().__init__()
         self._sink = sink
         self._within_s = within_s
         self._failed_again_s = failed_again_s
         self.unasked = unasked
+        self._is_delta = is_delta
         self._places: Places[T] = places if places is not None else Places()
         self.crowded_out = 0
         """How often a topic found no place on the connection."""
@@ -94,7 +97,8 @@ class TopicLedger(Standing[T]):
         entry = self._entries.get(topic)
         if entry is None:
             self._entries[topic] = self._to_want[topic] = entry = Entry(topic, fields)
-            entry.returned = self._ended.discard(tuple(fields.items()))
+            # A topic of deltas begins anew with its snapshot, whatever came late.
+            entry.returned = self._ended.discard(tuple(fields.items())) and not self._is_delta(fields)
             self._tell_waiting(entry)
         elif entry.leaving:
             # The upstream never heard that it was unwanted.

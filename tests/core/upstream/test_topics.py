@@ -445,6 +445,14 @@ class EndedTests(LedgerCase):
         self.ledger.acked(["a"])
         assert self.hub.read() == ["a live"]
 
+    def test_deltas(self) -> None:
+        """A mark would take away the snapshot that came with the ack."""
+        self.ledger._is_delta = lambda fields: True
+        self.sent("a", now=105.0)
+        self.ledger.data("a")
+        self.ledger.acked(["a"])
+        assert self.hub.read() == ["a live"]
+
 
 class OtherConnectionTests(LedgerCase):
     """Topics that another connection served until now, or is to serve."""
