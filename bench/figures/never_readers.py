@@ -114,11 +114,13 @@ def queued_bytes(port: int) -> int:
 
 def watch(rig: Rig, within_s: float) -> tuple[int, float]:
     """When the sockets were full (ns), and after how many seconds they were empty. Bounded by within_s."""
-    start = time.monotonic()
+    start, most = time.monotonic(), 0
     samples: list[tuple[int, int]] = []  # ns, queued bytes
     while time.monotonic() - start < within_s:
-        samples.append((time.monotonic_ns(), queued_bytes(rig.port)))
-        if samples[-1][1] < max(queued for _, queued in samples) / 10:
+        queued = queued_bytes(rig.port)
+        samples.append((time.monotonic_ns(), queued))
+        most = max(most, queued)
+        if queued < most / 10:
             return full_at(samples), time.monotonic() - start
         time.sleep(POLL_S)
     if not rig.server.alive():

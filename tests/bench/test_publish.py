@@ -88,12 +88,7 @@ class LinesTests:
 
     def test_full_speed_ends_in_time(self) -> None:
         """Rate 0: as fast as it is taken, for as long as was said."""
-
-        def script(connection: socket.socket) -> None:
-            while connection.recv(1 << 16):
-                pass
-
-        with server(script) as port, speaker("publish", port=port) as publish:
+        with server(hear_out) as port, speaker("publish", port=port) as publish:
             publish.hear("connected")
             done = publish.ask("go 0 0 300", "done")
         assert done["published"] > 1000

@@ -133,7 +133,7 @@ def speaker(program: str, **options: str | int) -> Iterator[Speaker]:
 
 def hear_out(connection: socket.socket) -> None:
     """Read until the peer closes: a socket that is closed on unread bytes resets, and what it sent may be lost."""
-    while connection.recv(4096):
+    while connection.recv(1 << 16):
         pass
 
 

@@ -40,8 +40,7 @@ class Standing(Generic[T]):
 
     def is_sent(self, topic: T) -> bool:
         """Whether it is wanted, and asked for on this connection."""
-        entry = self._entries.get(topic)
-        return entry is not None and not entry.leaving and entry.phase not in (Phase.WANTED, Phase.FAILED)
+        return self.comes(topic) and not self._entries[topic].leaving
 
     def fields_of(self, topic: T) -> Mapping[str, str]:
         """The fields it was wanted with; none where nobody asked for it."""
