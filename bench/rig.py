@@ -142,13 +142,14 @@ class Rig:
         return Cost(self.server.cpu_s(), cpu.softirq_s(machine.SERVER_CORE))
 
     @contextlib.contextmanager
-    def visited_by(self, workload: Workload) -> Iterator[Rig]:
-        """The same server and publisher with clients as this workload has them, connected and subscribed; they are
-        gone afterwards, whatever happens. Of the workload only what concerns clients counts: the server has started.
+    def visited_by(self, workload: Workload, peer: Peer | None = None) -> Iterator[Rig]:
+        """The same server and publisher with clients as this workload has them, connected and subscribed as clients of
+        `peer` are, by default of the server's own; they are gone afterwards, whatever happens. Of the workload only
+        what concerns clients counts: the server has started.
 
         RuntimeError if one of them is refused, ProgramFailed if a part fails.
         """
-        rig = Rig(self.peer, replace(self.place, workload=workload), self.server, self.publisher)
+        rig = Rig(peer or self.peer, replace(self.place, workload=workload), self.server, self.publisher)
         many = max(1, workload.connections)
         rig.kernel_before_bytes = machine.kernel_socket_bytes()
         memory, before = self.server.memory_bytes(), self.cost()

@@ -83,8 +83,8 @@ class Relayd(Peer):
 
 
 class RelaydPosts(Relayd):
-    """relayd with a topic that is published over HTTP, which every client reads beside the feed's."""
+    """relayd with a topic that is published over HTTP beside the feed's; its clients read that one only."""
 
     name = "relayd by HTTP"
     more_routes = POSTED
-    subscribe_each = '"bench/{topic}","posted/{topic}"'
+    subscribe_each = '"posted/{topic}"'
