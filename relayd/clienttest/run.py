@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
@@ -27,6 +26,8 @@ TOKEN: Final = "client-test-token"
 END_WITHIN_S: Final = 3.0
 #: Of its output, with a failure.
 OUTPUT_CHARS: Final = 400
+#: Of a character (RFC 3629).
+UTF8_MOST_BYTES: Final = 4
 #: For a person to start a client by hand.
 BY_HAND_S: Final = 300.0
 
@@ -136,7 +137,7 @@ class Client:
         words = [_filled(word, values) for word in command]
         if list(command) == words:
             words += [url, topic]
-        self._output = tempfile.NamedTemporaryFile(prefix="relayd-client-test-", suffix=".log")  # noqa: SIM115  # until it ends
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  # until it ends; without a name nothing is left of it
         known = {"RELAYD_URL": url, "RELAYD_TOPIC": topic}
         self._process = subprocess.Popen(
             words,
@@ -150,7 +151,10 @@ class Client:
     @property
     def output(self) -> str:
         """The end of what it wrote."""
-        return Path(self._output.name).read_text("utf-8", "replace")[-OUTPUT_CHARS:]
+        # By position: to seek would move where the client writes, which has the same open file.
+        descriptor = self._output.fileno()
+        start = max(0, os.fstat(descriptor).st_size - OUTPUT_CHARS * UTF8_MOST_BYTES)
+        return os.pread(descriptor, OUTPUT_CHARS * UTF8_MOST_BYTES, start).decode("utf-8", "replace")[-OUTPUT_CHARS:]
 
     def how_it_ended(self) -> str:
         """"" while it runs."""

@@ -47,7 +47,13 @@ def judged(program: Program) -> dict[str, tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def runs() -> Iterator[dict[str, Program]]:
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the commands and their clients put what is for a moment."""
+    return tmp_path_factory.mktemp("temporary")
+
+
+@pytest.fixture(scope="module")
+def runs(temporary: Path) -> Iterator[dict[str, Program]]:
     """All at once: what they do is waiting."""
     python = str(client_installation().python)
     clients = {
@@ -56,7 +62,7 @@ def runs() -> Iterator[dict[str, Program]]:
         "minimal": [sys.executable, str(ROOT / "examples/minimal-client/client.py"), *GIVEN],
         "naive": [python, str(HERE / "naive.py")],
     }
-    env = environment(NODE_PATH=str(node_with_ws()), COLUMNS="200", PYTHONPATH=str(ROOT))
+    env = environment(NODE_PATH=str(node_with_ws()), COLUMNS="200", PYTHONPATH=str(ROOT), TMPDIR=str(temporary))
     with ExitStack() as stack:
         yield {
             name: stack.enter_context(
@@ -91,6 +97,14 @@ def test_a_naive_client(runs: dict[str, Program]) -> None:
     # On a machine with ten times as much to do as it can, one of the two may look like patience.
     assert any("at once" in found[name][1] for name in ("drops", "503"))
     assert runs["naive"].returncode == 1
+
+
+@pytest.mark.timeout(300)
+def test_no_file_is_left(runs: dict[str, Program], temporary: Path) -> None:
+    """What the clients said, whether it was shown or not."""
+    for program in runs.values():
+        program.ends(240)
+    assert [*temporary.iterdir()] == []
 
 
 def test_the_naive_client_ends_with_its_parent() -> None:
