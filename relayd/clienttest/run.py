@@ -26,8 +26,8 @@ TOKEN: Final = "client-test-token"
 END_WITHIN_S: Final = 3.0
 #: Of its output, with a failure.
 OUTPUT_CHARS: Final = 400
-#: Of a character (RFC 3629).
-UTF8_MOST_BYTES: Final = 4
+#: Room for as many, of four bytes at most (RFC 3629).
+OUTPUT_BYTES: Final = 4 * OUTPUT_CHARS
 #: For a person to start a client by hand.
 BY_HAND_S: Final = 300.0
 
@@ -153,8 +153,8 @@ class Client:
         """The end of what it wrote."""
         # By position: to seek would move where the client writes, which has the same open file.
         descriptor = self._output.fileno()
-        start = max(0, os.fstat(descriptor).st_size - OUTPUT_CHARS * UTF8_MOST_BYTES)
-        return os.pread(descriptor, OUTPUT_CHARS * UTF8_MOST_BYTES, start).decode("utf-8", "replace")[-OUTPUT_CHARS:]
+        start = max(0, os.fstat(descriptor).st_size - OUTPUT_BYTES)
+        return os.pread(descriptor, OUTPUT_BYTES, start).decode("utf-8", "replace")[-OUTPUT_CHARS:]
 
     def how_it_ended(self) -> str:
         """"" while it runs."""

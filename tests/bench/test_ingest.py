@@ -27,28 +27,32 @@ def test_what_is_posted_is_what_the_clients_subscribe_to() -> None:
     assert POST_TOPIC in asked
 
 
+def judged(*visits: Visit) -> Figure:
+    """The figure of these rounds."""
+    figure = Figure("ingest", "", ())
+    judge(figure, "feed", visits)
+    return figure
+
+
 class JudgeTests:
     """Ratios are medians, and what must hold holds in each round."""
 
+    even = window(1000, 1000)
+
     def test_the_worst_round_counts_for_what_must_hold(self) -> None:
-        even = window(1000, 1000)
-        good = Visit(even, window(990, 1000), window(980, 1000), even, 10_000)
+        good = Visit(self.even, window(990, 1000), window(980, 1000), self.even, 10_000)
         lazy = replace(good, after=window(1000, 1000, 1.9))
-        figure = Figure("ingest", "", ())
-        judge(figure, "feed", [good, lazy, replace(good, stayed=9_999)])
+        figure = judged(good, lazy, replace(good, stayed=9_999))
         assert [check.met for check in figure.checks] == [True, True, False, False]
         assert [row[5] for row in figure.rows] == ["", "9,999", "9,999", ""]
 
     def test_clients_for_whom_messages_wait_may_cost_no_more_than_others(self) -> None:
-        even = window(1000, 1000)
-        figure = Figure("ingest", "", ())
-        judge(figure, "feed", [Visit(even, even, window(970, 1000), even, 10_000)])
+        figure = judged(Visit(self.even, self.even, window(970, 1000), self.even, 10_000))
         assert [check.met for check in figure.checks] == [False, True, True, True]
 
     def test_nor_may_others(self) -> None:
-        even, slow = window(1000, 1000), window(940, 1000)
-        figure = Figure("ingest", "", ())
-        judge(figure, "feed", [Visit(even, slow, slow, even, 10_000)])
+        slow = window(940, 1000)
+        figure = judged(Visit(self.even, slow, slow, self.even, 10_000))
         assert [check.met for check in figure.checks] == [True, False, True, True]
 
 
